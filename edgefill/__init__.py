@@ -1,0 +1,59 @@
+"""edgefill fills the missing parts of a picture with a GAN, on the machine that has the picture.
+
+    import edgefill
+    completer = edgefill.load("faces64")
+    completer.complete("photo.png", mask="center").image.save("out.png")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from edgefill.bundle import Bundle
+    from edgefill.completion import Completer, Result, load
+    from edgefill.errors import (
+        BackendUnavailable,
+        EdgefillError,
+        EngineError,
+        InputError,
+        ModelError,
+        OutputError,
+    )
+
+# Each public name and the module that defines it; importing edgefill itself loads none of them.
+_HOME = {
+    "BackendUnavailable": "edgefill.errors",
+    "Bundle": "edgefill.bundle",
+    "Completer": "edgefill.completion",
+    "EdgefillError": "edgefill.errors",
+    "EngineError": "edgefill.errors",
+    "InputError": "edgefill.errors",
+    "ModelError": "edgefill.errors",
+    "OutputError": "edgefill.errors",
+    "Result": "edgefill.completion",
+    "load": "edgefill.completion",
+}
+
+__all__ = [
+    "BackendUnavailable",
+    "Bundle",
+    "Completer",
+    "EdgefillError",
+    "EngineError",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "Result",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgefill' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,40 @@
+"""What every command shares with its user: stdout is data, stderr talks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def say(message: str) -> None:
+    """One line for the person at the terminal, on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The one document that ``--json`` promises, on stdout. NaN and Inf are no JSON: they raise ValueError."""
+    print(json.dumps(document, indent=2, allow_nan=False), flush=True)
+
+
+@contextmanager
+def progress_bar(*, enabled: bool = True) -> Iterator[Progress]:
+    """A bar with count and time left on stderr where that is a terminal; silent in a pipe."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not (enabled and console.is_terminal)) as progress:
+        yield progress

@@ -1,0 +1,39 @@
+"""Everything edgefill raises on purpose.
+
+    EdgefillError            exit code 1
+    ├── InputError           3   a picture, mask or setting that cannot be used
+    ├── ModelError           4   a bundle, run folder or ONNX graph that cannot be used
+    │   └── EngineError      4   a TensorRT plan that cannot be built or loaded
+    ├── BackendUnavailable   5   a device or optional package that is not there
+    └── OutputError          6   a file that cannot be written
+
+A message says what failed, what was found, what was expected and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class EdgefillError(Exception):
+    """What every error of this package is; ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(EdgefillError):
+    exit_code = 3
+
+
+class ModelError(EdgefillError):
+    exit_code = 4
+
+
+class EngineError(ModelError):
+    exit_code = 4
+
+
+class BackendUnavailable(EdgefillError):
+    exit_code = 5
+
+
+class OutputError(EdgefillError):
+    exit_code = 6

@@ -1,0 +1,34 @@
+"""What tests share: where the real pictures lie, and how the command line is run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def faces() -> Path:
+    """The folder with ``train`` and ``test`` pictures of faces; skips where it is absent."""
+    folder = SHARED / "faces64"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real pictures in {folder}, which are not on this machine")
+    return folder
+
+
+@pytest.fixture
+def run_edgefill():
+    """Runs the command line in a process of its own, as a user does."""
+
+    def run(*arguments: object, check: bool = True, **options) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "edgefill", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+        if check:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    return run
