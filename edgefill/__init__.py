@@ -1,8 +1,8 @@
 """edgefill fills the missing parts of a picture with a GAN, on the machine that has the picture.
 
-    import edgefill
-    completer = edgefill.load("faces64")
-    completer.complete("photo.png", mask="center").image.save("out.png")
+import edgefill
+completer = edgefill.load("faces64")
+completer.complete("photo.png", mask="center").image.save("out.png")
 """
 
 from __future__ import annotations

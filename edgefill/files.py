@@ -80,7 +80,9 @@ def _explain(path: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         free = shutil.disk_usage(path.parent).free
-        return f"cannot write {path}: {reason} ({free / 1e6:.1f} MB free); free some space or choose another folder"
+        return f"cannot write {path}: {reason} ({free / 1e6:.1f} MB free); free some or choose another folder"
     if error.errno == errno.ENAMETOOLONG:
-        return f"cannot write {path.name[:40]}…: the name has {len(path.name)} characters; choose a shorter one"
+        return (
+            f"cannot write {path.name[:40]}…: a name of {len(path.name)} characters is too long; shorten it"
+        )
     return f"cannot write {path}: {reason}; choose a folder that can be written"

@@ -1,0 +1,267 @@
+"""A model on disk: a manifest and the ONNX graphs it vouches for, in a folder or in one zip of it.
+
+Reading a bundle never unpickles anything: the manifest is JSON, every file's sha256 is checked, and each
+graph is looked through (``edgefill.onnx_file``) before a runtime sees it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgefill.errors import ModelError, OutputError
+from edgefill.files import atomic_writer, write_atomically
+from edgefill.onnx_file import MAX_BYTES, Shape, check_onnx
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+GRAPHS = ("generator", "discriminator", "step")
+_MAX_MANIFEST_BYTES = 1024 * 1024
+_GRAPH_FILES = {f"{name}.onnx" for name in GRAPHS}
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, NotImplementedError,
+    OSError, OverflowError, RuntimeError, UnicodeError, ValueError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself; ``files`` is filled in when it is written."""
+
+    name: str
+    z_dim: int
+    channels: int
+    height: int
+    width: int
+    kind: str = "dcgan"
+    block: int = 8  # Side of the pixel blocks whose means lowres completion fits.
+    precision: str = (
+        "fp32"  # Type the graphs compute in; their inputs and outputs are float32 in either case.
+    )
+    weights: str = "fp32"  # Type the weights are stored in.
+    opset: int = 18
+    prior: str = "uniform"  # Distribution of z in training, on [-1, 1].
+    picture_range: tuple[float, float] = (-1.0, 1.0)
+    licence: str = "unknown"
+    origin: str = "unknown"
+    proof: dict[str, float] = field(default_factory=dict)
+    edgefill: str = ""
+    format: int = FORMAT
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the pictures that G makes."""
+        return self.channels, self.height, self.width
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: bytes, where: str) -> Manifest:
+        """The manifest in ``text``. Raises ModelError that names the first key that is wrong."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ModelError(
+                f"the manifest of {where} is no JSON: {error}; export the model again"
+            ) from error
+        if not isinstance(values, dict):
+            raise ModelError(f"the manifest of {where} is a {type(values).__name__}; expected an object")
+        if values.get("format") != FORMAT:
+            raise ModelError(
+                f"{where} has bundle format {values.get('format')!r}; this edgefill reads {FORMAT}; "
+                "export the model again with this version"
+            )
+        known = {item.name: item for item in dataclasses.fields(cls)}
+        for key in values.keys() - known.keys():
+            raise ModelError(f"the manifest of {where} has the unknown key {key!r}")
+        for key, item in known.items():
+            _check_value(key, values.get(key), item.type, where)
+        values["picture_range"] = tuple(values["picture_range"])
+        return cls(**values)
+
+
+def _check_value(key: str, value: Any, annotation: Any, where: str) -> None:
+    expected = {"str": str, "int": int}.get(annotation)
+    if annotation == "int" and (
+        isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 1 << 20
+    ):
+        raise ModelError(f"the manifest of {where} has {key} = {value!r}; expected a positive whole number")
+    if expected is str and not isinstance(value, str):
+        raise ModelError(f"the manifest of {where} has {key} = {value!r}; expected a text")
+    if annotation.startswith("dict") and not (
+        isinstance(value, dict)
+        and (key != "files" or all(isinstance(entry, dict) for entry in value.values()))
+    ):
+        raise ModelError(f"the manifest of {where} has {key} = {value!r}; expected an object")
+    if annotation.startswith("tuple") and value != [-1.0, 1.0]:
+        raise ModelError(f"the manifest of {where} has {key} = {value!r}; expected [-1.0, 1.0]")
+
+
+def graph_signatures(manifest: Manifest) -> dict[str, tuple[dict[str, Shape], dict[str, Shape]]]:
+    """Inputs and outputs of each graph of a bundle: names and shapes, "N" for the batch."""
+    z: Shape = ("N", manifest.z_dim)
+    picture: Shape = ("N", *manifest.picture_shape)
+    weight: Shape = ("N", 1, manifest.height, manifest.width)
+    blocks: Shape = ("N", 1, manifest.height // manifest.block, manifest.width // manifest.block)
+    one: Shape = ("N",)
+    step_inputs = {
+        "z": z, "target": picture, "weight": weight, "block_weight": blocks, "power": one, "lam": one,
+    }  # fmt: skip
+    step_outputs = {"loss": one, "grad_z": z, "generated": picture, "contextual": one, "perceptual": one}
+    return {
+        "generator": ({"z": z}, {"generated": picture}),
+        "discriminator": ({"picture": picture}, {"logit": one}),
+        "step": (step_inputs, step_outputs),
+    }
+
+
+class Bundle:
+    """A verified model: its manifest, and its graphs as bytes for a runtime."""
+
+    def __init__(self, manifest: Manifest, path: Path, files: Mapping[str, bytes]) -> None:
+        self.manifest = manifest
+        self.path = path
+        self._files = files
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """The bundle at ``path``, a folder or a zip, with every file's sha256 checked. Raises ModelError."""
+        path = Path(path)
+        try:
+            files = _read_folder(path) if path.is_dir() else _read_zip(path)
+        except _ZIP_ERRORS as error:
+            raise ModelError(f"{path} cannot be read as a model: {error}; export or copy it again") from error
+        manifest = Manifest.from_json(files.pop(MANIFEST), str(path))
+        if not set(manifest.files) == set(files) == _GRAPH_FILES:
+            raise ModelError(
+                f"{path} holds {sorted(files)} and its manifest lists {sorted(manifest.files)}; "
+                f"expected {sorted(_GRAPH_FILES)} in both; export the model again"
+            )
+        for name, content in files.items():
+            found, expected = hashlib.sha256(content).hexdigest(), manifest.files[name].get("sha256")
+            if found != expected:
+                raise ModelError(
+                    f"{name} in {path} has sha256 {found[:12]}…; its manifest says {str(expected)[:12]}…: "
+                    "the file is damaged or was changed; export or copy the model again"
+                )
+        return cls(manifest, path, files)
+
+    def graph(self, name: str) -> bytes:
+        """The ONNX model ``name``, one of GRAPHS, checked to be what a bundle's graph must be."""
+        content = self._files[f"{name}.onnx"]
+        inputs, outputs = graph_signatures(self.manifest)[name]
+        check_onnx(content, name=f"{name}.onnx in {self.path}", inputs=inputs, outputs=outputs)
+        return content
+
+
+def write_bundle(path: str | Path, manifest: Manifest, graphs: Mapping[str, bytes]) -> Manifest:
+    """Writes a bundle to ``path``, whole or not at all, and returns its manifest with the files' hashes.
+
+    A path with a suffix becomes one zip (stored, without dates: equal contents give equal bytes), one without
+    becomes a folder. Raises OutputError.
+    """
+    path = Path(path)
+    files = {f"{name}.onnx": content for name, content in graphs.items()}
+    hashes = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in files.items()
+    }
+    manifest = dataclasses.replace(manifest, files=hashes)
+    contents = {MANIFEST: manifest.to_json().encode(), **files}
+    if path.suffix:
+        with atomic_writer(path) as file:
+            file.write(_zip_bytes(contents))
+    else:
+        _write_folder(path, contents)
+    return manifest
+
+
+def _zip_bytes(contents: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in contents.items():
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    if path.exists() and not (path.is_dir() and (path / MANIFEST).exists()):
+        raise OutputError(f"cannot write the model to {path}: something else lies there; choose another name")
+    temporary = path.with_name(f".{path.name}.folder.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        for name, content in contents.items():
+            write_atomically(temporary / name, content)
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write the model to {path}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    files = {}
+    for entry in sorted(path.iterdir()):
+        limit = _limit(entry.name, path)
+        if entry.is_symlink() or not entry.is_file():
+            raise ModelError(f"{entry} is a link or no file; expected the plain files of a model")
+        if entry.stat().st_size > limit:
+            raise ModelError(f"{entry} has {entry.stat().st_size} bytes; at most {limit} are read")
+        files[entry.name] = entry.read_bytes()
+    return _with_manifest(files, path)
+
+
+def _read_zip(path: Path) -> dict[str, bytes]:
+    if not path.exists():
+        raise ModelError(f"{path} does not exist; `edgefill models` lists the models that are there")
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        raise ModelError(
+            f"{path} is no edgefill model (neither a folder nor a zip); make one with `edgefill export`"
+        )
+    files: dict[str, bytes] = {}
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            limit = _limit(entry.filename, path)
+            if entry.filename in files:
+                raise ModelError(f"{path} holds {entry.filename!r} twice; export the model again")
+            if (entry.external_attr >> 16) & 0o170000 == 0o120000:
+                raise ModelError(f"{path} holds the link {entry.filename!r}; expected plain files")
+            if entry.file_size > limit:
+                raise ModelError(
+                    f"{entry.filename!r} in {path} has {entry.file_size} bytes; at most {limit} are read"
+                )
+            files[entry.filename] = archive.read(entry)
+    return _with_manifest(files, path)
+
+
+def _limit(name: str, path: Path) -> int:
+    """How many bytes the file ``name`` of a bundle may have; any other name is refused."""
+    if name == MANIFEST:
+        return _MAX_MANIFEST_BYTES
+    if name not in _GRAPH_FILES:
+        raise ModelError(f"{path} holds the file {name!r}; expected {MANIFEST} and {sorted(_GRAPH_FILES)}")
+    return MAX_BYTES
+
+
+def _with_manifest(files: dict[str, bytes], path: Path) -> dict[str, bytes]:
+    if MANIFEST not in files:
+        raise ModelError(
+            f"{path} has no {MANIFEST}; make a model with `edgefill export RUN --out MODEL.edgefill`"
+        )
+    return files
