@@ -1,0 +1,20 @@
+"""Networks to ONNX: the gradient graph, the proof of it, and the bundle."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "export_bundle": "edgefill.export.bundle",
+    "export_run": "edgefill.export.run",
+    "gradient_graph": "edgefill.export.gradient",
+}
+
+__all__ = ["export_bundle", "export_run", "gradient_graph"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgefill.export' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

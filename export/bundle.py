@@ -1,0 +1,178 @@
+"""Anybody's generator and discriminator to a proven bundle."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from onnx import ModelProto
+from torch import Tensor, nn
+
+from edgefill import __version__
+from edgefill.bundle import Manifest, graph_signatures, write_bundle
+from edgefill.errors import InputError, ModelError
+from edgefill.export import onnx_passes
+from edgefill.export.gradient import OPSET, forward_graph, gradient_graph
+from edgefill.export.modules import prepared, rounded_to
+from edgefill.export.objective import Completion, DiscriminatorOutput
+from edgefill.export.proof import prove
+
+PRECISIONS = ("fp32", "fp16")
+_PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}
+_PREPARATION_TOLERANCE = {"fp32": 1e-3, "fp16": 0.05}  # By what the weights are stored in.
+
+
+def export_bundle(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    path: str | Path,
+    *,
+    z_dim: int,
+    name: str | None = None,
+    precision: str = "fp32",
+    weights: str | None = None,
+    spatial_z: bool = False,
+    discriminator_output: DiscriminatorOutput = "logit",
+    prior: str = "uniform",
+    licence: str = "unknown",
+    origin: str = "unknown",
+) -> Manifest:
+    """Writes G, D and the completion step with its gradient as one bundle, and returns its manifest.
+
+    The networks may be anybody's: G takes z [N, Z] (or [N, Z, 1, 1] with ``spatial_z``) and returns pictures
+    [N, C, H, W] in [-1, 1] with one or three channels; D takes such pictures and returns one logit each, [N]
+    or [N, 1] (or a probability with ``discriminator_output="sigmoid"``). Both are used in eval mode and left
+    as they were.
+
+    Args:
+        path: with a suffix a zip, without one a folder.
+        precision: what the graphs compute in; their inputs and outputs are float32 either way. In fp16 the
+            loss head and every reduction stay fp32.
+        weights: what the weights are stored in, ``precision`` unless given; fp16 halves an fp32 bundle.
+        prior: the distribution of z in training, "uniform" on [-1, 1] or "normal".
+        licence, origin: the terms of the weights and where they come from, for the manifest.
+
+    Raises:
+        ModelError: a network cannot be exported, or the exported model is not what PyTorch computes. Nothing
+            is written then.
+        InputError: an argument is not one of its values.
+        OutputError: ``path`` cannot be written.
+    """
+    weights = weights or precision
+    for key, value in (("precision", precision), ("weights", weights)):
+        if value not in PRECISIONS:
+            raise InputError(f"{key} is {value!r}; expected one of {PRECISIONS}")
+    original = Completion(
+        generator, discriminator, spatial_z=spatial_z, discriminator_output=discriminator_output
+    )
+    reference = replace(
+        original,
+        generator=prepared(generator, "the generator"),
+        discriminator=prepared(discriminator, "the discriminator"),
+    )
+    if "fp16" in (weights, precision):
+        rounded_to(reference.generator, torch.float16)
+        rounded_to(reference.discriminator, torch.float16)
+    channels, height, width = _picture_shape(reference, z_dim)
+    block = math.gcd(8, math.gcd(height, width))
+    reference = replace(reference, block=block)
+    manifest = Manifest(
+        name=name or Path(path).stem, z_dim=z_dim, channels=channels, height=height, width=width, block=block,
+        precision=precision, weights=weights, opset=OPSET, prior=prior, licence=licence, origin=origin,
+        edgefill=__version__,
+    )  # fmt: skip
+    graphs = _graphs(reference, manifest)
+    proof = {"preparation": _preparation_error(original, reference, manifest)}
+    proof |= prove(graphs, reference, manifest)
+    return write_bundle(path, replace(manifest, proof=proof), graphs)
+
+
+def _picture_shape(networks: Completion, z_dim: int) -> tuple[int, int, int]:
+    """(C, H, W) of G's pictures, with everything about G and D that can be wrong said in one sentence."""
+    try:
+        with torch.no_grad():
+            pictures = networks.generate(torch.zeros(2, z_dim))
+            logits = networks.logit(pictures)
+    except Exception as error:  # the networks are foreign code
+        raise ModelError(
+            f"the networks do not run on z of shape [2, {z_dim}]: {type(error).__name__}: {error}; "
+            "is z_dim right, does G want z as N×Z×1×1 (spatial_z), does D take G's pictures?"
+        ) from error
+    if pictures.dim() != 4 or pictures.shape[1] not in _PIXEL_FORMATS:
+        raise ModelError(f"G returned the shape {list(pictures.shape)}; expected [N, 1 or 3, H, W]")
+    if logits.shape != (2,):
+        raise ModelError(f"D returned {logits.numel() // 2} numbers per picture; expected one")
+    if pictures.abs().max() > 1.0 + 1e-3:
+        raise ModelError(
+            f"G returned values up to {float(pictures.abs().max()):.3g}; expected [-1, 1], as after a tanh"
+        )
+    return int(pictures.shape[1]), int(pictures.shape[2]), int(pictures.shape[3])
+
+
+def _graphs(reference: Completion, manifest: Manifest) -> dict[str, bytes]:
+    networks = reference
+    if manifest.precision == "fp16":
+        networks = replace(
+            reference,
+            generator=copy.deepcopy(reference.generator).half(),
+            discriminator=copy.deepcopy(reference.discriminator).half(),
+            dtype=torch.float16,
+        )
+    examples = {
+        graph: {key: torch.zeros(1, *shape[1:]) for key, shape in inputs.items()}
+        for graph, (inputs, _) in graph_signatures(manifest).items()
+    }
+
+    def generate(z: Tensor) -> Tensor:
+        return networks.generate(z)
+
+    def logit(picture: Tensor) -> Tensor:
+        return networks.logit(picture)
+
+    models = {
+        "generator": forward_graph(generate, examples["generator"], "generated"),
+        "discriminator": forward_graph(logit, examples["discriminator"], "logit"),
+        "step": gradient_graph(networks.objective, examples["step"], wrt="z"),
+    }
+    return {graph: _finished(model, graph, manifest) for graph, model in models.items()}
+
+
+def _finished(model: ModelProto, graph: str, manifest: Manifest) -> bytes:
+    if manifest.weights == "fp16":
+        onnx_passes.store_weights_in_half(model)
+    onnx_passes.write_metadata(
+        model,
+        {
+            "Image.BitmapPixelFormat": _PIXEL_FORMATS[manifest.channels],
+            "Image.ColorSpaceGamma": "SRGB",
+            "Image.NominalPixelRange": "Normalized_1_1",
+            "edgefill.version": manifest.edgefill,
+            "edgefill.graph": graph,
+            "edgefill.kind": manifest.kind,
+            "edgefill.name": manifest.name,
+            "edgefill.precision": manifest.precision,
+            "edgefill.z_dim": str(manifest.z_dim),
+            "edgefill.block": str(manifest.block),
+            "edgefill.prior": manifest.prior,
+            "edgefill.licence": manifest.licence,
+        },
+    )
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _preparation_error(original: Completion, reference: Completion, manifest: Manifest) -> float:
+    """How far folding and rounding the weights moved G(z): the largest difference on [-1, 1]."""
+    source = copy.deepcopy(original.generator).eval().cpu().float()
+    z = torch.rand(16, manifest.z_dim, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    with torch.no_grad():
+        moved = float((replace(original, generator=source).generate(z) - reference.generate(z)).abs().max())
+    limit = _PREPARATION_TOLERANCE[manifest.weights]
+    if not moved <= limit:
+        raise ModelError(
+            f"folding batch norms and rounding weights to {manifest.weights} moves G(z) by {moved:.3g}; "
+            f"expected at most {limit}; nothing was written. Export with the weights in fp32"
+        )
+    return float(f"{moved:.3g}")

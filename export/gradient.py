@@ -1,0 +1,196 @@
+"""Any PyTorch objective, and its gradient with respect to one input, as one ONNX graph."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from onnx import ModelProto
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from edgefill.errors import ModelError
+from edgefill.export import onnx_passes
+from edgefill.export.decompositions import decomposition_table
+
+OPSET = 18
+
+Objective = Callable[..., "Tensor | tuple[Tensor, Mapping[str, Tensor]]"]
+
+# The traced batch must differ from every other input size: equal sizes would share one symbol.
+_TRACED_BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
+
+
+def gradient_graph(objective: Objective, example_inputs: Mapping[str, Tensor], wrt: str = "z") -> ModelProto:
+    """An ONNX model that returns ``loss``, ``grad_<wrt>`` and the objective's extra outputs.
+
+    The gradient is that of the summed loss, so each row of it belongs to its own sample. The batch, the first
+    dimension of every input, is dynamic; everything else has the example's sizes. Standard operators of opset
+    18 only; modules that the objective uses should be in eval mode.
+
+    The fit of a line to noisy points, one line per sample, has nothing to do with pictures:
+
+        >>> def residual(line, x, y):                       # line [N, 2], x and y [N, 10]
+        ...     predicted = line[:, :1] * x + line[:, 1:]
+        ...     return (predicted - y).square().sum(1), {"predicted": predicted}
+        >>> inputs = {"line": torch.zeros(1, 2), "x": torch.zeros(1, 10), "y": torch.zeros(1, 10)}
+        >>> model = gradient_graph(residual, inputs, wrt="line")
+        >>> [output.name for output in model.graph.output]
+        ['loss', 'grad_line', 'predicted']
+
+    Args:
+        objective: called with the inputs by name; returns one loss per sample, [N], or such a loss and a
+            dictionary of extra outputs, each with the batch first.
+        example_inputs: name → tensor with the batch first; only shapes and types matter.
+        wrt: the input to differentiate with respect to, of a floating type.
+
+    Raises:
+        ModelError: the objective cannot be traced, uses an operator that has no ONNX form (named), or fixes
+            the batch size.
+    """
+    if wrt not in example_inputs:
+        raise ModelError(
+            f"cannot differentiate with respect to {wrt!r}; the inputs are {list(example_inputs)}"
+        )
+    names: list[str] = []
+
+    def step(*tensors: Tensor) -> list[Tensor]:
+        inputs = dict(zip(example_inputs, tensors, strict=True))
+        inputs[wrt] = inputs[wrt].detach().requires_grad_(True)
+        loss, extras = _loss_and_extras(objective(**inputs))
+        (gradient,) = torch.autograd.grad(loss.sum(), inputs[wrt])
+        names[:] = ["loss", f"grad_{wrt}", *extras]
+        return [output.detach() for output in (loss, gradient, *extras.values())]
+
+    return _traced_to_onnx(step, example_inputs, names)
+
+
+def forward_graph(
+    function: Callable[..., Tensor], example_inputs: Mapping[str, Tensor], output: str
+) -> ModelProto:
+    """An ONNX model of ``function`` alone, with a dynamic batch and one output; see ``gradient_graph``."""
+
+    def step(*tensors: Tensor) -> list[Tensor]:
+        return [function(**dict(zip(example_inputs, tensors, strict=True))).detach()]
+
+    return _traced_to_onnx(step, example_inputs, [output])
+
+
+def _loss_and_extras(
+    result: Tensor | tuple[Tensor, Mapping[str, Tensor]],
+) -> tuple[Tensor, Mapping[str, Tensor]]:
+    loss, extras = result if isinstance(result, tuple) else (result, {})
+    if loss.dim() != 1:
+        raise ModelError(
+            f"the objective returned a loss of shape {list(loss.shape)}; expected one per sample, [N]"
+        )
+    return loss, extras
+
+
+def _traced_to_onnx(
+    step: Callable[..., list[Tensor]], example_inputs: Mapping[str, Tensor], output_names: Sequence[str]
+) -> ModelProto:
+    """Traces ``step`` with a symbolic batch and converts it; ``output_names`` is read after tracing."""
+    examples = _with_batch(example_inputs)
+    batch = torch.export.Dim("N")
+    with _quiet(), _explained():
+        graph = make_fx(
+            step,
+            tracing_mode="symbolic",
+            decomposition_table=decomposition_table(),
+            _allow_non_fake_inputs=True,
+        )(*examples)
+        _without_pooling_indices(graph)
+        program = torch.onnx.export(
+            graph.eval(),
+            tuple(examples),
+            dynamo=True,
+            dynamic_shapes=tuple({0: batch} for _ in examples),
+            input_names=list(example_inputs),
+            output_names=list(output_names),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    model: ModelProto = program.model_proto
+    onnx_passes.strip_traces(model)
+    onnx_passes.without_output_padding(model)
+    onnx_passes.reductions_in_fp32(model)
+    onnx_passes.check_standard(model)
+    return model
+
+
+def _with_batch(example_inputs: Mapping[str, Tensor]) -> list[Tensor]:
+    sizes = {int(size) for tensor in example_inputs.values() for size in tensor.shape[1:]}
+    batch = next(size for size in _TRACED_BATCHES if size not in sizes)
+    return [tensor[:1].expand(batch, *tensor.shape[1:]).contiguous() for tensor in example_inputs.values()]
+
+
+def _without_pooling_indices(graph: fx.GraphModule) -> None:
+    """max_pool2d in place of max_pool2d_with_indices: nothing reads the indices, and TensorRT has none."""
+    aten = torch.ops.aten
+    for node in list(graph.graph.nodes):
+        if node.target is not aten.max_pool2d_with_indices.default:
+            continue
+        if all(user.args[1] == 0 for user in node.users):
+            with graph.graph.inserting_before(node):
+                pooled = graph.graph.call_function(aten.max_pool2d.default, node.args, node.kwargs)
+            for value in list(node.users):
+                value.replace_all_uses_with(pooled)
+                graph.graph.erase_node(value)
+            graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's notes on itself; attention in its plain form, which has a gradient."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns whatever PyTorch raises into a ModelError that names the operator or what was fixed."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # tracing runs foreign code and a whole compiler
+        raise ModelError(_explanation(error)) from error
+
+
+def _explanation(error: BaseException) -> str:
+    chain, cause = "", error
+    while cause is not None:
+        chain += f"{cause}\n"
+        cause = cause.__cause__ or cause.__context__
+    operator = re.search(r"OpOverload\(op='([\w.:]+)'", chain)
+    if operator and ("No ONNX function" in chain or "decompos" in chain):
+        return (
+            f"the operator {operator[1]} has no ONNX form here; replace the layer that uses it, or give "
+            "edgefill.export.decompositions a decomposition of it"
+        )
+    if "onstraint" in chain or "pecializ" in chain:
+        return (
+            "the batch size became fixed while tracing: somewhere a module turns x.shape[0] into a number or "
+            f"reshapes to a literal batch; use -1 or flatten(1) there ({_first_line(error)})"
+        )
+    return f"the objective cannot be exported: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}"

@@ -1,0 +1,137 @@
+"""Networks made ready for export: in eval mode, frozen, and with every constant computed once."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize, remove_spectral_norm
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from edgefill.errors import ModelError
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def prepared(module: nn.Module, role: str) -> nn.Module:
+    """A copy of ``module`` in eval mode whose weights are plain constants and whose batch norms are folded.
+
+    ``role`` is what messages call it. The argument is left as it was. Raises ModelError for weights that are
+    not finite.
+    """
+    module = copy.deepcopy(module).eval().cpu().float()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ModelError(
+                f"{role} has NaN or Inf in {name}; expected trained, finite weights; train it again"
+            )
+    _bake_parametrizations(module)
+    return _fold_batch_norm(module)
+
+
+def rounded_to(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The same module with each weight rounded to what ``dtype`` can hold, still computing in float32."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype).float()
+    return module
+
+
+def _bake_parametrizations(module: nn.Module) -> None:
+    """Spectral norm and its like become the weight that they compute in eval mode."""
+    for part in module.modules():
+        if parametrize.is_parametrized(part):
+            for name in list(part.parametrizations):
+                parametrize.remove_parametrizations(part, name, leave_parametrized=True)
+        for hook in list(part._forward_pre_hooks.values()):
+            if type(hook).__name__ == "SpectralNorm":
+                remove_spectral_norm(part, hook.name)
+
+
+def _fold_batch_norm(module: nn.Module) -> nn.Module:
+    """Each batch norm that follows a convolution or linear layer becomes part of its weights.
+
+    A module that torch.fx cannot trace keeps its batch norms: they export too, as a scale and an offset.
+    """
+    try:
+        graph = fx.symbolic_trace(module)
+    except Exception:  # noqa: BLE001 - tracing runs the module's own code, which may raise anything
+        return module
+    layers = dict(graph.named_modules())
+    for layer, unflatten, norm in list(_foldable(graph, layers)):
+        batch_norm = layers[str(norm.target)]
+        folded = _fold(layers[str(layer.target)], batch_norm, has_unflatten=unflatten is not layer)
+        graph.set_submodule(str(layer.target), folded)
+        norm.replace_all_uses_with(unflatten)
+        graph.graph.erase_node(norm)
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return graph.eval()
+
+
+def _foldable(
+    graph: fx.GraphModule, layers: dict[str, nn.Module]
+) -> Iterator[tuple[fx.Node, fx.Node, fx.Node]]:
+    """(layer, what the batch norm reads, batch norm): the middle one is an Unflatten or the layer itself."""
+    calls: dict[str, int] = {}
+    for node in graph.graph.nodes:
+        if node.op == "call_module":
+            calls[str(node.target)] = calls.get(str(node.target), 0) + 1
+    for norm in graph.graph.nodes:
+        if norm.op != "call_module" or not isinstance(layers[str(norm.target)], _BATCH_NORMS):
+            continue
+        source = layer = norm.args[0]
+        if layer.op == "call_module" and isinstance(layers[str(layer.target)], nn.Unflatten):
+            layer = layer.args[0]
+        once = layer.op == "call_module" and calls[str(layer.target)] == 1
+        alone = len(layer.users) == 1 and len(source.users) == 1
+        if not (once and alone and layers[str(norm.target)].running_mean is not None):
+            continue
+        kind = layers[str(layer.target)]
+        if isinstance(kind, nn.Linear) or (source is layer and isinstance(kind, _CONVOLUTIONS)):
+            yield layer, source, norm
+
+
+def _fold(layer: nn.Module, norm: nn.Module, *, has_unflatten: bool) -> nn.Module:
+    if isinstance(layer, _CONVOLUTIONS):
+        return _fold_into_convolution(layer, norm)
+    return fuse_linear_bn_eval(layer, _per_feature(norm, layer.out_features) if has_unflatten else norm)
+
+
+def _fold_into_convolution(layer: nn.Module, norm: nn.Module) -> nn.Module:
+    if not isinstance(layer, _TRANSPOSED):
+        return fuse_conv_bn_eval(layer, norm)
+    if layer.groups == 1:
+        return fuse_conv_bn_eval(layer, norm, transpose=True)
+    scale, offset = _scale_and_offset(norm)
+    inputs, outputs = layer.weight.shape[:2]
+    by_group = scale.reshape(layer.groups, 1, outputs).expand(-1, inputs // layer.groups, -1)
+    layer.weight.data = layer.weight * by_group.reshape(inputs, outputs, *[1] * (layer.weight.dim() - 2))
+    bias = 0 if layer.bias is None else layer.bias * scale
+    layer.bias = nn.Parameter(bias + offset, requires_grad=False)
+    return layer
+
+
+def _scale_and_offset(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    gain = 1.0 if norm.weight is None else norm.weight
+    shift = 0.0 if norm.bias is None else norm.bias
+    scale = gain * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, shift - norm.running_mean * scale
+
+
+def _per_feature(norm: nn.Module, features: int) -> nn.BatchNorm1d:
+    """The batch norm over channels as one over the features that an Unflatten made them of."""
+    repeat = operator.floordiv(features, norm.num_features)
+    flat = nn.BatchNorm1d(features, eps=norm.eps, affine=norm.affine).eval()
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        tensor = getattr(norm, name)
+        if tensor is not None:
+            getattr(flat, name).data = tensor.data.repeat_interleave(repeat)
+    return flat

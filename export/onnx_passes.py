@@ -1,0 +1,131 @@
+"""What is done to an exported ONNX model before it is anybody's: small passes, each of one purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from edgefill.errors import ModelError
+
+# Operators that add many numbers: in fp16 they run in fp32 between two casts.
+_REDUCTIONS = {
+    "AveragePool", "GlobalAveragePool", "GroupNormalization", "InstanceNormalization", "LayerNormalization",
+    "LogSoftmax", "ReduceL1", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare", "Softmax",
+}  # fmt: skip
+_FORBIDDEN = {"Col2Im", "ScatterND", "ScatterElements", "Loop", "If", "Scan"}
+_STORED_IN_HALF = 1024  # Tensors with at least this many elements are stored in fp16 when asked.
+
+
+def strip_traces(model: ModelProto) -> None:
+    """Removes stack traces, paths and producer notes: equal networks give equal bytes."""
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "edgefill", ""
+    graph = model.graph
+    del graph.value_info[:]
+    graph.doc_string = ""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for index, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{index}"
+
+
+def write_metadata(model: ModelProto, metadata: Mapping[str, str]) -> None:
+    del model.metadata_props[:]
+    for key in sorted(metadata):
+        model.metadata_props.add(key=key, value=metadata[key])
+
+
+def without_output_padding(model: ModelProto) -> None:
+    """``output_padding`` of a ConvTranspose becomes shorter end pads: the same numbers, in TensorRT too."""
+    for node in _nodes(model, "ConvTranspose"):
+        extra = list(_attribute(node, "output_padding", []))
+        if not any(extra):
+            continue
+        pads = list(_attribute(node, "pads", [0] * (2 * len(extra))))
+        ends = [pad - more for pad, more in zip(pads[len(extra) :], extra, strict=True)]
+        if min(ends) < 0:
+            continue  # More output padding than padding: no shorter crop says the same.
+        _set_attribute(node, "pads", pads[: len(extra)] + ends)
+        _remove_attribute(node, "output_padding")
+
+
+def reductions_in_fp32(model: ModelProto) -> None:
+    """Every reduction over fp16 values is done in fp32."""
+    types = _element_types(model)
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type not in _REDUCTIONS or types.get(node.output[0]) != TensorProto.FLOAT16:
+            model.graph.node.append(node)
+            continue
+        for index, name in enumerate(node.input):
+            if types.get(name) == TensorProto.FLOAT16:
+                wide = f"{name}_fp32_for_{node.output[0]}"
+                model.graph.node.append(helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT))
+                node.input[index] = wide
+        narrow = node.output[0]
+        node.output[0] = f"{narrow}_fp32"
+        cast = helper.make_node("Cast", [node.output[0]], [narrow], to=TensorProto.FLOAT16)
+        model.graph.node.extend([node, cast])
+
+
+def store_weights_in_half(model: ModelProto) -> None:
+    """Large fp32 weights are stored in fp16 with a cast behind them; runtimes fold it when they load.
+
+    Loses nothing where the weights were rounded to fp16 before, which the caller is to do.
+    """
+    casts = []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < _STORED_IN_HALF:
+            continue
+        half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_fp16"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = casts + list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def check_standard(model: ModelProto) -> None:
+    """Raises ModelError unless the graph is flat, valid and made of operators that every backend takes."""
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx") or node.op_type in _FORBIDDEN:
+            raise ModelError(
+                f"the exported graph uses {node.domain or 'ai.onnx'}::{node.op_type} ({node.name}), which "
+                "not every backend runs; replace the layer it comes from, or report it"
+            )
+    onnx.checker.check_model(model)
+
+
+def _nodes(model: ModelProto, op_type: str) -> Iterator[NodeProto]:
+    return (node for node in model.graph.node if node.op_type == op_type)
+
+
+def _attribute(node: NodeProto, name: str, default: list[int]) -> list[int]:
+    return next((list(item.ints) for item in node.attribute if item.name == name), default)
+
+
+def _set_attribute(node: NodeProto, name: str, values: list[int]) -> None:
+    _remove_attribute(node, name)
+    node.attribute.append(helper.make_attribute(name, values, attr_type=AttributeProto.INTS))
+
+
+def _remove_attribute(node: NodeProto, name: str) -> None:
+    kept = [item for item in node.attribute if item.name != name]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+
+
+def _element_types(model: ModelProto) -> dict[str, int]:
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    values = (*graph.value_info, *graph.input, *graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return types | {tensor.name: tensor.data_type for tensor in graph.initializer}

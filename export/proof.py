@@ -1,0 +1,166 @@
+"""The proof that an exported model computes what PyTorch computes, made before anything is written."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgefill.bundle import Manifest
+from edgefill.errors import ModelError
+from edgefill.export.objective import Completion
+
+SAMPLES = 6
+_DIRECTIONS = 5
+_DISTANCE = 1e-5  # Half the interval of the central differences, in float64.
+_KINK = 1e-3  # |G(z) − y| has no gradient at 0: the proof keeps its pictures this far from G(z).
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest error that passes, per quantity of ``prove``; ``cosine`` is a smallest value."""
+
+    generated: float = 1e-4  # largest absolute difference, on [-1, 1]
+    logit: float = 1e-4  # largest difference, relative to 1 + |logit|
+    loss: float = 1e-5  # largest relative difference
+    gradient: float = 1e-4  # largest relative difference of a sample's gradient, in norm
+    cosine: float = 0.99999
+    central_differences: float = 1e-2  # relative difference over all samples and directions, in norm
+
+
+TOLERANCES = {
+    "fp32": Tolerance(),
+    "fp16": Tolerance(
+        generated=0.05, logit=0.05, loss=0.02, gradient=0.05, cosine=0.999, central_differences=0.05
+    ),
+}
+
+
+def prove(graphs: Mapping[str, bytes], reference: Completion, manifest: Manifest) -> dict[str, float]:
+    """How far the graphs are from PyTorch on random latents, pictures and masks; see ``Tolerance``.
+
+    ``reference`` holds the same networks in float32. Raises ModelError that names the first quantity above
+    its tolerance for ``manifest.precision``.
+    """
+    z, rest = _random_case(reference, manifest)
+    expected = _autograd(reference, z, rest)
+    inputs = {"z": z, **rest}
+    step = _run(graphs["step"], inputs)
+    generated = _run(graphs["generator"], {"z": z})["generated"]
+    logit = _run(graphs["discriminator"], {"picture": expected["generated"]})["logit"]
+    first = _run(graphs["step"], {name: tensor[:1] for name, tensor in inputs.items()})
+    _check_finite({**step, "G(z)": generated, "D's logit": logit})
+    measured = {
+        "generated": max(_largest(step["generated"], expected["generated"]),
+                         _largest(generated, expected["generated"])),
+        "logit": _largest(logit, expected["logit"], 1 + expected["logit"].abs()),
+        "loss": _largest(step["loss"], expected["loss"], expected["loss"].abs()),
+        "gradient": _relative(step["grad_z"], expected["grad_z"]),
+        "cosine": float(F.cosine_similarity(step["grad_z"], expected["grad_z"]).min()),
+        "central_differences": _central_differences(reference, z, rest, step["grad_z"]),
+        "batch": _relative(first["grad_z"], step["grad_z"][:1]),
+    }  # fmt: skip
+    _judge(measured, TOLERANCES[manifest.precision], manifest.precision)
+    return {name: float(f"{value:.3g}") for name, value in measured.items()}
+
+
+def _judge(measured: Mapping[str, float], tolerance: Tolerance, precision: str) -> None:
+    for name, value in measured.items():
+        limit = getattr(tolerance, "gradient" if name == "batch" else name)
+        passes = value >= limit if name == "cosine" else value <= limit
+        if not passes:
+            raise ModelError(
+                f"the exported {precision} model is not what PyTorch computes: {name} is {value:.3g}, "
+                f"expected {'at least' if name == 'cosine' else 'at most'} {limit:g}; nothing was written. "
+                "Is the module deterministic, and does each sample depend on itself only?"
+            )
+
+
+def _random_case(reference: Completion, manifest: Manifest) -> tuple[Tensor, dict[str, Tensor]]:
+    """Latents, and the step's other inputs: random pictures and masks, both powers, several λ."""
+    random = torch.Generator().manual_seed(0)
+    channels, height, width = manifest.picture_shape
+    z = torch.rand(SAMPLES, manifest.z_dim, generator=random) * 2 - 1
+    target = torch.rand(SAMPLES, channels, height, width, generator=random) * 2 - 1
+    with torch.no_grad():
+        generated = reference.generate(z)
+    near = (generated - target).abs() < _KINK
+    blocks = (height // manifest.block, width // manifest.block)
+    only_blocks = (torch.arange(SAMPLES) % 3 == 2).float()[:, None, None, None]
+    return z, {
+        "target": torch.where(near, generated + 2 * _KINK, target),
+        "weight": (torch.rand(SAMPLES, 1, height, width, generator=random) < 0.7).float() * (1 - only_blocks),
+        "block_weight": torch.ones(SAMPLES, 1, *blocks) * only_blocks,
+        "power": 1.0 + (torch.arange(SAMPLES) % 2).float(),
+        "lam": torch.linspace(0.0, 1.0, SAMPLES),
+    }
+
+
+def _autograd(reference: Completion, z: Tensor, rest: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    z = z.clone().requires_grad_(True)
+    loss, parts = reference.objective(z, **rest)
+    (gradient,) = torch.autograd.grad(loss.sum(), z)
+    generated = parts["generated"].detach()
+    with torch.no_grad():
+        logit = reference.logit(generated)
+    return {"loss": loss.detach(), "grad_z": gradient, "generated": generated, "logit": logit}
+
+
+def _central_differences(
+    reference: Completion, z: Tensor, rest: Mapping[str, Tensor], gradient: Tensor
+) -> float:
+    """How far gradient·u is from (f(z + hu) − f(z − hu)) / 2h in float64, over random directions u."""
+    exact = replace(
+        reference,
+        generator=copy.deepcopy(reference.generator).double(),
+        discriminator=copy.deepcopy(reference.discriminator).double(),
+        dtype=torch.float64,
+    )
+    inputs = {name: tensor.double() for name, tensor in rest.items()}
+    random = torch.Generator().manual_seed(1)
+    measured, claimed = [], []
+    with torch.no_grad():
+        for _ in range(_DIRECTIONS):
+            u = F.normalize(torch.randn(z.shape, generator=random, dtype=torch.float64))
+            ahead, _ = exact.objective(z.double() + _DISTANCE * u, **inputs)
+            behind, _ = exact.objective(z.double() - _DISTANCE * u, **inputs)
+            measured.append((ahead - behind) / (2 * _DISTANCE))
+            claimed.append((gradient.double() * u).sum(1))
+    return _relative(torch.stack(claimed)[None].flatten(1), torch.stack(measured)[None].flatten(1))
+
+
+def _run(graph: bytes, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    import onnxruntime
+
+    session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    feeds = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in inputs.items()}
+    values = session.run(None, feeds)
+    return {
+        output.name: torch.from_numpy(value)
+        for output, value in zip(session.get_outputs(), values, strict=True)
+    }
+
+
+def _check_finite(values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        if not torch.isfinite(value).all():
+            raise ModelError(
+                f"the exported model returns NaN or Inf in {name}; nothing was written. "
+                "In fp16 the networks' values may exceed 65504: export with --precision fp32"
+            )
+
+
+def _largest(found: Tensor, expected: Tensor, scale: Tensor | float = 1.0) -> float:
+    return float(((found - expected).abs() / scale).max())
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    """The largest relative difference of a row, in norm; rows are compared whole."""
+    difference = torch.linalg.vector_norm(found - expected, dim=1)
+    return float((difference / torch.linalg.vector_norm(expected, dim=1).clamp_min(1e-30)).max())
