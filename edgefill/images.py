@@ -1,4 +1,4 @@
-"""Pictures at the border: a file, a Pillow picture or an array becomes a Picture, and a Picture becomes a file."""
+"""Pictures at the border: a file, a Pillow picture or an array becomes a Picture, and that a file again."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 READABLE = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
-    (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib")
-    + (".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 2**20
