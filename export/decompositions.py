@@ -6,12 +6,15 @@ form, whose form needs ScatterND with a reduction (which TensorRT does not parse
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import DispatchKey
 from torch._decomp import core_aten_decompositions
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -49,6 +52,43 @@ def decomposition_table() -> dict[Any, Callable[..., Any]]:
     }
 
 
+@contextmanager
+def whole_upsampling() -> Iterator[None]:
+    """Inside, upsampling is traced as one operator with a backward operator of its own.
+
+    PyTorch registers Python kernels that take it apart into index arithmetic before autograd sees it, and the
+    gradient of that is a scatter; they are replaced for the while.
+    """
+    packets = (aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d)
+    overloads = [getattr(packet, name) for packet in packets for name in ("default", "vec")]
+    kernels = [dict(overload.py_kernels) for overload in overloads]
+    try:
+        for packet in packets:
+            for key in (DispatchKey.Autograd, DispatchKey.CompositeImplicitAutograd):
+                packet.default.py_kernels.pop(key, None)
+                packet.vec.py_kernels[key] = functools.partial(_upsample_vec, packet.default)
+        for overload in overloads:
+            overload._dispatch_cache.clear()
+        yield
+    finally:
+        for overload, saved in zip(overloads, kernels, strict=True):
+            overload.py_kernels.clear()
+            overload.py_kernels.update(saved)
+            overload._dispatch_cache.clear()
+
+
+def _upsample_vec(
+    upsample: Callable[..., Tensor],
+    x: Tensor,
+    output_size: Sequence[int] | None,
+    *options: Any,  # align_corners where the operator has it, then the scale factors.
+) -> Tensor:
+    scales = options[-1] or (None, None)
+    if output_size is None:
+        output_size = [int(int(side) * scale) for side, scale in zip(x.shape[2:], scales, strict=True)]
+    return upsample(x, output_size, *options[:-1], *scales)
+
+
 # ---- convolution -----------------------------------------------------------------------------------------
 
 
@@ -65,7 +105,7 @@ def convolution_backward(
     groups: int,
     output_mask: Sequence[bool],
 ) -> tuple[Tensor | None, None, None]:
-    """The gradient with respect to the input only; the weights are constants whose layout serves both ways."""
+    """The gradient with respect to the input only: the weights are constants, one layout for both ways."""
     if any(output_mask[1:]):
         raise NotImplementedError("convolution_backward: gradients of weights and biases are not exported")
     if not output_mask[0]:

@@ -16,9 +16,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from edgefill.errors import ModelError
 from edgefill.export import onnx_passes
-from edgefill.export.decompositions import decomposition_table
+from edgefill.export.decompositions import decomposition_table, whole_upsampling
 
 OPSET = 18
+
+_FIXED_BATCH = (
+    "the batch size became fixed while tracing: somewhere a module turns x.shape[0] into a number or "
+    "reshapes to a literal batch; use -1 or flatten(1) there ({})"
+)
 
 Objective = Callable[..., "Tensor | tuple[Tensor, Mapping[str, Tensor]]"]
 
@@ -98,7 +103,7 @@ def _traced_to_onnx(
     """Traces ``step`` with a symbolic batch and converts it; ``output_names`` is read after tracing."""
     examples = _with_batch(example_inputs)
     batch = torch.export.Dim("N")
-    with _quiet(), _explained():
+    with _quiet(), _explained(), whole_upsampling():
         graph = make_fx(
             step,
             tracing_mode="symbolic",
@@ -117,6 +122,7 @@ def _traced_to_onnx(
             verbose=False,
         )
     model: ModelProto = program.model_proto
+    _check_batch_is_dynamic(model)
     onnx_passes.strip_traces(model)
     onnx_passes.without_output_padding(model)
     onnx_passes.reductions_in_fp32(model)
@@ -128,6 +134,12 @@ def _with_batch(example_inputs: Mapping[str, Tensor]) -> list[Tensor]:
     sizes = {int(size) for tensor in example_inputs.values() for size in tensor.shape[1:]}
     batch = next(size for size in _TRACED_BATCHES if size not in sizes)
     return [tensor[:1].expand(batch, *tensor.shape[1:]).contiguous() for tensor in example_inputs.values()]
+
+
+def _check_batch_is_dynamic(model: ModelProto) -> None:
+    for value in (*model.graph.input, *model.graph.output):
+        if not value.type.tensor_type.shape.dim[0].dim_param:
+            raise ModelError(_FIXED_BATCH.format(f"{value.name} became fixed"))
 
 
 def _without_pooling_indices(graph: fx.GraphModule) -> None:
@@ -184,10 +196,7 @@ def _explanation(error: BaseException) -> str:
             "edgefill.export.decompositions a decomposition of it"
         )
     if "onstraint" in chain or "pecializ" in chain:
-        return (
-            "the batch size became fixed while tracing: somewhere a module turns x.shape[0] into a number or "
-            f"reshapes to a literal batch; use -1 or flatten(1) there ({_first_line(error)})"
-        )
+        return _FIXED_BATCH.format(_first_line(error))
     return f"the objective cannot be exported: {_first_line(error)}"
 
 

@@ -42,15 +42,14 @@ def write_metadata(model: ModelProto, metadata: Mapping[str, str]) -> None:
 def without_output_padding(model: ModelProto) -> None:
     """``output_padding`` of a ConvTranspose becomes shorter end pads: the same numbers, in TensorRT too."""
     for node in _nodes(model, "ConvTranspose"):
-        extra = list(_attribute(node, "output_padding", []))
-        if not any(extra):
-            continue
-        pads = list(_attribute(node, "pads", [0] * (2 * len(extra))))
+        extra = _attribute(node, "output_padding", [])
+        pads = _attribute(node, "pads", [0] * (2 * len(extra)))
         ends = [pad - more for pad, more in zip(pads[len(extra) :], extra, strict=True)]
-        if min(ends) < 0:
+        if min(ends, default=0) < 0:
             continue  # More output padding than padding: no shorter crop says the same.
-        _set_attribute(node, "pads", pads[: len(extra)] + ends)
         _remove_attribute(node, "output_padding")
+        if any(extra):
+            _set_attribute(node, "pads", pads[: len(extra)] + ends)
 
 
 def reductions_in_fp32(model: ModelProto) -> None:

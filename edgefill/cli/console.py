@@ -18,7 +18,7 @@ def say(message: str) -> None:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """The one document that ``--json`` promises, on stdout; NaN and Inf, which are no JSON, raise ValueError."""
+    """The one document that ``--json`` promises, on stdout. Raises ValueError for NaN and Inf."""
     print(json.dumps(document, indent=2, allow_nan=False), flush=True)
 
 

@@ -1,0 +1,48 @@
+"""edgefill export: a training run to a proven bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgefill.cli.app import app
+from edgefill.cli.console import print_json, say
+from edgefill.errors import OutputError
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="The run folder that `edgefill train` wrote.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model to write, e.g. faces.edgefill.")],
+    name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
+    precision: Annotated[str, typer.Option(help="What the graphs compute in: fp32 or fp16.")] = "fp32",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="What the weights are stored in: fp32 or fp16. [default: as --precision]"),
+    ] = None,
+    licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",
+    origin: Annotated[str | None, typer.Option(help="Where the weights come from, for the manifest.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on stdout.")] = False,
+) -> None:
+    """Export G, D and the completion step with its gradient as one proven model."""
+    if out.exists() and not force:
+        raise OutputError(f"{out} is already there; choose another name or replace it with --force")
+    from edgefill.export import export_run
+
+    say(f"exporting {run}: three graphs, each compared with PyTorch (about half a minute)")
+    manifest = export_run(
+        run, out, name=name, precision=precision, weights=weights, licence=licence, origin=origin
+    )
+    size = sum(entry["bytes"] for entry in manifest.files.values())
+    say(
+        f"wrote {out} ({size / 1e6:.1f} MB): {manifest.height}×{manifest.width}, "
+        f"{manifest.channels} channel(s), {manifest.precision}; gradient within {manifest.proof['gradient']:.1e} of PyTorch's\n"
+        f"next: edgefill sample --model {out} --out samples.png"
+    )
+    if as_json:
+        import dataclasses
+
+        print_json({"model": str(out), **dataclasses.asdict(manifest)})

@@ -1,0 +1,155 @@
+"""Anybody's G and D export with a gradient that is PyTorch's, and every graph builds in TensorRT."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from edgefill.bundle import Bundle
+from edgefill.errors import ModelError
+from edgefill.export import export_bundle
+from tests.export.engines import build_engine
+from tests.export.foreign import PAIRS, Pair, Z, discriminator, generator, plain_d, plain_g
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_pair_exports_proven_and_builds(name, tmp_path):
+    G, D = PAIRS[name].build()
+    manifest = export_bundle(G, D, tmp_path / "pair.edgefill", z_dim=Z, **PAIRS[name].options)
+    assert manifest.proof["gradient"] <= 1e-4
+    step = Bundle.open(tmp_path / "pair.edgefill").graph("step")
+    assert not any(
+        attribute.name == "output_padding"
+        for node in onnx.load_from_string(step).graph.node
+        for attribute in node.attribute
+    )
+    build_engine(step)
+
+
+@pytest.mark.parametrize("name", ["nearest upsampling", "max pooling", "self-attention", "group norm"])
+def test_pair_exports_and_builds_in_fp16(name, tmp_path):
+    G, D = PAIRS[name].build()
+    export_bundle(G, D, tmp_path / "pair.edgefill", z_dim=Z, precision="fp16", **PAIRS[name].options)
+    bundle = Bundle.open(tmp_path / "pair.edgefill")
+    for graph in ("generator", "discriminator", "step"):
+        build_engine(bundle.graph(graph))
+    model = onnx.load_from_string(bundle.graph("step"))
+    _assert_reductions_are_fp32(model)
+
+
+def _assert_reductions_are_fp32(model):
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)}
+    reductions = [
+        node for node in graph.node if node.op_type.startswith("Reduce") or node.op_type == "Softmax"
+    ]
+    assert reductions
+    assert {types[node.output[0]] for node in reductions} == {onnx.TensorProto.FLOAT}
+
+
+def test_networks_are_left_as_they_were(tmp_path):
+    G, D = PAIRS["spectral norm"].build()
+    before = {key: value.clone() for key, value in D.state_dict().items()}
+    G.train()
+    export_bundle(G, D, tmp_path / "pair.edgefill", z_dim=Z)
+    assert G.training
+    assert before.keys() == D.state_dict().keys()
+    assert all(torch.equal(before[key], value) for key, value in D.state_dict().items())
+
+
+class CumulativeProduct(nn.Module):
+    def forward(self, x):
+        return torch.linalg.matrix_exp(x)
+
+
+def refused(tmp_path, G, D, **options) -> str:
+    with pytest.raises(ModelError) as error:
+        export_bundle(G.eval(), D.eval(), tmp_path / "pair.edgefill", **{"z_dim": Z, **options})
+    assert not (tmp_path / "pair.edgefill").exists()
+    return str(error.value)
+
+
+def test_operator_without_onnx_form_is_named(tmp_path):
+    G = generator(CumulativeProduct(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
+    assert "matrix_exp" in refused(tmp_path, G, plain_d())
+
+
+def test_uneven_adaptive_max_pooling_says_what_to_do(tmp_path):
+    D = discriminator(nn.AdaptiveMaxPool2d(3), features=8 * 9)
+    assert "divides the input's" in refused(tmp_path, plain_g(), D)
+
+
+class FixedBatch(nn.Module):
+    def forward(self, x):
+        return x.reshape(int(x.shape[0]), -1).reshape(x.shape)
+
+
+def test_batch_that_becomes_fixed_is_explained(tmp_path):
+    G = generator(FixedBatch(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
+    assert "batch size became fixed" in refused(tmp_path, G, plain_d())
+
+
+class BatchMean(nn.Module):
+    def forward(self, x):
+        return x - x.mean(0, keepdim=True)
+
+
+def test_network_that_mixes_samples_is_refused(tmp_path):
+    G = generator(BatchMean(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
+    assert "each sample" in refused(tmp_path, G, plain_d())
+
+
+@pytest.mark.parametrize(
+    ("G", "D", "options", "message"),
+    [
+        (plain_g, plain_d, {"z_dim": 3}, "z_dim"),
+        (plain_g, lambda: nn.Sequential(plain_d(), nn.Linear(1, 2)), {}, "2 numbers per picture"),
+        (
+            lambda: nn.Sequential(plain_g(), nn.Hardtanh(-9, 9), nn.Softplus(0.01)),
+            plain_d,
+            {},
+            "after a tanh",
+        ),
+        (lambda: generator(nn.Conv2d(8, 2, 3, 1, 1)), plain_d, {}, "do not run"),
+    ],
+)
+def test_networks_that_do_not_fit_are_explained(G, D, options, message, tmp_path):
+    assert message in refused(tmp_path, G(), D(), **options)
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    G = plain_g()
+    with torch.no_grad():
+        G[0].bias[3] = float("nan")
+    assert "0.bias" in refused(tmp_path, G, plain_d())
+
+
+def test_sure_discriminator_stays_finite_in_fp16(tmp_path):
+    """Logits of ±15 and more, all pixels known, at 128×128×3: the gradient has no NaN or Inf."""
+    import numpy as np
+    import onnxruntime
+
+    pair = Pair(
+        lambda: generator(
+            *(layer for _ in range(4) for layer in (nn.ConvTranspose2d(8, 8, 4, 2, 1), nn.ReLU())),
+            nn.ConvTranspose2d(8, 3, 4, 2, 1),
+        ),
+        lambda: discriminator(nn.LeakyReLU(0.2), nn.AvgPool2d(16), features=8 * 64),
+    )
+    G, D = pair.build()
+    for bias in (15.0, -15.0):
+        with torch.no_grad():
+            D[-1].bias.fill_(bias)
+        path = tmp_path / f"sure{bias}.edgefill"
+        export_bundle(G, D, path, z_dim=Z, precision="fp16")
+        session = onnxruntime.InferenceSession(Bundle.open(path).graph("step"))
+        feeds = {
+            "z": np.ones((2, Z), np.float32), "target": np.full((2, 3, 128, 128), -1, np.float32),
+            "weight": np.ones((2, 1, 128, 128), np.float32),
+            "block_weight": np.zeros((2, 1, 16, 16), np.float32),
+            "power": np.array([1, 2], np.float32), "lam": np.array([0.1, 100], np.float32),
+        }  # fmt: skip
+        for value in session.run(None, feeds):
+            assert np.isfinite(value).all()
