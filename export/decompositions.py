@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import DispatchKey
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.utils._python_dispatch import _disable_current_modes
 
 aten = torch.ops.aten
@@ -38,8 +38,12 @@ def decomposition_table() -> dict[Any, Callable[..., Any]]:
         for overload, function in core_aten_decompositions().items()
         if getattr(overload, "overloadpacket", None) not in _KEPT
     }
+    # Its backward reads the mean and the deviation too, which TensorRT's layer normalisation does not return.
+    table |= get_decompositions([aten.native_layer_norm])
     return table | {
         aten.convolution_backward.default: convolution_backward,
+        aten.slice_backward.default: slice_backward,
+        aten.select_backward.default: select_backward,
         aten.softplus_backward.default: softplus_backward,
         aten.avg_pool2d_backward.default: avg_pool2d_backward,
         aten._adaptive_avg_pool2d_backward.default: adaptive_avg_pool2d_backward,
@@ -87,6 +91,32 @@ def _upsample_vec(
     if output_size is None:
         output_size = [int(int(side) * scale) for side, scale in zip(x.shape[2:], scales, strict=True)]
     return upsample(x, output_size, *options[:-1], *scales)
+
+
+# ---- slices ----------------------------------------------------------------------------------------------
+
+
+def slice_backward(
+    grad: Tensor, input_sizes: Sequence[int], dim: int, start: int, end: int, step: int
+) -> Tensor:
+    """Zeros around the gradient, and between its rows where the slice had a step."""
+    size = input_sizes[dim]
+    start, _, _ = slice(start, end, step).indices(int(size))
+    count = int(grad.shape[dim])
+    if step > 1:
+        spaced = _pad(grad.unsqueeze(dim + 1), dim + 1, 0, step - 1)
+        grad = aten.slice(spaced.flatten(dim, dim + 1), dim, 0, (count - 1) * step + 1)
+    return _pad(grad, dim, start, int(size) - start - (count - 1) * step - 1)
+
+
+def select_backward(grad: Tensor, input_sizes: Sequence[int], dim: int, index: int) -> Tensor:
+    dim, size = dim % len(input_sizes), int(input_sizes[dim])
+    index = index % size
+    return _pad(grad.unsqueeze(dim), dim, index, size - index - 1)
+
+
+def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
+    return aten.constant_pad_nd(x, [0, 0] * (x.dim() - dim - 1) + [before, after], 0.0)
 
 
 # ---- convolution -----------------------------------------------------------------------------------------

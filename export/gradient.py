@@ -123,10 +123,10 @@ def _traced_to_onnx(
         )
     model: ModelProto = program.model_proto
     _check_batch_is_dynamic(model)
+    onnx_passes.check_standard(model)  # First: the traces name the operator that a refused node comes from.
     onnx_passes.strip_traces(model)
     onnx_passes.without_output_padding(model)
     onnx_passes.reductions_in_fp32(model)
-    onnx_passes.check_standard(model)
     return model
 
 

@@ -98,10 +98,17 @@ def check_standard(model: ModelProto) -> None:
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type in _FORBIDDEN:
             raise ModelError(
-                f"the exported graph uses {node.domain or 'ai.onnx'}::{node.op_type} ({node.name}), which "
-                "not every backend runs; replace the layer it comes from, or report it"
+                f"{_torch_operator(node)} becomes {node.domain}::{node.op_type}, which not every "
+                "backend runs; replace the layer that uses it, or give edgefill.export.decompositions a "
+                "decomposition of it"
             )
     onnx.checker.check_model(model)
+
+
+def _torch_operator(node: NodeProto) -> str:
+    """The PyTorch operator that the exporter noted behind the node's name scopes, such as aten.index_put."""
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == "namespace"), node.name)
+    return f"the operator {scopes.rpartition(': ')[2]}"
 
 
 def _nodes(model: ModelProto, op_type: str) -> Iterator[NodeProto]:

@@ -37,9 +37,10 @@ def export(
         run, out, name=name, precision=precision, weights=weights, licence=licence, origin=origin
     )
     size = sum(entry["bytes"] for entry in manifest.files.values())
+    error = manifest.proof["gradient"]
     say(
         f"wrote {out} ({size / 1e6:.1f} MB): {manifest.height}×{manifest.width}, "
-        f"{manifest.channels} channel(s), {manifest.precision}; gradient within {manifest.proof['gradient']:.1e} of PyTorch's\n"
+        f"{manifest.channels} channel(s), {manifest.precision}; gradient within {error:.1e} of PyTorch's\n"
         f"next: edgefill sample --model {out} --out samples.png"
     )
     if as_json:

@@ -158,7 +158,7 @@ PAIRS: dict[str, Pair] = {
     "adaptive average pooling, uneven": pooled(lambda: nn.AdaptiveAvgPool2d((3, 5)), 8 * 15),
     "max pooling": pooled(lambda: nn.MaxPool2d(2), 8 * 16),
     "max pooling, overlapping, padded": pooled(lambda: nn.MaxPool2d(3, 2, 1), 8 * 16),
-    "max pooling, ceiling, dilated": pooled(lambda: nn.MaxPool2d(2, 3, 0, 2, ceil_mode=True), 8 * 9),
+    "max pooling, ceiling": pooled(lambda: nn.MaxPool2d(2, 3, ceil_mode=True), 8 * 9),
     "adaptive max pooling": pooled(lambda: nn.AdaptiveMaxPool2d(2), 8 * 4),
     "instance norm": activated(lambda: nn.InstanceNorm2d(8, affine=True)),
     "group norm": activated(lambda: nn.GroupNorm(2, 8)),
