@@ -1,0 +1,39 @@
+"""A tiny model for tests that need any bundle: 8×8 grey, z of 4, untrained."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgefill.export import export_bundle
+
+Z = 4
+
+
+def tiny_networks(channels: int = 1) -> tuple[nn.Module, nn.Module]:
+    """G and D for 8×8 pictures; large weights, so that z moves the picture."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = nn.Sequential(
+            nn.Linear(Z, 64), nn.Unflatten(1, (4, 4, 4)), nn.ReLU(),
+            nn.ConvTranspose2d(4, channels, 4, 2, 1), nn.Tanh(),
+        )  # fmt: skip
+        discriminator = nn.Sequential(
+            nn.Conv2d(channels, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(64, 1)
+        )
+        for layer in (generator[0], generator[3]):
+            nn.init.normal_(layer.weight, 0.0, 0.7)
+    return generator.eval(), discriminator.eval()
+
+
+@functools.cache
+def tiny_bundle(channels: int = 1) -> bytes:
+    """The bytes of an exported bundle of the tiny networks, made once per process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.edgefill"
+        export_bundle(*tiny_networks(channels), path, z_dim=Z, licence="CC0", origin="tests")
+        return path.read_bytes()
