@@ -1,0 +1,47 @@
+"""The search on the host: NumPy takes the steps, a function evaluates the loss and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgefill.completion.backends import BackendInfo
+from edgefill.completion.search import Evaluation, SearchState, Step, Task, advance
+
+
+class HostBackend:
+    """A backend whose ``evaluate`` and ``generate`` run anywhere and whose updates run in NumPy."""
+
+    info: BackendInfo
+
+    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
+        """Loss, gradient and G(z) of one step, on the host."""
+        raise NotImplementedError
+
+    def generate(self, z: np.ndarray) -> np.ndarray:
+        """G(z), [N, C, H, W] in [-1, 1], of ``z [N, Z]``."""
+        raise NotImplementedError
+
+    def solve(self, state: SearchState, n: int) -> None:
+        """Takes ``n`` steps of the search in place."""
+        advance(state, n, self.evaluate)
+
+    def close(self) -> None:
+        """Nothing to give back: the host's memory goes with the object."""
+
+
+class FakeBackend(HostBackend):
+    """A backend of two functions, for tests: what a model would say, without a model."""
+
+    info = BackendInfo("fake", "NumPy", "CPU")
+
+    def __init__(self, step: Step, generate: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._step = step
+        self._generate = generate
+
+    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
+        return self._step(z, task)
+
+    def generate(self, z: np.ndarray) -> np.ndarray:
+        return self._generate(z)

@@ -1,0 +1,106 @@
+"""Completing pictures: read, prepare, search, finish. The pictures of a batch are searched for together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+from edgefill.bundle import Bundle, Manifest
+from edgefill.completion.backends import Backend, open_backend
+from edgefill.completion.batch import search_batch
+from edgefill.completion.photograph import Box, Photograph, prepare
+from edgefill.completion.request import Failure, Request, Result, Source
+from edgefill.completion.settings import PRESETS, SearchSettings
+from edgefill.errors import EdgefillError
+from edgefill.images import read_picture
+from edgefill.masks import MaskSpec
+from edgefill.models import find
+
+
+def load(model: str | Path, backend: str = "auto", *, threads: int | None = None) -> Completer:
+    """A Completer with ``model``, the name of a bundled or cached model or a path, on ``backend``.
+
+    Raises ModelError for a model that is not there or damaged, BackendUnavailable for a missing backend.
+    """
+    bundle = Bundle.open(find(model))
+    return Completer(bundle.manifest, open_backend(backend, bundle, threads=threads))
+
+
+class Completer:
+    """Completes pictures with one model on one backend."""
+
+    def __init__(self, model: Manifest, backend: Backend) -> None:
+        self.model = model
+        self.backend = backend
+
+    def complete(
+        self,
+        source: Source,
+        mask: str | MaskSpec = "center",
+        *,
+        seed: int = 0,
+        box: tuple[int, int, int, int] | None = None,
+        settings: SearchSettings = PRESETS["default"],
+        blend: str = "poisson",
+        trace: bool = False,
+    ) -> Result:
+        """The Result for one picture: a file, a Pillow picture or an array. Raises EdgefillError."""
+        request = Request(mask, seed, box, settings, blend, trace=trace)
+        result = next(self.complete_many([source], request))
+        if isinstance(result, Failure):
+            raise result.error
+        return result
+
+    def complete_many(
+        self,
+        sources: Iterable[Source],
+        request: Request | None = None,
+        *,
+        batch: int = 16,
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[Result | Failure]:
+        """A Result or a Failure for each of ``sources``, in their order; ``batch`` pictures run together.
+
+        No more than one batch is held in memory. ``progress`` is told how many pictures' worth of search was
+        just done. Raises EdgefillError for what concerns them all: the mask's name, the model.
+        """
+        request = request or Request()
+        mask = request.mask_spec
+        remaining = iter(sources)
+        while group := list(islice(remaining, batch)):
+            prepared = [self._prepare(source, mask, request) for source in group]
+            jobs = [
+                (source, item)
+                for source, item in zip(group, prepared, strict=True)
+                if isinstance(item, Photograph) and item.needs_search
+            ]
+            searched = search_batch(jobs, request, self.backend, progress or (lambda _: None))
+            for source, item in zip(group, prepared, strict=True):
+                if isinstance(item, EdgefillError):
+                    yield Failure(source, item)
+                else:
+                    yield next(searched) if item.needs_search else Result(source, item, item.picture)
+
+    def close(self) -> None:
+        """Gives back what the backend holds."""
+        self.backend.close()
+
+    def __enter__(self) -> Completer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prepare(self, source: Source, mask: MaskSpec, request: Request) -> Photograph | EdgefillError:
+        box = Box(*request.box) if request.box else None
+        try:
+            picture = read_picture(source)
+            return prepare(
+                picture, mask, self.model, seed=request.seed, box=box, resize_mask=request.resize_mask
+            )
+        except EdgefillError as error:
+            return error

@@ -1,0 +1,97 @@
+"""What is asked of a completion, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from edgefill.completion.photograph import BLENDS, Photograph
+from edgefill.completion.settings import PRESETS, SearchSettings
+from edgefill.errors import EdgefillError, InputError
+from edgefill.images import Picture
+from edgefill.masks import MaskSpec, parse_mask
+
+Source: TypeAlias = str | Path | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every picture of a run. Raises InputError for what cannot be asked."""
+
+    mask: str | MaskSpec = "center"
+    seed: int = 0  # of the mask, the first z and the search, afresh for each picture
+    box: tuple[int, int, int, int] | None = None  # x, y, width, height; None completes the whole picture
+    settings: SearchSettings = PRESETS["default"]
+    blend: str = "poisson"  # or "none"
+    resize_mask: bool = False
+    trace: bool = False  # keep loss and z of every step
+    frames: int = 0  # keep G(z) of the first step and of about this many more, evenly spaced
+
+    def __post_init__(self) -> None:
+        if self.blend not in BLENDS:
+            raise InputError(f"cannot blend by {self.blend!r}: expected one of {', '.join(BLENDS)}")
+        if self.seed < 0 or self.frames < 0:
+            raise InputError(
+                f"cannot use the seed {self.seed} with {self.frames} frames: expected numbers from 0"
+            )
+
+    @property
+    def mask_spec(self) -> MaskSpec:
+        """The mask, parsed. Raises InputError."""
+        return parse_mask(self.mask) if isinstance(self.mask, str) else self.mask
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What each step of one picture's search found."""
+
+    loss: np.ndarray  # [steps]
+    z: np.ndarray  # [steps, Z], where that loss was
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A completed picture, with the best z of its search and what the model says of it.
+
+    Where nothing was missing there was no search: ``steps`` is 0 and ``z`` None.
+    """
+
+    source: Source
+    photograph: Photograph
+    picture: Picture  # completed
+    loss: float = 0.0
+    contextual: float = 0.0
+    perceptual: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0  # this picture's share of its batch's search
+    z: np.ndarray | None = None  # [Z]
+    generated: np.ndarray | None = None  # G(z), [C, H, W] in [-1, 1]
+    trace: Trace | None = None  # if it was asked for
+    frames: tuple[np.ndarray, ...] = ()  # G(z) on the way, if asked for
+
+    @property
+    def image(self) -> Image.Image:
+        """The completed picture, of the size and kind of the input."""
+        return self.picture.to_pil()
+
+    @property
+    def masked(self) -> Image.Image:
+        """The input as the search saw it: without what was filled."""
+        return self.photograph.masked().to_pil()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the reader should be told."""
+        return self.picture.notices
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """A picture that could not be completed, and why. The others of its run are not affected."""
+
+    source: Source
+    error: EdgefillError

@@ -1,0 +1,95 @@
+"""How the latent z of a picture is searched for, and the presets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgefill.errors import InputError
+
+_MAX_STEPS = 1_000_000
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """A solver and its objective. A step is one evaluation of the loss and its gradient.
+
+    Raises InputError for values that no search can run with.
+    """
+
+    solver: str = "adam"  # or "momentum", "hmc"
+    steps: int = 100
+    lr: float = 0.1
+    lr_falls: bool = False  # linearly, from lr at the first step towards 0 after the last
+    lam: float = 0.1  # weight of the perceptual loss
+    power: int = 1  # the contextual loss sums |G(z) − y|^power: 1 (L1) or 2 (L2)
+    importance: int = 0  # side of the window of Yeh et al. 2017; 0 weighs all known pixels alike
+    momentum: float = 0.9
+    normalise: bool = False  # momentum only: each gradient scaled to unit norm
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    hmc_leapfrog: int = 100  # steps of one trajectory
+    hmc_size: float = 0.001
+    hmc_beta: float = 0.2  # inverse temperature, multiplied by hmc_anneal after each trajectory
+    hmc_anneal: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, is_right, expected in _RULES:
+            value = getattr(self, name)
+            if not is_right(value):
+                raise InputError(f"cannot search with {name} {value!r}: expected {expected}")
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of ``step``, counted from 1."""
+        return self.lr * (1 - (step - 1) / self.steps) if self.lr_falls else self.lr
+
+
+def _between(low: float, high: float) -> Any:
+    return lambda value: math.isfinite(value) and low <= value <= high
+
+
+_RULES: tuple[tuple[str, Any, str], ...] = (
+    ("solver", ("momentum", "adam", "hmc").__contains__, "momentum, adam or hmc"),
+    ("steps", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
+    ("lr", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
+    ("lam", lambda value: math.isfinite(value) and value >= 0, "0 or more"),
+    ("power", (1, 2).__contains__, "1 (L1) or 2 (L2)"),
+    ("importance", lambda value: value == 0 or (value > 0 and value % 2), "an odd window, or 0 for none"),
+    ("momentum", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    ("beta1", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    ("beta2", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    ("eps", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
+    ("hmc_leapfrog", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
+    ("hmc_size", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
+    ("hmc_beta", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
+    ("hmc_anneal", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
+)
+
+# What each solver starts from where no preset but the default is asked for.
+SOLVERS = {
+    "adam": SearchSettings(),
+    "momentum": SearchSettings("momentum", lr=0.1, lr_falls=True, normalise=True),
+    "hmc": SearchSettings("hmc", steps=1010),
+}
+
+PRESETS = {
+    "default": SOLVERS["adam"],
+    # bamos/dcgan-completion.tensorflow: complete.py since May 2017, and as its article has it.
+    "reference": SearchSettings("adam", steps=1000, lr=0.01),
+    "article": SearchSettings("momentum", steps=1000, lr=0.01),
+}
+
+
+def search_settings(preset: str = "default", *, solver: str | None = None, **changes: Any) -> SearchSettings:
+    """The settings of ``preset``, with ``changes`` that are not None. Raises InputError.
+
+    Another solver than the preset's takes what suits that solver (default), or the preset's numbers.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"there is no preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    base = PRESETS[preset]
+    if solver is not None:
+        base = SOLVERS[solver] if preset == "default" and solver in SOLVERS else replace(base, solver=solver)
+    return replace(base, **{name: value for name, value in changes.items() if value is not None})

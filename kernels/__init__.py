@@ -1,0 +1,1 @@
+"""What one step does to z: NumPy references, which are the specification of every faster kernel."""
