@@ -72,7 +72,7 @@ class Manifest:
         """The manifest in ``text``. Raises ModelError that names the first key that is wrong."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(
                 f"the manifest of {where} is no JSON: {error}; export the model again"
             ) from error
