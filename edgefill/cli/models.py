@@ -1,0 +1,68 @@
+"""``edgefill models``: what there is to complete with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgefill.cli.app import app
+from edgefill.cli.console import print_json, say
+
+if TYPE_CHECKING:
+    from edgefill.models import Entry
+
+
+@app.command()
+def models(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """List the models that came with the package and those in the cache folder."""
+    from edgefill.models import SUFFIX, cache_folder, catalogue
+
+    entries = catalogue()
+    if json:
+        print_json({"models": [_document(entry) for entry in entries]})
+        return
+    for entry in entries:
+        print(_line(entry))
+    if not entries:
+        say(f"no model is installed; `edgefill export` makes one, NAME{SUFFIX}")
+    cache = cache_folder()
+    if cache:
+        say(f"models in {cache / 'models'} are listed too")
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    document = {
+        "name": entry.name,
+        "source": entry.source,
+        "path": str(entry.path),
+        "bytes": entry.bytes,
+        "problem": entry.problem,
+    }
+    if entry.manifest:
+        described = (
+            "kind",
+            "height",
+            "width",
+            "channels",
+            "z_dim",
+            "precision",
+            "weights",
+            "origin",
+            "licence",
+        )
+        document |= {name: getattr(entry.manifest, name) for name in described}
+    return document
+
+
+def _line(entry: Entry) -> str:
+    if entry.manifest is None:
+        return f"{entry.name}  {entry.source}, damaged: {entry.problem}"
+    model = entry.manifest
+    colours = "grey" if model.channels == 1 else "RGB"
+    return (
+        f"{entry.name}  {model.kind}, {model.width}×{model.height} {colours}, {model.precision}, "
+        f"{entry.bytes / 1e6:.1f} MB, {entry.source}; from {model.origin}; licence {model.licence}"
+    )

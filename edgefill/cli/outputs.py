@@ -1,0 +1,161 @@
+"""Where the results of ``edgefill complete`` go, decided before anything is computed; and writing them."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgefill.errors import InputError, OutputError
+from edgefill.files import write_atomically
+from edgefill.images import encode_picture, find_pictures, read_picture, save_picture
+from edgefill.sheets import gif_bytes, sheet, strip
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from edgefill.completion import Result
+
+EXTRAS = {"strip": ".strip.png", "gif": ".gif", "trace": ".trace.npz"}
+SHEET_NAME = "sheet.png"
+GIF_FRAMES = 24
+_FORMATS = ("png", "webp", "tiff", "bmp", "jpeg", "jpg", "tif")
+_GIF_SIDE = 512  # pixels of the longer side of an animation, at most
+_GIF_REST = 12  # frames for which its end stands still
+_SHEET_PICTURES, _SHEET_SIDE = 256, 160
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """One input and the files that are made of it; ``extras`` by the names in EXTRAS."""
+
+    source: Path
+    picture: Path
+    extras: dict[str, Path]
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self.picture, *self.extras.values()]
+
+
+def plan_outputs(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    format: str = "png",
+    extras: Iterable[str] = (),
+    sheet: bool = False,
+) -> list[Outputs]:
+    """The Outputs of each picture in ``sources``; folders keep their structure below ``out``.
+
+    Raises InputError where two inputs would write the same file, OutputError where an output is an input.
+    """
+    if format not in _FORMATS:
+        raise InputError(f"cannot write the format {format!r}; expected one of {', '.join(_FORMATS)}")
+    plan: dict[Path, Outputs] = {}
+    for source in sources:
+        root = source if source.is_dir() else source.parent
+        for file in find_pictures([source]):
+            place = out / file.relative_to(root).parent
+            named = {extra: place / (file.stem + EXTRAS[extra]) for extra in extras}
+            plan.setdefault(file, Outputs(file, place / f"{file.stem}.{format}", named))
+    _refuse_clashes([*plan.values()], [out / SHEET_NAME] if sheet else [])
+    return [*plan.values()]
+
+
+def refuse_existing(paths: Sequence[Path]) -> None:
+    """Raises OutputError where one of ``paths`` exists already."""
+    existing = [path for path in paths if path.exists()]
+    if existing:
+        raise OutputError(
+            f"{len(existing)} of {len(paths)} outputs exist already, such as {str(existing[0])!r}; expected "
+            "none; add --force to replace them, or choose another place"
+        )
+
+
+def _refuse_clashes(plan: Sequence[Outputs], others: Sequence[Path]) -> None:
+    paths = [path for outputs in plan for path in outputs.paths] + list(others)
+    twice = [path for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        inputs = [str(outputs.source) for outputs in plan if twice[0] in outputs.paths]
+        raise InputError(
+            f"{' and '.join(map(repr, inputs))} would {'both ' * (len(inputs) > 1)}be written to "
+            f"{str(twice[0])!r}; expected one input for each output; rename one, or run them apart"
+        )
+    inputs_resolved = {outputs.source.resolve() for outputs in plan}
+    for path in paths:
+        if path.resolve() in inputs_resolved:
+            raise OutputError(
+                f"{str(path)!r} is an input and would be overwritten; expected another folder; change --out"
+            )
+
+
+def write_result(result: Result, outputs: Outputs, record: dict[str, Any], blend: str) -> None:
+    """Writes the picture (a PNG with ``record`` as its text) and the extras. Raises EdgefillError."""
+    content = encode_picture(result.picture, outputs.picture.suffix[1:])
+    if outputs.picture.suffix == ".png":
+        content = with_png_text(content, "edgefill", json.dumps(record, sort_keys=True))
+    write_atomically(outputs.picture, content)
+    if "strip" in outputs.extras:
+        save_picture(read_picture(strip(three_views(result))), outputs.extras["strip"])
+    if "gif" in outputs.extras:
+        write_atomically(outputs.extras["gif"], gif_bytes(_animation(result, blend)))
+    if "trace" in outputs.extras and result.trace is not None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, loss=result.trace.loss, z=result.trace.z)
+        write_atomically(outputs.extras["trace"], buffer.getvalue())
+
+
+def three_views(result: Result) -> list[Image.Image]:
+    """Input, masked and completed picture."""
+    return [result.photograph.picture.to_pil(), result.masked, result.image]
+
+
+def _animation(result: Result, blend: str) -> list[Image.Image]:
+    """The box of the picture, masked, then as the search filled it, then as it ended."""
+    photograph, box = result.photograph, result.photograph.box
+    on_the_way = [photograph.finished(generated, blend).to_pil() for generated in result.frames]
+    frames = [result.masked, *on_the_way, *[result.image] * _GIF_REST]
+    cut = [frame.crop((box.x, box.y, box.x + box.width, box.y + box.height)) for frame in frames]
+    for frame in cut:
+        frame.thumbnail((_GIF_SIDE, _GIF_SIDE))
+    return cut
+
+
+def with_png_text(content: bytes, keyword: str, text: str) -> bytes:
+    """The PNG file ``content`` with a text chunk (ASCII) after its header, where every viewer finds it."""
+    chunk = b"tEXt" + keyword.encode("ascii") + b"\0" + text.encode("ascii")
+    framed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    header = 8 + 25  # the signature, and IHDR with its length and checksum
+    return content[:header] + framed + content[header:]
+
+
+class Sheet:
+    """The first pictures of a run on one page, each as input, masked and completed, scaled down."""
+
+    def __init__(self) -> None:
+        self._strips: list[Image.Image] = []
+        self.left_out = 0
+
+    def add(self, result: Result) -> None:
+        if len(self._strips) == _SHEET_PICTURES:
+            self.left_out += 1
+            return
+        views = three_views(result)
+        for view in views:
+            view.thumbnail((_SHEET_SIDE, _SHEET_SIDE))
+        self._strips.append(strip(views, gap=2))
+
+    def save(self, path: Path) -> bool:
+        """Writes the sheet; False where nothing was completed."""
+        if self._strips:
+            save_picture(read_picture(sheet(self._strips, cell=None)), path)
+        return bool(self._strips)

@@ -1,0 +1,133 @@
+"""``edgefill sample``: what a model can draw, and the space it draws from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgefill.cli.app import app
+from edgefill.cli.console import print_json, say
+from edgefill.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgefill.completion import Completer
+
+_MOST = 4096  # pictures on one sheet, frames of one animation
+_AT_ONCE = 64
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option(help="The sheet or strip, or a .gif.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
+    count: Annotated[int, typer.Option(min=1, max=_MOST, help="Pictures on the sheet.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first picture; the next has the next seed.")] = 0,
+    interpolate: Annotated[str, typer.Option(help="Seeds to walk between, such as 7,42.")] = "",
+    frames: Annotated[int, typer.Option(min=2, max=_MOST, help="Pictures on that way.")] = 30,
+    arithmetic: Annotated[str, typer.Option(help="Sum of the latents of seeds, such as 3-5+9.")] = "",
+    labels: Annotated[bool, typer.Option(help="Write its seed below each picture.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    force: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
+    backend: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
+) -> None:
+    """Draw pictures: a sheet of seeds, a walk between two seeds, or a sum of latents.
+
+    The picture of a seed is the one a completion with that seed starts from.
+    """
+    from edgefill.cli.outputs import refuse_existing
+    from edgefill.completion import load
+    from edgefill.files import write_atomically
+    from edgefill.images import read_picture, save_picture
+    from edgefill.sheets import gif_bytes, pictures_of, sheet, strip
+
+    animated = out.suffix.lower() == ".gif"
+    if interpolate and arithmetic:
+        raise InputError("cannot interpolate and add at once; expected one of --interpolate and --arithmetic")
+    if animated and not interpolate:
+        raise InputError(f"cannot write {str(out)!r} as an animation; expected --interpolate, or a .png")
+    if not force:
+        refuse_existing([out])
+    with load(model, backend, threads=threads) as completer:
+        say(f"{completer.model.name} on {completer.backend.info}")
+        z_dim = completer.model.z_dim
+        names: list[str] = []
+        if interpolate:
+            z = _walk(parse_seeds(interpolate), frames, z_dim)
+        elif arithmetic:
+            z, names = _sum(parse_arithmetic(arithmetic), z_dim)
+        else:
+            z, names = _latents(range(seed, seed + count), z_dim), list(map(str, range(seed, seed + count)))
+        pictures = pictures_of(_generate(completer, z))
+    if animated:
+        write_atomically(out, gif_bytes(pictures))
+    elif interpolate:
+        save_picture(read_picture(strip(pictures, gap=0)), out)
+    elif arithmetic:
+        save_picture(read_picture(strip(pictures, names)), out)
+    else:
+        save_picture(read_picture(sheet(pictures, names if labels else ())), out)
+    if json:
+        print_json({"model": completer.model.name, "output": str(out), "pictures": len(pictures)})
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds of ``7,42``, two or more. Raises InputError."""
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)+", text):
+        raise InputError(f"cannot walk between {text!r}: expected two seeds or more, as in 7,42")
+    return [int(part) for part in text.split(",")]
+
+
+def parse_arithmetic(text: str) -> list[tuple[int, int]]:
+    """Sign (1 or −1) and seed of each term of ``3-5+9``. Raises InputError."""
+    compact = re.sub(r"\s", "", text)
+    if not re.fullmatch(r"[+-]?\d+([+-]\d+)*", compact):
+        raise InputError(f"cannot add {text!r}: expected seeds with + and − between them, as in 3-5+9")
+    return [(-1 if sign == "-" else 1, int(seed)) for sign, seed in re.findall(r"([+-]?)(\d+)", compact)]
+
+
+def _latents(seeds: range | list[int], z_dim: int) -> np.ndarray:
+    import numpy as np
+
+    from edgefill.completion.search import latent
+
+    return np.stack([latent(seed, z_dim) for seed in seeds])
+
+
+def _walk(seeds: list[int], frames: int, z_dim: int) -> np.ndarray:
+    """``frames`` latents from the first seed to the last by way of the others, [frames, Z].
+
+    In a straight line, as the source documents do: a line between two points of the cube that z is uniform on
+    stays in it, a great circle leaves it.
+    """
+    import numpy as np
+
+    places = np.linspace(0, len(seeds) - 1, frames, dtype=np.float32)
+    before = np.minimum(places.astype(int), len(seeds) - 2)
+    share = (places - before)[:, None].astype(np.float32)
+    corners = _latents(seeds, z_dim)
+    walk: np.ndarray = (1 - share) * corners[before] + share * corners[before + 1]
+    return walk
+
+
+def _sum(terms: list[tuple[int, int]], z_dim: int) -> tuple[np.ndarray, list[str]]:
+    """The latents of ``terms`` and their sum, clipped to the range of the prior, as the last; with names."""
+    import numpy as np
+
+    latents = _latents([seed for _, seed in terms], z_dim)
+    signs = np.array([sign for sign, _ in terms], np.float32)
+    total = np.clip(signs @ latents, -1, 1)
+    names = [f"{'−' if sign < 0 else '+'} {seed}" for sign, seed in terms]
+    return np.concatenate([latents, total[None]]), [*names, "="]
+
+
+def _generate(completer: Completer, z: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    chunks = [completer.backend.generate(z[start : start + _AT_ONCE]) for start in range(0, len(z), _AT_ONCE)]
+    return np.concatenate(chunks)
