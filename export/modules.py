@@ -24,6 +24,7 @@ def prepared(module: nn.Module, role: str) -> nn.Module:
     ``role`` is what messages call it. The argument is left as it was. Raises ModelError for weights that are
     not finite.
     """
+    _detach_computed_weights(module)
     module = copy.deepcopy(module).eval().cpu().float()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -44,15 +45,31 @@ def rounded_to(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return module
 
 
+def _detach_computed_weights(module: nn.Module) -> None:
+    """Weights that a hook computed in the last forward pass lose its graph, which cannot be copied."""
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                setattr(part, name, value.detach())
+
+
 def _bake_parametrizations(module: nn.Module) -> None:
     """Spectral norm and its like become the weight that they compute in eval mode."""
     for part in module.modules():
         if parametrize.is_parametrized(part):
-            for name in list(part.parametrizations):
-                parametrize.remove_parametrizations(part, name, leave_parametrized=True)
+            _bake_parametrization(part)
         for hook in list(part._forward_pre_hooks.values()):
             if type(hook).__name__ == "SpectralNorm":
                 remove_spectral_norm(part, hook.name)
+
+
+def _bake_parametrization(part: nn.Module) -> None:
+    """PyTorch's remove_parametrizations edits a class that the copy shares with the original; this does not."""
+    weights = {name: getattr(part, name).detach().clone() for name in part.parametrizations}
+    part.__class__ = type(part).__bases__[0]
+    del part.parametrizations
+    for name, weight in weights.items():
+        part.register_parameter(name, nn.Parameter(weight, requires_grad=False))
 
 
 def _fold_batch_norm(module: nn.Module) -> nn.Module:

@@ -43,7 +43,7 @@ class Completion:
     def logit(self, picture: Tensor) -> Tensor:
         """D's logit, [N], of pictures [N, C, H, W] in [-1, 1]; positive means real."""
         output = self.discriminator(picture.to(self.dtype)).to(picture.dtype)
-        score = output.flatten(1).squeeze(1)
+        score = output.reshape(picture.shape[0], -1).squeeze(1)  # (N,) from (N,), (N, 1) or (N, 1, 1, 1)
         if self.discriminator_output == "sigmoid":
             edge = 1.0 / (1.0 + math.exp(_SURE.get(self.dtype, _SURE_BY_DEFAULT)))
             score = torch.logit(score.clamp(edge, 1.0 - edge))

@@ -1,0 +1,78 @@
+"""The proof refuses a graph that is wrong anywhere, and then nothing is written."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from edgefill.bundle import GRAPHS, Bundle
+from edgefill.errors import InputError, ModelError
+from edgefill.export import bundle as export_room
+from edgefill.export import export_bundle
+from tests.bundles import Z, tiny_bundle, tiny_networks
+
+
+def export(path, **options):
+    return export_bundle(*tiny_networks(), path, **{"z_dim": Z, **options})
+
+
+def with_scaled_weights(content: bytes) -> bytes:
+    """The graph with its first weight tensor 1 % too large."""
+    model = onnx.load_from_string(content)
+    tensor = next(
+        t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and len(t.dims) > 1
+    )
+    values = numpy_helper.to_array(tensor) * np.float32(1.01)
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return model.SerializeToString()
+
+
+def with_doubled_gradient(content: bytes) -> bytes:
+    model = onnx.load_from_string(content)
+    last = next(node for node in model.graph.node if "grad_z" in node.output)
+    last.output[0] = "half"
+    model.graph.node.append(onnx.helper.make_node("Add", ["half", "half"], ["grad_z"]))
+    return model.SerializeToString()
+
+
+FAULTS = {
+    "G": ("generator", with_scaled_weights, "generated is"),
+    "D": ("discriminator", with_scaled_weights, "logit is"),
+    "the step's weights": ("step", with_scaled_weights, "not what PyTorch computes"),
+    "the gradient": ("step", with_doubled_gradient, "gradient is"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_wrong_graph_is_refused_and_nothing_is_written(fault, tmp_path, monkeypatch):
+    graph, spoil, message = FAULTS[fault]
+    (tmp_path / "right.edgefill").write_bytes(tiny_bundle())
+    right = Bundle.open(tmp_path / "right.edgefill")
+    graphs = {name: right.graph(name) for name in GRAPHS}
+    graphs[graph] = spoil(graphs[graph])
+    monkeypatch.setattr(export_room, "_graphs", lambda *_: graphs)
+    with pytest.raises(ModelError, match=message):
+        export(tmp_path / "wrong.edgefill")
+    assert [path.name for path in tmp_path.iterdir()] == ["right.edgefill"]
+
+
+def test_bundle_is_byte_equal_when_exported_twice(tmp_path):
+    export(tmp_path / "tiny.edgefill", licence="CC0", origin="tests")
+    assert (tmp_path / "tiny.edgefill").read_bytes() == tiny_bundle()
+
+
+@pytest.mark.parametrize(("precision", "weights"), [("fp16", "fp16"), ("fp32", "fp16")])
+def test_precisions_are_recorded_and_proven(precision, weights, tmp_path):
+    manifest = export(tmp_path / "half.edgefill", precision=precision, weights=weights)
+    assert (manifest.precision, manifest.weights) == (precision, weights)
+    assert manifest.proof["cosine"] >= 0.999
+    assert json.loads(manifest.to_json())["proof"] == manifest.proof
+
+
+def test_unknown_precision_lists_the_known(tmp_path):
+    with pytest.raises(InputError, match="'int8'; expected one of"):
+        export(tmp_path / "x.edgefill", precision="int8")
