@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from edgefill.errors import InputError, OutputError
+from edgefill.errors import InputError
 from edgefill.files import write_atomically
 from edgefill.modes import WITHOUT_PROFILE, pixels_of
 
@@ -86,11 +86,11 @@ def read_picture(
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
     if isinstance(source, Image.Image):
-        with _decoding("the picture"):
+        with _decoding("the picture", max_pixels):
             return _from_pillow(source, "", "the picture", max_pixels)
     path, what = Path(source), repr(str(source))  # repr shows newlines and undecodable bytes as escapes
     _check_file(path, what, max_bytes)
-    with _decoding(what), path.open("rb") as file, Image.open(file, formats=READABLE) as image:
+    with _decoding(what, max_pixels), path.open("rb") as file, Image.open(file, formats=READABLE) as image:
         return _from_pillow(image, path.name, what, max_pixels)
 
 
@@ -119,7 +119,7 @@ def encode_picture(picture: Picture, format: str = "png") -> bytes:
     """
     kind = _SHORT_NAMES.get(format.lower(), format.lower())
     if kind not in _WRITABLE:
-        raise InputError(f"cannot write the format {format!r}; choose one of {', '.join(_WRITABLE)}")
+        raise InputError(f"cannot write a picture as {format!r}; expected one of {', '.join(_WRITABLE)}")
     if picture.values.dtype == np.uint16 and kind not in _HOLDS_16_BITS:
         raise InputError(f"cannot write 16-bit grey as {kind}, which holds 8 bits; choose png or tiff")
     image = picture.to_pil()
@@ -139,10 +139,7 @@ def save_picture(picture: Picture, path: str | Path) -> None:
 
     Raises InputError where ``encode_picture`` does, OutputError where the file cannot be written.
     """
-    path = Path(path)
-    if not path.suffix:
-        raise OutputError(f"cannot write {str(path)!r}: it has no suffix to tell the format; add .png")
-    write_atomically(path, encode_picture(picture, path.suffix[1:]))
+    write_atomically(path, encode_picture(picture, Path(path).suffix[1:]))
 
 
 def to_unit(values: np.ndarray) -> np.ndarray:
@@ -204,15 +201,19 @@ def _check_file(path: Path, what: str, max_bytes: int) -> None:
 
 
 @contextmanager
-def _decoding(what: str) -> Iterator[None]:
+def _decoding(what: str, max_pixels: int) -> Iterator[None]:
     """Turns whatever Pillow raises on damaged or hostile files into an InputError; silences its warnings."""
     with _FILTERS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             yield
         except InputError:
             raise
+        except Image.DecompressionBombError as error:
+            raise InputError(
+                f"cannot read {what}: its header claims more pixels than Pillow ever decodes; expected at most "
+                f"{max_pixels:,}; scale it down, or get an honest copy of it"
+            ) from error
         except UnidentifiedImageError as error:
             raise InputError(
                 f"cannot read {what}: its content is no picture that is known here; expected one of "
