@@ -1,8 +1,8 @@
 """The update rules of the search in NumPy: small pure functions, the specification of every faster kernel.
 
 z, momenta and gradients are float32 [N, Z]; losses and energies float32 [N]. Rows are samples: a row's result
-does not depend on the rows beside it, to the bit. Every rule is projected: z stays in [-1, 1], the range of
-the prior.
+does not depend on the rows beside it, to the bit. Every rule is projected: z stays in [-bound, bound], the
+range of the prior.
 """
 
 from __future__ import annotations
@@ -13,18 +13,25 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 def momentum_step(
-    z: np.ndarray, velocity: np.ndarray, gradient: np.ndarray, *, lr: float, momentum: float, normalise: bool
+    z: np.ndarray,
+    velocity: np.ndarray,
+    gradient: np.ndarray,
+    *,
+    lr: float,
+    momentum: float,
+    normalise: bool,
+    bound: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Next z and velocity, each [N, Z], of projected momentum in Nesterov's form.
 
-    v' = μ v − η g; z' = clip(z − μ v + (1 + μ) v', −1, 1). With ``normalise`` each sample's gradient is
+    v' = μ v − η g; z' = clip(z − μ v + (1 + μ) v', ±bound). With ``normalise`` each sample's gradient is
     first scaled to unit norm, so that η does not depend on how many pixels the loss sums over.
     """
     if normalise:
         norm = np.sqrt(np.sum(gradient * gradient, axis=1, keepdims=True))
         gradient = gradient / np.maximum(norm, _TINY)
     following = momentum * velocity - lr * gradient
-    return _project(z - momentum * velocity + (1 + momentum) * following), following
+    return _project(z - momentum * velocity + (1 + momentum) * following, bound), following
 
 
 def adam_step(
@@ -38,17 +45,18 @@ def adam_step(
     beta1: float,
     beta2: float,
     eps: float,
+    bound: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Next z, first and second moment, each [N, Z], of projected Adam; ``step`` counts from 1.
 
-    m' = β₁ m + (1 − β₁) g; v' = β₂ v + (1 − β₂) g²; z' = clip(z − η m̂ / (√v̂ + ε), −1, 1) with the moments
+    m' = β₁ m + (1 − β₁) g; v' = β₂ v + (1 − β₂) g²; z' = clip(z − η m̂ / (√v̂ + ε), ±bound) with the moments
     corrected for their start at zero: m̂ = m' / (1 − β₁ᵗ), v̂ = v' / (1 − β₂ᵗ).
     """
     first = beta1 * first + (1 - beta1) * gradient
     second = beta2 * second + (1 - beta2) * (gradient * gradient)
     corrected_first = first / (1 - beta1**step)
     corrected_second = second / (1 - beta2**step)
-    return _project(z - lr * corrected_first / (np.sqrt(corrected_second) + eps)), first, second
+    return _project(z - lr * corrected_first / (np.sqrt(corrected_second) + eps), bound), first, second
 
 
 def hmc_half_kick(momentum: np.ndarray, gradient: np.ndarray, *, size: float, beta: float) -> np.ndarray:
@@ -56,9 +64,9 @@ def hmc_half_kick(momentum: np.ndarray, gradient: np.ndarray, *, size: float, be
     return momentum - (size / 2 * beta) * gradient
 
 
-def hmc_drift(z: np.ndarray, momentum: np.ndarray, *, size: float) -> np.ndarray:
-    """The z [N, Z] one leapfrog step later: z' = clip(z + ε p, −1, 1)."""
-    return _project(z + size * momentum)
+def hmc_drift(z: np.ndarray, momentum: np.ndarray, *, size: float, bound: float = 1.0) -> np.ndarray:
+    """The z [N, Z] one leapfrog step later: z' = clip(z + ε p, ±bound)."""
+    return _project(z + size * momentum, bound)
 
 
 def hmc_energy(loss: np.ndarray, momentum: np.ndarray, *, beta: float) -> np.ndarray:
@@ -73,5 +81,5 @@ def hmc_accepts(before: np.ndarray, after: np.ndarray, uniform: np.ndarray) -> n
     return accepted
 
 
-def _project(z: np.ndarray) -> np.ndarray:
-    return np.clip(z, -1, 1)
+def _project(z: np.ndarray, bound: float) -> np.ndarray:
+    return np.clip(z, -bound, bound)

@@ -42,14 +42,20 @@ def complete(
     seed: Annotated[int, typer.Option(help="Of the mask and the search; the same seed, the same bytes.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Pictures that are searched for together.")] = 16,
     blend: Annotated[str, typer.Option(help="How the hole joins the picture: poisson or none.")] = "poisson",
-    resize_mask: Annotated[bool, typer.Option(help="Scale a mask file to the picture's size.")] = False,
+    resize_mask: Annotated[
+        bool, typer.Option("--resize-mask", help="Scale a mask file to the picture's size.")
+    ] = False,
     format: Annotated[str, typer.Option(help="png, webp, tiff, bmp (all lossless) or jpeg.")] = "png",
-    strip: Annotated[bool, typer.Option(help="Also NAME.strip.png: input, masked, completed.")] = False,
-    sheet: Annotated[bool, typer.Option(help="Also sheet.png: all pictures of this run.")] = False,
-    gif: Annotated[bool, typer.Option(help="Also NAME.gif: the search as an animation.")] = False,
-    trace: Annotated[bool, typer.Option(help="Also NAME.trace.npz: loss and z of every step.")] = False,
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Also NAME.strip.png: input, masked, completed.")
+    ] = False,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Also sheet.png: all pictures of this run.")] = False,
+    gif: Annotated[bool, typer.Option("--gif", help="Also NAME.gif: the search as an animation.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also NAME.trace.npz: loss and z of every step.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
-    force: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
     backend: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
 ) -> None:

@@ -30,9 +30,9 @@ def sample(
     interpolate: Annotated[str, typer.Option(help="Seeds to walk between, such as 7,42.")] = "",
     frames: Annotated[int, typer.Option(min=2, max=_MOST, help="Pictures on that way.")] = 30,
     arithmetic: Annotated[str, typer.Option(help="Sum of the latents of seeds, such as 3-5+9.")] = "",
-    labels: Annotated[bool, typer.Option(help="Write its seed below each picture.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Write its seed below each picture.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
-    force: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
     backend: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
 ) -> None:
@@ -40,8 +40,11 @@ def sample(
 
     The picture of a seed is the one a completion with that seed starts from.
     """
+    import numpy as np
+
     from edgefill.cli.outputs import refuse_existing
     from edgefill.completion import load
+    from edgefill.completion.latents import Prior
     from edgefill.files import write_atomically
     from edgefill.images import read_picture, save_picture
     from edgefill.sheets import gif_bytes, pictures_of, sheet, strip
@@ -51,27 +54,30 @@ def sample(
         raise InputError("cannot interpolate and add at once; expected one of --interpolate and --arithmetic")
     if animated and not interpolate:
         raise InputError(f"cannot write {str(out)!r} as an animation; expected --interpolate, or a .png")
+    terms = parse_arithmetic(arithmetic) if arithmetic else []
+    seeds = parse_seeds(interpolate) if interpolate else [seed for _, seed in terms]
+    seeds = seeds or list(range(seed, seed + count))
     if not force:
         refuse_existing([out])
     with load(model, backend, threads=threads) as completer:
         say(f"{completer.model.name} on {completer.backend.info}")
-        z_dim = completer.model.z_dim
-        names: list[str] = []
+        prior = Prior.of(completer.model)
         if interpolate:
-            z = _walk(parse_seeds(interpolate), frames, z_dim)
+            z = prior.walk(seeds, frames)
         elif arithmetic:
-            z, names = _sum(parse_arithmetic(arithmetic), z_dim)
+            z = np.concatenate([prior.latents(seeds), prior.total(terms)[None]])
         else:
-            z, names = _latents(range(seed, seed + count), z_dim), list(map(str, range(seed, seed + count)))
+            z = prior.latents(seeds)
         pictures = pictures_of(_generate(completer, z))
     if animated:
         write_atomically(out, gif_bytes(pictures))
     elif interpolate:
         save_picture(read_picture(strip(pictures, gap=0)), out)
     elif arithmetic:
-        save_picture(read_picture(strip(pictures, names)), out)
+        names = [f"{'−' if sign < 0 else '+'} {seed}" for sign, seed in terms]
+        save_picture(read_picture(strip(pictures, [*names, "="])), out)
     else:
-        save_picture(read_picture(sheet(pictures, names if labels else ())), out)
+        save_picture(read_picture(sheet(pictures, [str(seed) for seed in seeds] if labels else ())), out)
     if json:
         print_json({"model": completer.model.name, "output": str(out), "pictures": len(pictures)})
 
@@ -89,41 +95,6 @@ def parse_arithmetic(text: str) -> list[tuple[int, int]]:
     if not re.fullmatch(r"[+-]?\d+([+-]\d+)*", compact):
         raise InputError(f"cannot add {text!r}: expected seeds with + and − between them, as in 3-5+9")
     return [(-1 if sign == "-" else 1, int(seed)) for sign, seed in re.findall(r"([+-]?)(\d+)", compact)]
-
-
-def _latents(seeds: range | list[int], z_dim: int) -> np.ndarray:
-    import numpy as np
-
-    from edgefill.completion.search import latent
-
-    return np.stack([latent(seed, z_dim) for seed in seeds])
-
-
-def _walk(seeds: list[int], frames: int, z_dim: int) -> np.ndarray:
-    """``frames`` latents from the first seed to the last by way of the others, [frames, Z].
-
-    In a straight line, as the source documents do: a line between two points of the cube that z is uniform on
-    stays in it, a great circle leaves it.
-    """
-    import numpy as np
-
-    places = np.linspace(0, len(seeds) - 1, frames, dtype=np.float32)
-    before = np.minimum(places.astype(int), len(seeds) - 2)
-    share = (places - before)[:, None].astype(np.float32)
-    corners = _latents(seeds, z_dim)
-    walk: np.ndarray = (1 - share) * corners[before] + share * corners[before + 1]
-    return walk
-
-
-def _sum(terms: list[tuple[int, int]], z_dim: int) -> tuple[np.ndarray, list[str]]:
-    """The latents of ``terms`` and their sum, clipped to the range of the prior, as the last; with names."""
-    import numpy as np
-
-    latents = _latents([seed for _, seed in terms], z_dim)
-    signs = np.array([sign for sign, _ in terms], np.float32)
-    total = np.clip(signs @ latents, -1, 1)
-    names = [f"{'−' if sign < 0 else '+'} {seed}" for sign, seed in terms]
-    return np.concatenate([latents, total[None]]), [*names, "="]
 
 
 def _generate(completer: Completer, z: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from edgefill.completion.backends import Backend
+from edgefill.completion.latents import Prior
 from edgefill.completion.photograph import Photograph
 from edgefill.completion.request import Failure, Request, Result, Source, Trace
 from edgefill.completion.search import SearchState, Task
@@ -47,7 +48,7 @@ def _start(photographs: Sequence[Photograph], request: Request) -> SearchState:
     target, weight, block_weight = (np.stack(arrays) for arrays in zip(*tasks, strict=True))
     power, lam = np.full(rows, settings.power, np.float32), np.full(rows, settings.lam, np.float32)
     task = Task(target, weight, block_weight, power, lam)
-    return SearchState.start(task, settings, [request.seed] * rows, photographs[0].model.z_dim)
+    return SearchState.start(task, settings, [request.seed] * rows, Prior.of(photographs[0].model))
 
 
 class _Recording:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from edgefill.completion.latents import Prior
 from edgefill.completion.settings import SearchSettings
 from edgefill.kernels import reference
 
@@ -39,17 +40,13 @@ class Evaluation(NamedTuple):
 Step = Callable[[np.ndarray, Task], Evaluation]
 
 
-def latent(seed: int, z_dim: int) -> np.ndarray:
-    """The z of a seed: uniform on [-1, 1], the same for completing and for sampling."""
-    return _first_draw(np.random.default_rng(seed), z_dim)
-
-
 @dataclass
 class SearchState:
     """Where the search of a batch stands."""
 
     task: Task
     settings: SearchSettings
+    bound: float  # of |z|
     z: np.ndarray  # [N, Z], where the next step evaluates
     noise: np.ndarray  # [T, N, Z], HMC: the momentum each trajectory starts with
     uniform: np.ndarray  # [T, N], HMC: decides whether a trajectory's end is taken
@@ -63,20 +60,21 @@ class SearchState:
     step: int = 0  # evaluations so far
 
     @classmethod
-    def start(cls, task: Task, settings: SearchSettings, seeds: Sequence[int], z_dim: int) -> SearchState:
+    def start(cls, task: Task, settings: SearchSettings, seeds: Sequence[int], prior: Prior) -> SearchState:
         """The state before the first step; row i has the random numbers of ``seeds[i]`` and no others."""
         trajectories = 0
         if settings.solver == "hmc":
             trajectories = -(-settings.steps // (settings.hmc_leapfrog + 1))
         generators = [np.random.default_rng(seed) for seed in seeds]
-        z = np.stack([_first_draw(rng, z_dim) for rng in generators])
-        noise = [rng.standard_normal((trajectories, z_dim), np.float32) for rng in generators]
+        z = np.stack([prior.draw(rng) for rng in generators])
+        noise = [rng.standard_normal((trajectories, prior.z_dim), np.float32) for rng in generators]
         uniform = [rng.random(trajectories, np.float32) for rng in generators]
         nothing = np.full(len(z), np.inf, np.float32)
         unknown = Evaluation(nothing, np.zeros_like(z), np.zeros_like(task.target), nothing, nothing)
         return cls(
             task,
             settings,
+            prior.bound,
             z=z,
             noise=np.stack(noise, axis=1),
             uniform=np.stack(uniform, axis=1),
@@ -111,10 +109,6 @@ def advance(state: SearchState, n: int, evaluate: Step) -> None:
         state.last = found
 
 
-def _first_draw(rng: np.random.Generator, z_dim: int) -> np.ndarray:
-    return rng.uniform(-1, 1, z_dim).astype(np.float32)
-
-
 def _keep_best(state: SearchState, found: Evaluation) -> None:
     better = found.loss < state.best.loss
     state.best_z[better] = state.z[better]
@@ -132,6 +126,7 @@ def _momentum(state: SearchState, found: Evaluation) -> np.ndarray:
         lr=settings.lr_at(state.step),
         momentum=settings.momentum,
         normalise=settings.normalise,
+        bound=state.bound,
     )
     return z
 
@@ -149,6 +144,7 @@ def _adam(state: SearchState, found: Evaluation) -> np.ndarray:
         beta1=settings.beta1,
         beta2=settings.beta2,
         eps=settings.eps,
+        bound=state.bound,
     )
     return z
 
@@ -168,7 +164,7 @@ def _hmc(state: SearchState, found: Evaluation) -> np.ndarray:
         accepted = reference.hmc_accepts(state.energy, energy, state.uniform[trajectory])
         return np.where(accepted[:, None], state.z, state.second)
     state.first = reference.hmc_half_kick(state.first, found.gradient, size=size, beta=beta)
-    z: np.ndarray = reference.hmc_drift(state.z, state.first, size=size)
+    z: np.ndarray = reference.hmc_drift(state.z, state.first, size=size, bound=state.bound)
     return z
 
 
