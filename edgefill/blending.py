@@ -155,7 +155,7 @@ def _conjugate_gradients(grid: _Grid, b: np.ndarray) -> np.ndarray:
         x += length * direction
         rest -= length * force
         step = grid.approximate_solution(rest)
-        if np.abs(step).max() <= _TOLERANCE * np.abs(x).max():
+        if (np.abs(step).max(axis=(1, 2)) <= _TOLERANCE * np.abs(x).max(axis=(1, 2))).all():
             break
         previous, energy = energy, _total(rest * step)
         direction = step + _ratio(energy, previous, b.dtype) * direction

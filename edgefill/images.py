@@ -211,7 +211,7 @@ def _decoding(what: str, max_pixels: int) -> Iterator[None]:
             raise
         except Image.DecompressionBombError as error:
             raise InputError(
-                f"cannot read {what}: its header claims more pixels than Pillow ever decodes; expected at most "
+                f"cannot read {what}: its header claims more pixels than Pillow decodes; expected at most "
                 f"{max_pixels:,}; scale it down, or get an honest copy of it"
             ) from error
         except UnidentifiedImageError as error:

@@ -49,9 +49,9 @@ def parse_mask(text: str) -> MaskSpec:
         return MaskSpec(text)
     try:
         path = Path(text).expanduser()
-        if path.is_dir():
+        if text and path.is_dir():
             return MaskSpec("folder", path=path)
-        if path.exists():
+        if text and path.exists():
             return MaskSpec("file", path=path)
     except (OSError, RuntimeError, ValueError):
         pass  # no name that this system could have given to a file
@@ -165,7 +165,11 @@ def _opaque(picture: Picture) -> np.ndarray:
 
 def _mask_named_like(picture: Picture, folder: Path) -> Path:
     stem = Path(picture.name).stem
-    found = sorted(path for path in folder.iterdir() if path.stem == stem and path.suffix.lower() in SUFFIXES)
+    try:
+        same = [path for path in folder.iterdir() if path.stem == stem]
+    except OSError as error:
+        raise InputError(f"cannot list the masks in {str(folder)!r}: {error.strerror}; check it") from error
+    found = [path for path in same if path.suffix.lower() in SUFFIXES]
     if len(found) != 1:
         raise InputError(
             f"cannot choose a mask for {picture.name!r}: {len(found)} files in {str(folder)!r} are named "
