@@ -60,4 +60,5 @@ class Prior(NamedTuple):
         """The sum of sign · z of each (sign, seed) in ``terms``, clipped to the cube, [Z]."""
         signs = np.array([sign for sign, _ in terms], np.float32)
         total = np.sum(signs[:, None] * self.latents([seed for _, seed in terms]), axis=0)
-        return np.clip(total, -self.bound, self.bound)
+        clipped: np.ndarray = np.clip(total, -self.bound, self.bound)
+        return clipped

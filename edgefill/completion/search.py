@@ -100,17 +100,17 @@ def advance(state: SearchState, n: int, evaluate: Step) -> None:
         finite = np.isfinite(found.loss) & np.isfinite(found.gradient).all(axis=1)
         state.failed_at[~finite & (state.failed_at == 0)] = state.step
         found = found._replace(
-            loss=np.where(finite, found.loss, np.float32(np.inf)),
+            loss=np.where(finite, found.loss, np.float32(0)),
             gradient=np.where(finite[:, None], found.gradient, np.float32(0)),
         )
-        _keep_best(state, found)
+        _keep_best(state, found, finite)
         moved = update(state, found)
         state.z = np.where(state.failed_at[:, None] == 0, moved, state.z)
         state.last = found
 
 
-def _keep_best(state: SearchState, found: Evaluation) -> None:
-    better = found.loss < state.best.loss
+def _keep_best(state: SearchState, found: Evaluation, finite: np.ndarray) -> None:
+    better = finite & (found.loss < state.best.loss)
     state.best_z[better] = state.z[better]
     for kept, new in zip(state.best, found, strict=True):
         kept[better] = new[better]

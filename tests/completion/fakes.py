@@ -1,0 +1,40 @@
+"""A model without a model: G draws z as the picture, and the loss is what the objective says of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgefill.bundle import Manifest
+from edgefill.completion.backends.host import FakeBackend
+from edgefill.completion.search import Evaluation, Task
+
+
+def fake_model(channels: int = 1, size: int = 8, block: int = 8) -> Manifest:
+    return Manifest(
+        "fake", z_dim=channels * size * size, channels=channels, height=size, width=size, block=block
+    )
+
+
+def fake_backend(model: Manifest) -> FakeBackend:
+    """G(z) is z, D finds everything equally real; the gradient is that of the weighted L2 or L1 loss."""
+
+    def generate(z: np.ndarray) -> np.ndarray:
+        return z.reshape(-1, *model.picture_shape)
+
+    def step(z: np.ndarray, task: Task) -> Evaluation:
+        generated = generate(z)
+        difference = generated - task.target
+        blocks = (len(z), model.channels, model.height // model.block, model.block, -1, model.block)
+        means = difference.reshape(blocks).mean((3, 5))
+        contextual = (task.weight * np.abs(difference)).sum((1, 2, 3))
+        contextual += (task.block_weight * np.abs(means)).sum((1, 2, 3))
+        gradient = task.weight * np.sign(difference)
+        spread = np.ones((model.block, model.block), np.float32) / model.block**2
+        gradient = gradient + np.kron(task.block_weight * np.sign(means), spread)
+        perceptual = np.full(len(z), np.log(2), np.float32)
+        loss = contextual + task.lam * perceptual
+        return Evaluation(
+            loss, gradient.reshape(z.shape).astype(np.float32), generated, contextual, perceptual
+        )
+
+    return FakeBackend(step, generate)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgefill.completion.latents import Prior
+from edgefill.completion.search import Evaluation, SearchState, Task, advance
+from edgefill.completion.settings import PRESETS, SearchSettings
+
+PRIOR = Prior("uniform", 4)
+SETTINGS = {
+    "adam": SearchSettings("adam", steps=40, lr=0.05),
+    "momentum": SearchSettings("momentum", steps=40, lr=0.05, normalise=True, lr_falls=True),
+    "hmc": SearchSettings("hmc", steps=40, hmc_leapfrog=4, hmc_size=0.2, hmc_beta=20.0, hmc_anneal=1.5),
+}
+
+
+def bowl(z: np.ndarray, task: Task) -> Evaluation:
+    """loss |z − target|², whose gradient is exact."""
+    difference = z - task.target[:, :, 0, 0]
+    loss = (difference**2).sum(axis=1)
+    return Evaluation(loss, 2 * difference, z[:, :, None, None] * 1, loss * 1, loss * 0)
+
+
+def start(settings: SearchSettings, seeds: list[int], targets: np.ndarray | None = None) -> SearchState:
+    rows = len(seeds)
+    target = np.full((rows, 4), 0.25, np.float32) if targets is None else targets
+    one = np.ones(rows, np.float32)
+    task = Task(target[:, :, None, None], one, one, one, one)
+    return SearchState.start(task, settings, seeds, PRIOR)
+
+
+@pytest.mark.parametrize("solver", SETTINGS)
+def test_the_loss_falls_and_the_best_evaluation_is_kept_whole(solver):
+    state = start(SETTINGS[solver], [0, 1])
+    seen = []
+
+    def watched(z, task):
+        seen.append((bowl(z, task).loss, z))
+        return bowl(z, task)
+
+    advance(state, 40, watched)
+    losses = np.array([loss for loss, _ in seen])
+    np.testing.assert_array_equal(state.best.loss, losses.min(axis=0))
+    for row, step in enumerate(losses.argmin(axis=0)):
+        np.testing.assert_array_equal(state.best_z[row], seen[step][1][row])
+        np.testing.assert_array_equal(state.best.generated[row, :, 0, 0], state.best_z[row])
+    assert (state.best.loss < 0.25 * losses[0]).all()
+    assert state.step == len(seen) == 40
+
+
+@pytest.mark.parametrize("solver", SETTINGS)
+def test_a_row_does_not_depend_on_its_batch_nor_on_how_often_the_search_comes_back(solver):
+    together = start(SETTINGS[solver], [3, 5, 7])
+    advance(together, 40, bowl)
+    for row, seed in enumerate([3, 5, 7]):
+        alone = start(SETTINGS[solver], [seed])
+        for taken in (1, 9, 30):
+            advance(alone, taken, bowl)
+        np.testing.assert_array_equal(alone.best_z[0], together.best_z[row])
+        np.testing.assert_array_equal(alone.z[0], together.z[row])
+
+
+@pytest.mark.parametrize("solver", SETTINGS)
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_a_row_that_is_not_finite_stops_and_leaves_the_others_alone(solver, broken):
+    calls = []
+
+    def breaks_at_six(z, task):
+        calls.append(z)
+        found = bowl(z, task)
+        if len(calls) >= 6:
+            getattr(found, broken)[1] = np.nan
+        return found
+
+    state, healthy = start(SETTINGS[solver], [0, 1, 2]), start(SETTINGS[solver], [0, 1, 2])
+    advance(state, 40, breaks_at_six)
+    advance(healthy, 40, bowl)
+    assert state.failed_at.tolist() == [0, 6, 0]
+    np.testing.assert_array_equal(calls[-1][1], calls[5][1])
+    np.testing.assert_array_equal(state.best_z[[0, 2]], healthy.best_z[[0, 2]])
+
+
+def test_adam_does_what_the_reference_implementation_does():
+    state = start(replace(PRESETS["reference"], steps=50), [0])
+    z = state.z.astype(np.float64)
+    m = v = np.zeros_like(z)
+    for i in range(50):
+        gradient = 2 * (z - 0.25)
+        m = 0.9 * m + 0.1 * gradient
+        v = 0.999 * v + 0.001 * gradient**2
+        z = np.clip(
+            z - 0.01 * (m / (1 - 0.9 ** (i + 1))) / (np.sqrt(v / (1 - 0.999 ** (i + 1))) + 1e-8), -1, 1
+        )
+    advance(state, 50, bowl)
+    np.testing.assert_allclose(state.z, z, atol=1e-5)
+
+
+def test_hmc_does_what_the_reference_implementation_does():
+    settings = SETTINGS["hmc"]
+    state = start(settings, [4])
+    z, beta = state.z.astype(np.float64), settings.hmc_beta
+    decisions = []
+    for trajectory in range(8):
+        old_z, old_loss, gradient = z, ((z - 0.25) ** 2).sum(), 2 * (z - 0.25)
+        p = old_p = state.noise[trajectory].astype(np.float64)
+        for _ in range(4):
+            p = p - 0.2 / 2 * beta * gradient
+            z = np.clip(z + 0.2 * p, -1, 1)
+            gradient = 2 * (z - 0.25)
+            p = p - 0.2 / 2 * beta * gradient
+        change = beta * (old_loss - ((z - 0.25) ** 2).sum()) + ((old_p**2).sum() - (p**2).sum()) / 2
+        decisions.append(change >= 0 or state.uniform[trajectory, 0] <= np.exp(change))
+        z = z if decisions[-1] else old_z
+        beta *= settings.hmc_anneal
+    advance(state, 40, bowl)
+    np.testing.assert_allclose(state.z, z, atol=1e-4)
+    assert True in decisions and False in decisions, "the test should see both outcomes"
+
+
+def test_the_latents_of_a_seed_are_those_of_the_prior():
+    assert np.array_equal(start(SETTINGS["adam"], [9]).z, PRIOR.latents([9]))
+    normal = Prior("normal", 100_000).latents([0])
+    assert normal.std() == pytest.approx(1, abs=0.02) and np.abs(normal).max() == 3
+    uniform = Prior("uniform", 100_000).latents([0])
+    assert uniform.std() == pytest.approx(1 / np.sqrt(3), abs=0.01) and np.abs(uniform).max() <= 1

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from edgefill.completion.settings import PRESETS, SOLVERS, SearchSettings, search_settings
+from edgefill.errors import InputError
+
+
+def test_the_reference_preset_is_the_reference_implementation_s_flags():
+    preset = PRESETS["reference"]
+    assert (preset.solver, preset.steps, preset.lr, preset.lam) == ("adam", 1000, 0.01, 0.1)
+    assert (preset.beta1, preset.beta2, preset.eps) == (0.9, 0.999, 1e-8)
+    assert (preset.power, preset.importance, preset.lr_falls) == (1, 0, False)
+    assert (preset.hmc_beta, preset.hmc_size, preset.hmc_leapfrog, preset.hmc_anneal) == (0.2, 0.001, 100, 1)
+
+
+def test_the_article_preset_is_plain_momentum():
+    preset = PRESETS["article"]
+    assert (preset.solver, preset.lr, preset.momentum, preset.normalise) == ("momentum", 0.01, 0.9, False)
+
+
+def test_another_solver_takes_what_suits_it_and_a_preset_keeps_its_numbers():
+    assert search_settings(solver="momentum") == SOLVERS["momentum"]
+    assert search_settings("reference", solver="hmc", steps=7).lr == 0.01
+    assert search_settings("reference", solver="hmc", steps=7).steps == 7
+    assert search_settings(lr=None) == PRESETS["default"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("solver", "sgd"), ("steps", 0), ("steps", 10**7), ("lr", 0.0), ("lr", float("nan")), ("lam", -1.0),
+        ("lam", float("inf")), ("power", 3), ("importance", 4), ("importance", -1), ("momentum", 1.0),
+        ("beta2", 1.0), ("eps", 0.0), ("hmc_leapfrog", 0), ("hmc_size", -1.0), ("hmc_anneal", 0.0),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_searched_with_is_refused_by_name(name, value):
+    with pytest.raises(InputError, match=rf"{name} .*: expected"):
+        SearchSettings(**{name: value})
+
+
+def test_an_unknown_preset_names_those_there_are():
+    with pytest.raises(InputError, match="default, reference, article"):
+        search_settings("fast")
+    with pytest.raises(InputError, match="momentum, adam or hmc"):
+        search_settings(solver="sgd")
+
+
+def test_the_learning_rate_falls_linearly_if_it_falls():
+    falling = SearchSettings(steps=4, lr=1.0, lr_falls=True)
+    assert [falling.lr_at(step) for step in (1, 2, 3, 4)] == [1.0, 0.75, 0.5, 0.25]
+    assert SearchSettings(steps=4, lr=1.0).lr_at(4) == 1.0

@@ -1,0 +1,121 @@
+"""The update rules against independent ones: PyTorch's Adam, a loop over numbers, the laws of mechanics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from edgefill.kernels import reference
+
+ADAM = {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+MOMENTUM = {"lr": 0.01, "momentum": 0.9, "normalise": False}
+
+
+def random_rows(rows: int, z_dim: int = 5, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, (rows, z_dim)).astype(np.float32)
+
+
+def test_momentum_is_the_article_s_formula_in_nesterov_form():
+    z, velocity, gradient = random_rows(3, seed=1), random_rows(3, seed=2), random_rows(3, seed=3)
+    after, following = reference.momentum_step(z, velocity, gradient, **MOMENTUM)
+    for row, column in np.ndindex(z.shape):
+        v = 0.9 * float(velocity[row, column]) - 0.01 * float(gradient[row, column])
+        expected = float(z[row, column]) - 0.9 * float(velocity[row, column]) + 1.9 * v
+        assert following[row, column] == pytest.approx(v, abs=1e-7)
+        assert after[row, column] == pytest.approx(np.clip(expected, -1, 1), abs=1e-6)
+
+
+def test_momentum_equals_torch_s_nesterov_sgd_over_many_steps():
+    # SGD keeps the point it looks ahead from; at every step both evaluate the gradient at the same place.
+    z = random_rows(1)
+    parameter = torch.nn.Parameter(torch.tensor(z))
+    optimiser = torch.optim.SGD([parameter], lr=0.01, momentum=0.9, nesterov=True)
+    velocity = np.zeros_like(z)
+    for _ in range(20):
+        parameter.grad = parameter.detach().clone()  # of |z|² / 2
+        optimiser.step()
+        z, velocity = reference.momentum_step(z, velocity, z, **MOMENTUM)
+        np.testing.assert_allclose(z, parameter.detach().numpy(), atol=1e-6)
+
+
+def test_a_normalised_gradient_moves_each_row_the_same_way_at_any_scale():
+    z, gradient = np.zeros((2, 5), np.float32), random_rows(2)
+    scaled = gradient * np.array([[1.0], [4096.0]], np.float32)
+    options = {**MOMENTUM, "normalise": True, "momentum": 0.0}
+    one, _ = reference.momentum_step(z, z, gradient, **options)
+    other, _ = reference.momentum_step(z, z, scaled, **options)
+    np.testing.assert_allclose(one, other, atol=1e-9)
+    np.testing.assert_allclose(np.linalg.norm(one, axis=1), 0.01, rtol=1e-6)
+
+
+def test_a_zero_gradient_is_no_division_by_zero():
+    z = random_rows(2)
+    after, _ = reference.momentum_step(
+        z, np.zeros_like(z), np.zeros_like(z), **{**MOMENTUM, "normalise": True}
+    )
+    np.testing.assert_array_equal(after, z)
+
+
+def test_adam_equals_torch_s_adam():
+    z = random_rows(2)
+    parameter = torch.nn.Parameter(torch.tensor(z))
+    optimiser = torch.optim.Adam([parameter], lr=0.01, betas=(0.9, 0.999), eps=1e-8)
+    first, second = np.zeros_like(z), np.zeros_like(z)
+    for step in range(1, 31):
+        gradient = random_rows(2, seed=step) * 100
+        parameter.grad = torch.tensor(gradient)
+        optimiser.step()
+        z, first, second = reference.adam_step(z, first, second, gradient, step=step, **ADAM)
+        np.testing.assert_allclose(z, parameter.detach().numpy(), atol=1e-6)
+
+
+def test_every_rule_stays_in_the_cube():
+    z, push = np.full((1, 3), 0.99, np.float32), np.full((1, 3), -1e4, np.float32)
+    zero = np.zeros_like(z)
+    assert reference.momentum_step(z, zero, push, **MOMENTUM)[0].max() == 1
+    assert reference.adam_step(z, zero, zero, push, step=1, **{**ADAM, "lr": 1.0})[0].max() == 1
+    assert reference.hmc_drift(z, -push, size=1.0).max() == 1
+    assert reference.hmc_drift(z, -push, size=1.0, bound=3.0).max() == 3
+
+
+def test_hmc_walks_back_where_it_came_from_and_keeps_its_energy():
+    z, momentum = random_rows(3), random_rows(3, seed=1)
+    start, size, beta = z, 0.01, 0.7
+
+    def walk(z, momentum):
+        for _ in range(50):
+            momentum = reference.hmc_half_kick(momentum, z, size=size, beta=beta)  # of |z|² / 2
+            z = reference.hmc_drift(z, momentum, size=size)
+            momentum = reference.hmc_half_kick(momentum, z, size=size, beta=beta)
+        return z, momentum
+
+    def energy(z, momentum):
+        return reference.hmc_energy((z * z).sum(axis=1) / 2, momentum, beta=beta)
+
+    end, momentum_there = walk(z, momentum)
+    assert np.abs(end - start).max() > 0.05
+    np.testing.assert_allclose(energy(end, momentum_there), energy(start, momentum), rtol=1e-4)
+    np.testing.assert_allclose(walk(end, -momentum_there)[0], start, atol=1e-5)
+
+
+def test_hmc_takes_what_is_lower_and_sometimes_what_is_higher():
+    before = np.zeros(4, np.float32)
+    after = np.array([-5, 1, 1, np.inf], np.float32)
+    uniform = np.array([0.999, 0.36, 0.37, 1e-6], np.float32)  # exp(-1) = 0.3679
+    assert reference.hmc_accepts(before, after, uniform).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 17])
+def test_a_row_does_not_depend_on_the_rows_beside_it(rows):
+    z, first, second, gradient = (random_rows(17, 100, seed) for seed in range(4))
+    second = np.abs(second)
+
+    def every_rule(n):
+        momentum = reference.momentum_step(z[:n], first[:n], gradient[:n], **{**MOMENTUM, "normalise": True})
+        adam = reference.adam_step(z[:n], first[:n], second[:n], gradient[:n], step=3, **ADAM)
+        return [*momentum, *adam, reference.hmc_energy(z[:n, 0], first[:n], beta=0.2)]
+
+    for few, all_rows in zip(every_rule(rows), every_rule(17), strict=True):
+        np.testing.assert_array_equal(few, all_rows[:rows])
+        assert few.dtype == np.float32
