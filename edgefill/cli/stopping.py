@@ -1,0 +1,41 @@
+"""Ctrl-C and SIGTERM as a wish to stop after the current step."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType, TracebackType
+
+from edgefill.cli.console import say
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHOW_CURSOR = b"\x1b[?25h"  # A progress bar has hidden it, and a second signal leaves no time to show it.
+
+
+class StopRequest:
+    """While entered, the first SIGINT or SIGTERM sets ``signal``; a second one ends the process at once."""
+
+    signal = 0
+
+    def __call__(self) -> bool:
+        """True after a signal."""
+        return self.signal != 0
+
+    def __enter__(self) -> StopRequest:
+        self._before = {number: signal.signal(number, self._remember) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        if sys.stderr.isatty():
+            os.write(2, _SHOW_CURSOR)
+        say("stopping after this step to save it; once more stops at once")

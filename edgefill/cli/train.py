@@ -1,0 +1,170 @@
+"""``edgefill train``: a folder of pictures becomes a run, which ``edgefill export`` makes a model of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgefill.cli.app import app
+from edgefill.cli.console import print_json, progress_bar, say
+from edgefill.cli.stopping import StopRequest
+from edgefill.errors import BackendUnavailable, InputError
+from edgefill.files import write_atomically
+from edgefill.networks.config import NetworkConfig
+from edgefill.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgefill.training.data import Pictures
+    from edgefill.training.loop import Progress
+
+_DEFAULT = TrainingConfig()
+
+
+def _option(name: str, help: str) -> Any:
+    """An option that is None where it is not given, so that a resumed run keeps its own value."""
+    holder = _DEFAULT if hasattr(_DEFAULT, name) else _DEFAULT.network
+    return typer.Option(help=help, show_default=str(getattr(holder, name)))
+
+
+@app.command()
+def train(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures, searched recursively.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log, samples.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    epochs: Annotated[int | None, _option("epochs", "How often each picture is seen.")] = None,
+    size: Annotated[int | None, _option("size", "Pixels of a side: 8, 16, 32, 64, 128 or 256.")] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 grey, 3 RGB.", show_default="grey if all pictures are, else RGB")
+    ] = None,
+    filters: Annotated[int | None, _option("filters", "Channels of the widest feature maps.")] = None,
+    z_dim: Annotated[int | None, _option("z_dim", "Numbers in a latent.")] = None,
+    batch: Annotated[int | None, _option("batch", "Pictures in a step.")] = None,
+    lr: Annotated[float | None, _option("lr", "Learning rate of Adam, for G and D.")] = None,
+    beta1: Annotated[float | None, _option("beta1", "Adam's decay of the gradient's mean.")] = None,
+    beta2: Annotated[float | None, _option("beta2", "Adam's decay of its square.")] = None,
+    lr_decay: Annotated[
+        float | None, _option("lr_decay", "Last share of the steps in which the learning rate falls to 0.")
+    ] = None,
+    generator_updates: Annotated[
+        int | None, _option("generator_updates", "Updates of G for one of D.")
+    ] = None,
+    ema_decay: Annotated[float | None, _option("ema_decay", "Of the average of G, per step.")] = None,
+    mirror: Annotated[
+        bool | None, typer.Option("--mirror/--no-mirror", help="Show half of the pictures mirrored.",
+                                  show_default="mirror")
+    ] = None,
+    precision: Annotated[str | None, _option("precision", "bf16 (mixed, half the time) or fp32.")] = None,
+    seed: Annotated[int | None, _option("seed", "Of weights, latents, order and mirroring.")] = None,
+    checkpoint_every: Annotated[
+        int | None, _option("checkpoint_every", "Steps between two checkpoints.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
+) -> None:  # fmt: skip
+    """Train a DCGAN on a folder of pictures."""
+    given = {key: value for key, value in locals().items() if value is not None}
+    _require_torch()
+    from edgefill.training.loop import train as run_training
+    from edgefill.training.run import claim_folder, load_config
+
+    place = _device(device)
+    if resume:
+        base = load_config(out, warn=say)
+    else:
+        base = _DEFAULT
+        claim_folder(out)
+    wanted = _with_given(base, given)  # Says what is wrong with an option before pictures are read.
+    pictures = _read(folder, wanted.network.size, wanted.network.channels if resume else channels, out)
+    config = _with_given(wanted, {"channels": pictures.values.shape[1]})
+    started = time.monotonic()
+    with StopRequest() as stop, _reporting(config, len(pictures)) as report:
+        steps = run_training(
+            out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
+        )
+    if json:
+        print_json({
+            "run": str(out), "device": place.type,
+            "pictures": len(pictures), "skipped": len(pictures.skipped),
+            "steps": steps, "epochs": config.epochs, "stopped": stop(), "seconds": time.monotonic() - started,
+        })  # fmt: skip
+    if stop():
+        say(f"stopped and saved at step {steps}; go on with --resume")
+        raise typer.Exit(128 + stop.signal)
+
+
+def _with_given(config: TrainingConfig, given: dict[str, Any]) -> TrainingConfig:
+    """``config`` with what the command line names."""
+    network = {entry.name: given[entry.name] for entry in fields(NetworkConfig) if entry.name in given}
+    recipe = {entry.name: given[entry.name] for entry in fields(TrainingConfig) if entry.name in given}
+    return replace(config, network=replace(config.network, **network), **recipe)
+
+
+def _require_torch() -> None:
+    try:
+        import safetensors.torch  # noqa: F401
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError as error:
+        raise BackendUnavailable(
+            f'cannot train: {error}; it comes with: pip install "edgefill[train]"'
+        ) from error
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"there is no device {name!r}; expected auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BackendUnavailable(
+            f"cannot train on cuda: PyTorch {torch.__version__} finds no CUDA device; choose --device cpu"
+        )
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        say(f"device: {name}")
+    return torch.device(name)
+
+
+def _read(folder: Path, size: int, channels: int | None, out: Path) -> Pictures:
+    from edgefill.training.data import load_pictures
+
+    with progress_bar() as bar:
+
+        def track(files: list[Path]) -> Iterable[Path]:
+            return bar.track(files, task_id=bar.add_task("reading", note="", total=len(files)))
+
+        pictures = load_pictures(folder, size, channels, track=track)
+    say(f"pictures: {len(pictures)}, {'grey' if pictures.values.shape[1] == 1 else 'RGB'}, {size}×{size}")
+    if pictures.skipped:
+        lines = [f"{file}\t{reason}\n" for file, reason in pictures.skipped]
+        write_atomically(out / "skipped.txt", "".join(lines))
+        say(f"skipped: {len(lines)} files, see {out / 'skipped.txt'}")
+    return pictures
+
+
+@contextmanager
+def _reporting(config: TrainingConfig, pictures: int) -> Iterator[Callable[[Progress], None]]:
+    """A bar with losses and time left on a terminal, a line per epoch in a pipe."""
+    if pictures < config.batch:
+        say(f"fewer pictures than a batch of {config.batch}: batches of {pictures}")
+    clock = time.monotonic()
+    with progress_bar() as bar:
+        task = bar.add_task("training", note="", total=None)
+
+        def report(progress: Progress) -> None:
+            nonlocal clock
+            losses = f"D {progress.losses.discriminator:.3f}  G {progress.losses.generator:.3f}"
+            note = f"epoch {progress.epoch}/{config.epochs}  {losses}"
+            bar.update(task, completed=progress.step, total=progress.total_steps, note=note)
+            if progress.epoch_ended and bar.disable:
+                say(f"{note}  {time.monotonic() - clock:.1f} s")
+                clock = time.monotonic()
+
+        yield report

@@ -1,0 +1,36 @@
+"""What fixes the shape of the networks; torch-free, so that the command line can read it quickly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgefill.errors import InputError
+
+SIZES = (8, 16, 32, 64, 128, 256)
+CHANNELS = (1, 3)
+_WIDEST = 8  # In filters: larger pictures get more layers, not wider ones.
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The shape of every weight of a G and a D. Raises InputError where there is none such."""
+
+    z_dim: int = 100
+    filters: int = 32
+    channels: int = 3
+    size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise InputError(f"pictures cannot be {self.size} pixels wide; expected one of {SIZES}")
+        if self.channels not in CHANNELS:
+            raise InputError(f"pictures cannot have {self.channels} channels; expected 1 (grey) or 3 (RGB)")
+        for name in ("z_dim", "filters"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} cannot be {getattr(self, name)}; expected 1 or more")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of D's feature maps from the picture inwards, G's outwards: f, 2f, 4f, 8f for size 64."""
+        layers = SIZES.index(self.size) + 1
+        return tuple(self.filters * min(2**layer, _WIDEST) for layer in range(layers))

@@ -1,0 +1,100 @@
+"""What a training is told, as a frozen dataclass and as config.json; torch-free."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from edgefill.errors import InputError, ModelError
+from edgefill.networks.config import NetworkConfig
+
+PRECISIONS = ("bf16", "fp32")
+CHANGEABLE = ("epochs", "checkpoint_every")  # What a resumed training may be told anew.
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The recipe of a training; the defaults are those of the source documents. Raises InputError."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    epochs: int = 25
+    batch: int = 64
+    lr: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    lr_decay: float = 0.0  # The last share of all steps, in which the learning rate falls linearly to 0.
+    generator_updates: int = 2  # Updates of G for one of D.
+    ema_decay: float = 0.999  # Per step (one update of D).
+    mirror: bool = True  # Show half of the pictures mirrored, drawn anew in each epoch.
+    precision: str = "bf16"
+    seed: int = 0
+    checkpoint_every: int = 100  # Steps.
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision cannot be {self.precision!r}; expected one of {PRECISIONS}")
+        for name in ("epochs", "batch", "generator_updates", "checkpoint_every"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        for name in ("beta1", "beta2", "ema_decay"):
+            _check(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+        _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
+        _check("lr_decay", self.lr_decay, 0 <= self.lr_decay <= 1, "0 to 1")
+        _check("seed", self.seed, 0 <= self.seed < 2**63, "0 to 2^63 - 1")
+
+    def to_json(self) -> str:
+        """As the text of config.json."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> TrainingConfig:
+        """The config in the text of a config.json.
+
+        Raises ModelError for text that is no JSON object, for a key that is unknown or missing, and for a
+        value of another type.
+        """
+        try:
+            values = json.loads(text)
+            values["network"] = NetworkConfig(**_checked(NetworkConfig, values["network"], "network."))
+            return cls(**_checked(cls, values))
+        except (ValueError, TypeError, KeyError, RecursionError, InputError) as error:
+            raise ModelError(f"cannot read the config of the training: {_reason(error)}") from error
+
+
+def differences(old: TrainingConfig, new: TrainingConfig) -> dict[str, tuple[Any, Any]]:
+    """Each key whose value differs, with its old and new value; ``network.size`` for a key of the network."""
+    before, after = _flat(asdict(old)), _flat(asdict(new))
+    return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    network = {f"network.{key}": value for key, value in values["network"].items()}
+    return network | {key: value for key, value in values.items() if key != "network"}
+
+
+def _checked(kind: type, values: Any, prefix: str = "") -> dict[str, Any]:
+    """``values`` if they are exactly the fields of ``kind`` with their types; raises ValueError."""
+    if not isinstance(values, dict):
+        raise ValueError(f"found {type(values).__name__}, expected an object with the keys of a config")
+    expected = {entry.name: type(getattr(kind(), entry.name)) for entry in fields(kind)}
+    for key in [*values, *expected]:
+        if key not in expected:
+            raise ValueError(f"unknown key {prefix + key!r}; expected {', '.join(expected)}")
+        if key not in values:
+            raise ValueError(f"{prefix + key!r} is missing")
+        number = expected[key] is float and type(values[key]) is int
+        if not number and type(values[key]) is not expected[key]:
+            raise ValueError(
+                f"{prefix + key!r} is {values[key]!r}, expected a value of type {expected[key].__name__}"
+            )
+    return values
+
+
+def _check(name: str, value: Any, passes: bool, expected: str) -> None:
+    if not passes:
+        raise InputError(f"{name} cannot be {value}; expected {expected}")
+
+
+def _reason(error: Exception) -> str:
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)

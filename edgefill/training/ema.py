@@ -1,0 +1,41 @@
+"""The average of G over its last updates, which makes better pictures than any one of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from edgefill.networks.dcgan import draw_latents
+
+_BATCHES = 32
+
+
+@torch.no_grad()
+def update_average(G_ema: nn.Module, G: nn.Module, decay: float, step: int) -> None:
+    """Moves the weights of ``G_ema`` towards those of ``G`` by 1 − decay, and by more in the first steps."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for average, weight in zip(G_ema.parameters(), G.parameters(), strict=True):
+        average.lerp_(weight, 1 - decay)
+
+
+@torch.no_grad()
+def fit_batch_norms(G_ema: nn.Module, z_dim: int, batch: int) -> None:
+    """Measures the statistics of the batch norms of ``G_ema`` anew; leaves it in eval mode.
+
+    Averaged weights have activations of their own: the running statistics of G, averaged or not, do not fit
+    them and give grey pictures. The latents are always the same, so that nothing else in a training depends
+    on when this runs.
+    """
+    norms = [layer for layer in G_ema.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # A plain mean over all batches.
+    random = torch.Generator().manual_seed(0)
+    device = next(G_ema.parameters()).device
+    G_ema.train()
+    for _ in range(_BATCHES):
+        G_ema(draw_latents(batch, z_dim, random).to(device))
+    G_ema.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,103 @@
+"""The folder of a training, and the trained networks in it.
+
+config.json                              the recipe
+last.safetensors, last-1.safetensors     the two newest checkpoints
+stats.jsonl                              one line a step
+samples/                                 one sheet an epoch
+tensorboard/                             the same for TensorBoard
+skipped.txt                              pictures that could not be read, if there are any
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from edgefill.errors import InputError, ModelError, OutputError
+from edgefill.files import write_atomically
+from edgefill.networks.dcgan import Discriminator, Generator
+from edgefill.training.checkpoint import Checkpoint, load_checkpoint, part
+from edgefill.training.config import CHANGEABLE, TrainingConfig, differences
+from edgefill.training.trainer import load_weights
+
+CONFIG = "config.json"
+
+
+def load_generator(run: str | Path, warn: Callable[[str], object] = warnings.warn) -> Generator:
+    """The averaged G of the last whole checkpoint of ``run``, in eval mode on the CPU.
+
+    ``warn`` hears of a damaged newer one. Raises ModelError where ``run`` holds no training that can be read.
+    """
+    config, checkpoint = load_run(run, warn)
+    G = Generator(config.network)
+    load_weights(G, part(checkpoint.tensors, "G_ema"))
+    return G.eval().requires_grad_(False)
+
+
+def load_discriminator(run: str | Path, warn: Callable[[str], object] = warnings.warn) -> Discriminator:
+    """D of the last whole checkpoint of ``run``, in eval mode on the CPU; see ``load_generator``."""
+    config, checkpoint = load_run(run, warn)
+    D = Discriminator(config.network)
+    load_weights(D, part(checkpoint.tensors, "D"))
+    return D.eval().requires_grad_(False)
+
+
+def load_config(run: str | Path, warn: Callable[[str], object] = warnings.warn) -> TrainingConfig:
+    """The recipe with which the last whole checkpoint of ``run`` was made; see ``load_generator``."""
+    return load_run(run, warn)[0]
+
+
+def load_run(
+    run: str | Path, warn: Callable[[str], object] = warnings.warn
+) -> tuple[TrainingConfig, Checkpoint]:
+    """Config and checkpoint of ``run``. Raises ModelError where they are missing, damaged or do not agree."""
+    run = Path(run)
+    written = read_config(run)
+    checkpoint, damage = load_checkpoint(run)
+    if damage:
+        warn(f"{damage}; going on with the checkpoint before it")
+    config = TrainingConfig.from_json(checkpoint.state["config"])
+    for key, (used, told) in differences(config, written).items():
+        if key not in CHANGEABLE:
+            raise ModelError(
+                f"{str(run / CONFIG)!r} does not belong to the checkpoint beside it: {key} is {told!r}, "
+                f"expected {used!r}; put the file back as it was"
+            )
+    return config, checkpoint
+
+
+def read_config(run: Path) -> TrainingConfig:
+    """What config.json of ``run`` says. Raises ModelError."""
+    if not (run / CONFIG).is_file():
+        raise ModelError(f"{str(run)!r} holds no training: {CONFIG} is missing; expected the folder given to "
+                         "`edgefill train --out`")  # fmt: skip
+    try:
+        return TrainingConfig.from_json((run / CONFIG).read_bytes())
+    except (ModelError, OSError) as error:
+        raise ModelError(f"{str(run / CONFIG)!r}: {error}") from error
+
+
+def claim_folder(run: Path) -> None:
+    """Makes the folder of a new training.
+
+    Raises OutputError where it cannot be written, InputError where it holds a training already.
+    """
+    if (run / CONFIG).exists():
+        raise InputError(
+            f"{str(run)!r} holds a training already; go on with it by --resume, or choose another --out"
+        )
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=run):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {str(run)!r}: {error.strerror}; choose another folder for --out"
+        ) from error
+
+
+def write_config(run: Path, config: TrainingConfig) -> None:
+    """Writes config.json."""
+    write_atomically(run / CONFIG, config.to_json())
