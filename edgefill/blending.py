@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage, sparse
 
 _TOLERANCE = 3e-5  # of the largest edge value; the error stays below about ten times that
-_MAX_ITERATIONS = 100  # ten is usual, at any size
+_MAX_ITERATIONS = 100  # eight are usual, for any hole of any size
 _DENSE_CELLS = 100  # a grid of at most so many is solved outright
 _LARGE = 2**20  # cells of a grid whose channels are solved one after another, to save memory
 _MANY_ISLANDS = 8  # of a hole; more are solved as one

@@ -157,6 +157,15 @@ def test_it_is_fast_where_it_is_called_often_and_where_it_is_large():
     assert (time.perf_counter() - start) / 5 < 0.1  # 7 ms seen
 
 
+@pytest.mark.parametrize("hole", holes(64, 64))
+def test_eight_iterations_are_enough_for_any_hole(hole, monkeypatch):
+    monkeypatch.setattr("edgefill.blending._MAX_ITERATIONS", 8)
+    target = RNG.uniform(-1, 1, (300, 260, 1))
+    known = holes(300, 260)[hole]
+    error = harmonic_fill(target, known) - exact(np.zeros_like(target), target, known)
+    assert np.abs(error).max() < 0.02 / 255
+
+
 def test_large_pictures_are_as_exact_as_small_ones():
     """A ring of known pixels around a hole so large that its channels are solved one by one."""
     height, width = 1102, 1002
