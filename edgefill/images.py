@@ -101,7 +101,7 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
     a folder that cannot be listed, and where nothing is found.
     """
     named = [Path(path) for path in paths]
-    found = [file for path in named for file in (_pictures_below(path) if path.is_dir() else [path])]
+    found = [file for path in named for file in (_pictures_below(path) if _is_folder(path) else [path])]
     if not found:
         places = ", ".join(repr(str(path)) for path in named) or "an empty list"
         raise InputError(
@@ -268,6 +268,13 @@ def _check_size(height: int, width: int, what: str, max_pixels: int) -> None:
             f"cannot read {what}: it has {width:,}×{height:,} pixels, expected between 1 and {max_pixels:,}; "
             "scale it down"
         )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # a name too long, or a folder that may not be entered: reading it says which
 
 
 def _pictures_below(folder: Path) -> list[Path]:

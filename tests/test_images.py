@@ -257,6 +257,10 @@ class TestFinding:
             Path("gone.png"),
         ]
 
+    def test_names_that_no_file_can_have_are_left_to_reading(self):
+        for name in ("x" * 300, "nul\0l"):
+            assert find_pictures([name]) == [Path(name)]
+
     def test_a_folder_without_pictures(self, tmp_path):
         with pytest.raises(InputError, match=r"no picture in .*expected files ending in"):
             find_pictures([tmp_path])
