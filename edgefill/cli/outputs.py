@@ -17,7 +17,7 @@ import numpy as np
 from edgefill.errors import InputError, OutputError
 from edgefill.files import write_atomically
 from edgefill.images import encode_picture, find_pictures, read_picture, save_picture
-from edgefill.sheets import gif_bytes, sheet, strip
+from edgefill.sheets import flat, gif_bytes, sheet, strip
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,7 +28,7 @@ EXTRAS = {"strip": ".strip.png", "gif": ".gif", "trace": ".trace.npz"}
 SHEET_NAME = "sheet.png"
 GIF_FRAMES = 24
 _FORMATS = ("png", "webp", "tiff", "bmp", "jpeg", "jpg", "tif")
-_GIF_SIDE = 512  # pixels of the longer side of an animation, at most
+_GIF_SIDES = (256, 512)  # pixels of the longer side of an animation, about at least and at most
 _GIF_REST = 12  # frames for which its end stands still
 _SHEET_PICTURES, _SHEET_SIDE = 256, 160
 
@@ -125,9 +125,12 @@ def _animation(result: Result, blend: str) -> list[Image.Image]:
     on_the_way = [photograph.finished(generated, blend).to_pil() for generated in result.frames]
     frames = [result.masked, *on_the_way, *[result.image] * _GIF_REST]
     cut = [frame.crop((box.x, box.y, box.x + box.width, box.y + box.height)) for frame in frames]
-    for frame in cut:
-        frame.thumbnail((_GIF_SIDE, _GIF_SIDE))
-    return cut
+    least, most = _GIF_SIDES
+    factor = max(1, least // max(box.width, box.height))
+    enlarged = [frame.resize((frame.width * factor, frame.height * factor)) for frame in map(flat, cut)]
+    for frame in enlarged:
+        frame.thumbnail((most, most))
+    return enlarged
 
 
 def with_png_text(content: bytes, keyword: str, text: str) -> bytes:

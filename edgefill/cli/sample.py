@@ -74,7 +74,7 @@ def sample(
     elif interpolate:
         save_picture(read_picture(strip(pictures, gap=0)), out)
     elif arithmetic:
-        names = [f"{'−' if sign < 0 else '+'} {seed}" for sign, seed in terms]
+        names = [f"{'-' if sign < 0 else '+'} {seed}" for sign, seed in terms]
         save_picture(read_picture(strip(pictures, [*names, "="])), out)
     else:
         save_picture(read_picture(sheet(pictures, [str(seed) for seed in seeds] if labels else ())), out)

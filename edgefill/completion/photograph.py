@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from edgefill.blending import harmonic_fill, poisson_blend
+from edgefill.blending import poisson_blend
 from edgefill.bundle import Manifest
 from edgefill.errors import InputError
 from edgefill.images import Picture, from_unit, join_luminance, luminance, split_luminance, to_unit
@@ -44,6 +44,12 @@ class Box(NamedTuple):
     def cut(self, array: np.ndarray) -> np.ndarray:
         """The part of ``array [H, W, ...]`` inside the box, as a view."""
         return array[self.y : self.y + self.height, self.x : self.x + self.width]
+
+    def margin(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Pixels, at most one, before and after the box in each direction of a picture of ``size``."""
+        height, width = size
+        rows = min(self.y, 1), min(height - self.y - self.height, 1)
+        return rows, (min(self.x, 1), min(width - self.x - self.width, 1))
 
     def check(self, picture: Picture) -> None:
         """Raises InputError where the box does not lie in ``picture``."""
@@ -90,10 +96,10 @@ class Photograph:
 
     def finished(self, generated: np.ndarray, blend: str = "poisson") -> Picture:
         """The picture with its hole filled from ``generated [C, H, W]`` in [-1, 1]; the rest as it was."""
-        values = self.region
-        source = np.clip(scale(generated.transpose(1, 2, 0), values.shape[:2]), -1, 1)
-        filled = from_unit(self._fill(source, to_unit(values), blend), values.dtype)
-        return self._with_region(np.where(self.known[:, :, None], values, filled), opaque=self.filled_alpha)
+        drawn = np.clip(scale(generated.transpose(1, 2, 0), self.region.shape[:2]), -1, 1)
+        filled = from_unit(self._fill(drawn, blend), self.region.dtype)
+        known = self.known[:, :, None]
+        return self._with_region(np.where(known, self.region, filled), opaque=self.filled_alpha)
 
     def masked(self) -> Picture:
         """The picture as the search sees it: its hole grey, or only the block means where those are known."""
@@ -108,22 +114,33 @@ class Photograph:
         blocks = self.model.height // self.block, self.model.width // self.block
         return scale(values, blocks, Image.Resampling.BOX)
 
-    def _fill(self, source: np.ndarray, target: np.ndarray, blend: str) -> np.ndarray:
-        """``target`` with its hole from ``source``, [h, w, C] with the channels of the picture."""
-        if source.shape[2] == target.shape[2]:
-            return _blended(source, target, self.known, blend)
-        if target.shape[2] == 1:
-            return _blended(luminance(source), target, self.known, blend)
-        y, chroma = split_luminance(target)
-        return join_luminance(_blended(source, y, self.known, blend), self._fill_chroma(chroma))
+    def _fill(self, drawn: np.ndarray, blend: str) -> np.ndarray:
+        """The region with its hole as ``drawn [h, w, C]``, in the channels of the picture, in [-1, 1].
 
-    def _fill_chroma(self, chroma: np.ndarray) -> np.ndarray:
-        """``chroma [h, w, 2]`` with its hole from the hole's edge: a grey model knows nothing of colours."""
-        if self.block:
-            return scale(self._block_means(chroma), chroma.shape[:2])
-        if not self.known.any():
-            return np.zeros_like(chroma)
-        return harmonic_fill(chroma, self.known)
+        What lies around the box is known too: a hole that reaches the box's border joins it there.
+        """
+        margin = self.box.margin(self.picture.size)
+        known = np.pad(self.known, margin, constant_values=True)
+        (top, _), (left, _) = margin
+        around = Box(self.box.x - left, self.box.y - top, *reversed(known.shape))
+        target = to_unit(around.cut(self.picture.values))
+        source = np.pad(drawn, (*margin, (0, 0)), mode="edge")
+        if source.shape[2] == target.shape[2]:
+            filled = _blended(source, target, known, blend)
+        elif target.shape[2] == 1:
+            filled = _blended(luminance(source), target, known, blend)
+        else:
+            y, chroma = split_luminance(target)
+            colours = np.pad(self._drawn_chroma(), (*margin, (0, 0)), mode="edge")
+            filled = join_luminance(_blended(source, y, known, blend), poisson_blend(colours, chroma, known))
+        return Box(left, top, self.box.width, self.box.height).cut(filled)
+
+    def _drawn_chroma(self) -> np.ndarray:
+        """The colours that go with a grey drawing, [h, w, 2]: none, or those of the blocks that are known."""
+        if not self.block:
+            return np.zeros((*self.known.shape, 2), np.float32)
+        _, chroma = split_luminance(to_unit(self.region))
+        return scale(self._block_means(chroma), self.known.shape)
 
     def _with_region(self, region: np.ndarray, *, opaque: bool = False) -> Picture:
         values = self.picture.values.copy()

@@ -109,6 +109,14 @@ def test_a_grey_model_takes_the_colour_of_the_hole_from_its_edge():
     assert np.ptp(finished.values[~photograph.known].mean(axis=1)) > 30, "the luminance is G's"
 
 
+@pytest.mark.parametrize("mask", ["left", "lowres", "random:1"])
+def test_a_hole_that_reaches_the_border_of_the_box_joins_the_picture_around_it(mask):
+    values = np.full((40, 40, 3), (200, 120, 60), np.uint8)
+    photograph = prepare(read_picture(values), parse_mask(mask), GREY, seed=0, box=Box(10, 10, 20, 20))
+    finished = photograph.finished(np.full((1, 16, 16), -0.9, np.float32)).values
+    assert np.abs(finished.astype(int) - values).max() <= 1, "a flat drawing takes the level of its edge"
+
+
 def test_a_colour_model_sees_a_grey_picture_as_grey_and_gives_grey_back():
     values = noise(16, 16, 1)
     photograph = prepare(read_picture(values), parse_mask("left"), COLOUR, seed=0)
