@@ -64,7 +64,7 @@ def _bake_parametrizations(module: nn.Module) -> None:
 
 
 def _bake_parametrization(part: nn.Module) -> None:
-    """PyTorch's remove_parametrizations edits a class that the copy shares with the original; this does not."""
+    """Unlike remove_parametrizations, which edits a class that the copy shares with the original."""
     weights = {name: getattr(part, name).detach().clone() for name in part.parametrizations}
     part.__class__ = type(part).__bases__[0]
     del part.parametrizations

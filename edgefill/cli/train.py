@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from edgefill.training.data import Pictures
-    from edgefill.training.loop import Progress
+    from edgefill.training.trainer import Progress
 
 _DEFAULT = TrainingConfig()
 
@@ -44,7 +44,7 @@ def train(
     channels: Annotated[
         int | None, typer.Option(help="1 grey, 3 RGB.", show_default="grey if all pictures are, else RGB")
     ] = None,
-    filters: Annotated[int | None, _option("filters", "Channels of the widest feature maps.")] = None,
+    filters: Annotated[int | None, _option("filters", "Channels of the largest feature maps.")] = None,
     z_dim: Annotated[int | None, _option("z_dim", "Numbers in a latent.")] = None,
     batch: Annotated[int | None, _option("batch", "Pictures in a step.")] = None,
     lr: Annotated[float | None, _option("lr", "Learning rate of Adam, for G and D.")] = None,
@@ -73,15 +73,12 @@ def train(
     given = {key: value for key, value in locals().items() if value is not None}
     _require_torch()
     from edgefill.training.loop import train as run_training
-    from edgefill.training.run import claim_folder, load_config
+    from edgefill.training.run import claim_folder, read_config
 
     place = _device(device)
-    if resume:
-        base = load_config(out, warn=say)
-    else:
-        base = _DEFAULT
+    wanted = _with_given(read_config(out) if resume else _DEFAULT, given)
+    if not resume:
         claim_folder(out)
-    wanted = _with_given(base, given)  # Says what is wrong with an option before pictures are read.
     pictures = _read(folder, wanted.network.size, wanted.network.channels if resume else channels, out)
     config = _with_given(wanted, {"channels": pictures.values.shape[1]})
     started = time.monotonic()

@@ -1,0 +1,213 @@
+"""Steps and seconds to a given quality: the presets here against the reference preset in torch eager.
+
+    python -m benchmarks.quality [--model faces64] [--folder PICTURES] [--pictures 48]
+
+The contenders take turns on each batch of pictures, with the same weights, masks and first z. The quality is
+the mean PSNR inside a centre hole, of the best iterate so far.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.networks import networks_of
+from benchmarks.record import record
+from edgefill.bundle import Bundle
+from edgefill.completion.backends import Backend, BackendInfo, open_backend
+from edgefill.completion.backends.host import HostBackend
+from edgefill.completion.latents import Prior
+from edgefill.completion.photograph import prepare
+from edgefill.completion.search import Evaluation, SearchState, Task
+from edgefill.completion.settings import PRESETS, SearchSettings
+from edgefill.export.objective import Completion
+from edgefill.images import find_pictures, read_picture, to_unit
+from edgefill.masks import parse_mask
+from edgefill.metrics import psnr, ssim
+from edgefill.models import find
+
+FACES = Path(__file__).resolve().parents[2] / "shared" / "data" / "faces64" / "test"
+_LOOKS = (
+    5,
+    10,
+    20,
+    30,
+    50,
+    75,
+    100,
+    150,
+    200,
+    300,
+    500,
+    750,
+    1000,
+)  # Steps after which the quality is taken.
+
+
+class TorchBackend(HostBackend):
+    """The step in torch eager: what the same search costs without the exported graph."""
+
+    info = BackendInfo("torch", f"torch {torch.__version__}", "CPU")
+
+    def __init__(self, networks: Completion) -> None:
+        self._networks = networks
+
+    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
+        latent = torch.from_numpy(z).requires_grad_(True)
+        inputs = {
+            name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in task._asdict().items()
+        }
+        loss, parts = self._networks.objective(latent, **inputs)
+        (gradient,) = torch.autograd.grad(loss.sum(), latent)
+        values = (loss, gradient, parts["generated"], parts["contextual"], parts["perceptual"])
+        return Evaluation(*(value.detach().numpy() for value in values))
+
+
+@dataclass
+class Contender:
+    """A backend with settings, and what was measured of it: rows are looks, columns are pictures."""
+
+    backend: Backend
+    settings: SearchSettings
+    seconds: list[list[float]] = field(default_factory=list)
+    loss: list[list[float]] = field(default_factory=list)
+    psnr: list[list[float]] = field(default_factory=list)
+    ssim: list[list[float]] = field(default_factory=list)
+
+    @property
+    def looks(self) -> list[int]:
+        return [look for look in _LOOKS if look < self.settings.steps] + [self.settings.steps]
+
+
+def main(
+    model: Annotated[str, typer.Option(help="The model.")] = "faces64",
+    folder: Annotated[Path, typer.Option(help="Pictures of the model's size.")] = FACES,
+    pictures: Annotated[int, typer.Option(help="How many, first by name.")] = 48,
+    batch: Annotated[int, typer.Option(help="Pictures that run together.")] = 16,
+    mask: Annotated[str, typer.Option(help="As for edgefill complete.")] = "center",
+    name: Annotated[str, typer.Option(help="Of the recorded result; nothing is recorded without.")] = "",
+) -> None:
+    bundle = Bundle.open(find(model))
+    here = open_backend("cpu", bundle)
+    contenders = {
+        "reference preset, torch eager": Contender(TorchBackend(networks_of(bundle)), PRESETS["reference"]),
+        "reference preset, edgefill": Contender(here, PRESETS["reference"]),
+        "default preset, edgefill": Contender(here, PRESETS["default"]),
+    }
+    paths = find_pictures([folder])[:pictures]
+    if not paths:
+        raise SystemExit(f"no pictures in {folder}; name a folder with --folder")
+    for start in range(0, len(paths), batch):
+        for contender in contenders.values():
+            _run(contender, paths[start : start + batch], mask, bundle)
+        print(f"{min(start + batch, len(paths))} of {len(paths)} pictures", flush=True)
+    figures = {
+        "model": bundle.manifest.name,
+        "pictures": len(paths),
+        "mask": mask,
+        "batch": batch,
+        "contenders": {label: _figures(contender) for label, contender in contenders.items()},
+    }
+    _add_ratios(figures["contenders"])
+    _print_table(figures["contenders"])
+    if name:
+        print(f"recorded in {record(name, figures)}")
+
+
+def _run(contender: Contender, paths: list[Path], mask: str, bundle: Bundle) -> None:
+    """Searches for one batch and appends one column per picture to what was measured."""
+    spec, manifest, settings = parse_mask(mask), bundle.manifest, contender.settings
+    photographs = [prepare(read_picture(path), spec, manifest, seed=0) for path in paths]
+    arrays = [np.stack(parts) for parts in zip(*(photo.task() for photo in photographs), strict=True)]
+    ones = np.ones(len(paths), np.float32)
+    task = Task(*arrays, power=settings.power * ones, lam=np.float32(settings.lam) * ones)
+    state = SearchState.start(task, settings, [0] * len(paths), Prior.of(manifest))
+    rows: list[tuple[float, list[float], list[float], list[float]]] = []
+    spent = 0.0
+    for look in contender.looks:
+        begin = time.perf_counter()
+        contender.backend.solve(state, look - state.step)
+        spent += time.perf_counter() - begin
+        originals = [to_unit(photo.region) for photo in photographs]
+        holes = [~photo.known for photo in photographs]
+        triples = list(zip(originals, state.best.generated.transpose(0, 2, 3, 1), holes, strict=True))
+        rows.append(
+            (
+                spent,
+                list(map(float, state.best.loss)),
+                [psnr(*t) for t in triples],
+                [ssim(*t) for t in triples],
+            )
+        )
+    for look, (seconds, loss, decibels, similarity) in enumerate(rows):
+        for table, values in (
+            (contender.seconds, [seconds / len(paths)] * len(paths)), (contender.loss, loss),
+            (contender.psnr, decibels), (contender.ssim, similarity),
+        ):  # fmt: skip
+            if len(table) <= look:
+                table.append([])
+            table[look] += values
+
+
+def _figures(contender: Contender) -> dict[str, Any]:
+    def means(rows: list[list[float]], digits: int) -> list[float]:
+        return [round(float(np.mean(row)), digits) for row in rows]
+
+    return {
+        "steps": contender.looks,
+        "seconds_per_picture": means(contender.seconds, 4),
+        "objective": means(contender.loss, 2),
+        "psnr_in_hole": means(contender.psnr, 3),
+        "ssim_in_hole": means(contender.ssim, 4),
+    }
+
+
+def _add_ratios(contenders: dict[str, Any]) -> None:
+    """When each contender first has the PSNR that the reference preset in torch eager ends with."""
+    reference = next(iter(contenders.values()))
+    goal, full_time = reference["psnr_in_hole"][-1], reference["seconds_per_picture"][-1]
+    for figures in contenders.values():
+        reached = next((i for i, value in enumerate(figures["psnr_in_hole"]) if value >= goal), None)
+        figures["goal_psnr"] = goal
+        figures["steps_to_goal"] = None if reached is None else figures["steps"][reached]
+        seconds = None if reached is None else figures["seconds_per_picture"][reached]
+        figures["seconds_to_goal"] = seconds
+        figures["times_faster_than_reference"] = None if not seconds else round(full_time / seconds, 1)
+
+
+def _print_table(contenders: dict[str, Any]) -> None:
+    columns = (
+        "contender",
+        "steps",
+        "s a picture",
+        "objective",
+        "PSNR dB",
+        "SSIM",
+        "to goal: steps",
+        "seconds",
+        "faster",
+    )
+    table = Table(*columns)
+    for label, row in contenders.items():
+        last = (
+            row["steps"],
+            row["seconds_per_picture"],
+            row["objective"],
+            row["psnr_in_hole"],
+            row["ssim_in_hole"],
+        )
+        goal = (row["steps_to_goal"], row["seconds_to_goal"], row["times_faster_than_reference"])
+        table.add_row(label, *(str(values[-1]) for values in last), *map(str, goal))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
