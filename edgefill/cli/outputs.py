@@ -127,7 +127,8 @@ def _animation(result: Result, blend: str) -> list[Image.Image]:
     cut = [frame.crop((box.x, box.y, box.x + box.width, box.y + box.height)) for frame in frames]
     least, most = _GIF_SIDES
     factor = max(1, least // max(box.width, box.height))
-    enlarged = [frame.resize((frame.width * factor, frame.height * factor)) for frame in map(flat, cut)]
+    plain = [frame if frame.mode == "L" else flat(frame) for frame in cut]
+    enlarged = [frame.resize((frame.width * factor, frame.height * factor)) for frame in plain]
     for frame in enlarged:
         frame.thumbnail((most, most))
     return enlarged

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch, model):
+    monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "hands.edgefill").write_bytes(model.read_bytes())
+    (tmp_path / "models" / "torn.edgefill").write_bytes(model.read_bytes()[:1000])
+    return tmp_path
+
+
+def test_json_describes_each_model_and_says_which_is_damaged(edgefill, cache, model):
+    done = edgefill("models", "--json")
+    entries = {entry["name"]: entry for entry in json.loads(done.out)["models"]}
+    hands = entries["hands"]
+    assert (hands["kind"], hands["width"], hands["height"], hands["channels"]) == ("dcgan", 8, 8, 1)
+    assert hands["bytes"] == model.stat().st_size and hands["source"] == "cached"
+    assert hands["licence"] == "CC0" and hands["origin"] == "tests" and not hands["problem"]
+    assert "torn.edgefill" in entries["torn"]["problem"] and done.code == 0
+
+
+def test_the_list_is_a_line_for_each_model(edgefill, cache):
+    done = edgefill("models")
+    lines = done.out.splitlines()
+    assert any(line.startswith("hands  dcgan, 8×8 grey, fp32, 0.0 MB, cached; from tests") for line in lines)
+    assert any(line.startswith("torn  cached, damaged") for line in lines)
+    assert str(cache / "models") in done.err
