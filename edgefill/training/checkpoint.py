@@ -17,7 +17,7 @@ import safetensors
 from safetensors.torch import save
 from torch import Tensor
 
-from edgefill.errors import EdgefillError, ModelError, OutputError
+from edgefill.errors import ModelError, OutputError
 from edgefill.files import atomic_writer
 
 LAST, PREVIOUS = "last.safetensors", "last-1.safetensors"
@@ -92,13 +92,10 @@ def read_checkpoint(file: Path) -> Checkpoint:
     return Checkpoint(tensors, json.loads(state))
 
 
-def set_aside_damaged(run: Path) -> None:
+def set_aside_last(run: Path) -> None:
     """Renames a last checkpoint that is damaged, or the next save would put it over the good one."""
-    try:
-        read_checkpoint(run / LAST)
-    except EdgefillError:
-        if (run / LAST).exists():
-            (run / LAST).replace(run / "damaged.safetensors")
+    if (run / LAST).exists():
+        (run / LAST).replace(run / "damaged.safetensors")
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:

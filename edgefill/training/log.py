@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -13,53 +17,76 @@ from torch.utils.tensorboard import SummaryWriter
 from edgefill.errors import OutputError
 from edgefill.files import atomic_writer
 from edgefill.sheets import sheet
-from edgefill.training.trainer import Losses
+from edgefill.training.trainer import Progress
 
 STATS = "stats.jsonl"
 
 
 class Log:
-    """Opened for ``run`` at ``step``: what an interrupted training wrote about later steps is taken away."""
+    """Opened for ``run`` after ``step`` steps: what an interrupted training wrote about later ones goes away.
+
+    Every method raises OutputError where the disk is full.
+    """
 
     def __init__(self, run: Path, step: int) -> None:
         self.run = run
-        _truncate(run / STATS, step)
-        self._stats = (run / STATS).open("a", encoding="utf-8")
-        self._board = SummaryWriter(run / "tensorboard", purge_step=step)
+        with _writing(run):
+            _truncate(run / STATS, step)
+            self._stats = (run / STATS).open("ab", buffering=0)
+            self._board = SummaryWriter(run / "tensorboard", purge_step=step + 1)
 
     def __enter__(self) -> Log:
+        self._hook, threading.excepthook = threading.excepthook, self._ignore_full_disk
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._board.close()
         self._stats.close()
+        try:
+            with _writing(self.run) if error is None else suppress(OSError):
+                self._board.close()
+        finally:
+            threading.excepthook = self._hook
 
-    def losses(self, step: int, epoch: int, losses: Losses) -> None:
-        """One line of stats.jsonl; on the disk after ``flush``."""
-        line = {"step": step, "epoch": epoch, "loss_D": losses.discriminator, "loss_G": losses.generator}
-        self._stats.write(json.dumps(line) + "\n")
-        self._board.add_scalar("loss/D", losses.discriminator, step)
-        self._board.add_scalar("loss/G", losses.generator, step)
+    def _ignore_full_disk(self, failure: threading.ExceptHookArgs) -> None:
+        """TensorBoard's thread prints what the next call of ours raises, too."""
+        if not issubclass(failure.exc_type, OSError):
+            self._hook(failure)
 
-    def samples(self, step: int, epoch: int, pictures: np.ndarray) -> None:
+    def losses(self, progress: Progress) -> None:
+        """One line of stats.jsonl."""
+        losses = {"loss_D": progress.losses.discriminator, "loss_G": progress.losses.generator}
+        line = {"step": progress.step, "epoch": progress.epoch, **losses}
+        with _writing(self.run):
+            self._stats.write(json.dumps(line).encode() + b"\n")
+            for name, value in losses.items():
+                self._board.add_scalar(name, value, progress.step)
+
+    def samples(self, progress: Progress, pictures: np.ndarray) -> None:
         """A sheet of ``pictures [N, C, S, S]`` in [-1, 1]."""
         page = sheet(pictures)
-        with atomic_writer(self.run / "samples" / f"epoch-{epoch:04d}.png") as file:
+        with atomic_writer(self.run / "samples" / f"epoch-{progress.epoch:04d}.png") as file:
             page.save(file, "PNG")
-        self._board.add_image("samples", np.asarray(page), step, dataformats="HWC")
+        with _writing(self.run):
+            self._board.add_image("samples", np.asarray(page), progress.step, dataformats="HWC")
 
     def flush(self) -> None:
         """Everything so far on the disk, so that a checkpoint never knows more steps than stats.jsonl."""
-        try:
-            self._stats.flush()
+        with _writing(self.run):
             os.fsync(self._stats.fileno())
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {self._stats.name}: {error.strerror}; free some space"
-            ) from error
-        self._board.flush()
+            self._board.flush()
+
+
+@contextmanager
+def _writing(run: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        free = shutil.disk_usage(run).free / 1e6
+        raise OutputError(
+            f"cannot write the log in {str(run)!r}: {error.strerror} ({free:.1f} MB free)"
+        ) from error
 
 
 def _truncate(stats: Path, step: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +12,15 @@ import torch
 
 from edgefill.errors import InputError, ModelError
 from edgefill.networks.dcgan import draw_latents
-from edgefill.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, set_aside_damaged
+from edgefill.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, set_aside_last
 from edgefill.training.config import CHANGEABLE, TrainingConfig, differences
 from edgefill.training.data import Batches, Pictures
+from edgefill.training.ema import fit_batch_norms
 from edgefill.training.log import Log
-from edgefill.training.run import write_config
-from edgefill.training.trainer import Losses, Trainer
+from edgefill.training.run import sole_writer, write_config
+from edgefill.training.trainer import Progress, Trainer
 
 _SAMPLES = 64
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands after a step; ``epoch`` counts from 1."""
-
-    step: int
-    total_steps: int
-    epoch: int
-    epoch_ended: bool
-    losses: Losses
 
 
 def train(
@@ -42,7 +32,7 @@ def train(
     resume: bool = False,
     on_step: Callable[[Progress], None] = lambda progress: None,
     stopping: Callable[[], bool] = lambda: False,
-    warn: Callable[[str], object] = print,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> int:
     """The number of steps done: all of them, or fewer where ``stopping`` became true.
 
@@ -53,27 +43,33 @@ def train(
     """
     batches = Batches(pictures, config.batch, config.seed, mirror=config.mirror)
     trainer = Trainer(config, config.epochs * batches.per_epoch, device)
-    if resume:
-        _restore(trainer, run, pictures, warn)
-    write_config(run, config)
-    saved = -1
-    with Log(run, trainer.step) as log:
-        while trainer.step < trainer.total_steps and not stopping():
-            losses = trainer.advance(batches[trainer.step])
-            epoch, position = math.ceil(trainer.step / batches.per_epoch), trainer.step % batches.per_epoch
-            log.losses(trainer.step, epoch, losses)
-            on_step(Progress(trainer.step, trainer.total_steps, epoch, position == 0, losses))
-            if position == 0:
-                log.samples(trainer.step, epoch, _samples(trainer))
-            if position == 0 or trainer.step % config.checkpoint_every == 0:
-                saved = _save(trainer, run, pictures, log)
-        if saved != trainer.step:
-            _save(trainer, run, pictures, log)
+    with sole_writer(run):
+        if resume:
+            _restore(trainer, run, pictures, warn)
+        with Log(run, trainer.step) as log:
+            saved = trainer.step if resume else _save(trainer, run, pictures, log)
+            write_config(run, config)
+            for progress in _steps(trainer, batches, stopping):
+                log.losses(progress)
+                on_step(progress)
+                if progress.epoch_ended or trainer.step % config.checkpoint_every == 0:
+                    saved = _save(trainer, run, pictures, log)
+                if progress.epoch_ended:
+                    log.samples(progress, _samples(trainer))
+            if saved != trainer.step:
+                _save(trainer, run, pictures, log)
     return trainer.step
 
 
+def _steps(trainer: Trainer, batches: Batches, stopping: Callable[[], bool]) -> Iterator[Progress]:
+    while trainer.step < trainer.total_steps and not stopping():
+        losses = trainer.advance(batches[trainer.step])
+        epoch, position = math.ceil(trainer.step / batches.per_epoch), trainer.step % batches.per_epoch
+        yield Progress(trainer.step, trainer.total_steps, epoch, position == 0, losses)
+
+
 def _save(trainer: Trainer, run: Path, pictures: Pictures, log: Log) -> int:
-    trainer.averaged_generator()
+    fit_batch_norms(trainer.G_ema, trainer.config.network.z_dim, trainer.config.batch)
     tensors = trainer.tensors()
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise ModelError(
@@ -96,7 +92,7 @@ def _restore(trainer: Trainer, run: Path, pictures: Pictures, warn: Callable[[st
         )
     if damage:
         warn(f"{damage}; going on with the checkpoint before it, step {checkpoint.state['step']}")
-        set_aside_damaged(run)
+        set_aside_last(run)
     trainer.load_tensors(checkpoint.tensors, checkpoint.state["step"])
 
 
@@ -114,4 +110,4 @@ def check_changes(old: TrainingConfig, new: TrainingConfig) -> None:
 def _samples(trainer: Trainer) -> np.ndarray:
     random = torch.Generator().manual_seed(trainer.config.seed)
     z = draw_latents(_SAMPLES, trainer.config.network.z_dim, random)
-    return trainer.averaged_generator()(z.to(trainer.device)).cpu().numpy()
+    return trainer.G_ema(z.to(trainer.device)).cpu().numpy()  # Its batch norms fit since it was saved.

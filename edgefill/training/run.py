@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgefill.errors import InputError, ModelError, OutputError
@@ -96,6 +97,27 @@ def claim_folder(run: Path) -> None:
         raise OutputError(
             f"cannot write to {str(run)!r}: {error.strerror}; choose another folder for --out"
         ) from error
+
+
+@contextmanager
+def sole_writer(run: Path) -> Iterator[None]:
+    """Keeps a second training out of ``run`` while the block runs, which gets InputError.
+
+    The lock ends with the process, however that ends; Windows has none.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (run / ".lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another training is writing to {str(run)!r}; wait for its end or choose another --out"
+            ) from error
+        yield
 
 
 def write_config(run: Path, config: TrainingConfig) -> None:

@@ -15,7 +15,7 @@ from edgefill.errors import ModelError
 from edgefill.networks.dcgan import Discriminator, Generator, draw_latents, initialise
 from edgefill.training.checkpoint import part
 from edgefill.training.config import TrainingConfig
-from edgefill.training.ema import fit_batch_norms, update_average
+from edgefill.training.ema import update_average
 from edgefill.training.losses import discriminator_loss, generator_loss
 
 
@@ -25,6 +25,17 @@ class Losses:
 
     discriminator: float
     generator: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands after a step; ``epoch`` counts from 1."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    epoch_ended: bool
+    losses: Losses
 
 
 class Trainer:
@@ -56,11 +67,6 @@ class Trainer:
         update_average(self.G_ema, self.G, self.config.ema_decay, self.step)
         self.step += 1
         return losses
-
-    def averaged_generator(self) -> Generator:
-        """``G_ema`` in eval mode, with batch norms that fit its weights."""
-        fit_batch_norms(self.G_ema, self.config.network.z_dim, self.config.batch)
-        return self.G_ema
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that ``load_tensors`` needs to go on as if nothing had happened."""
@@ -127,7 +133,8 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise ModelError(f"the weights do not fit the {type(network).__name__}: {error}") from error
+        first = str(error).splitlines()[1].strip()  # Below PyTorch's heading: one line per difference.
+        raise ModelError(f"the weights do not fit the {type(network).__name__}: {first}") from error
 
 
 def _to_unit(pictures: np.ndarray, device: torch.device) -> Tensor:

@@ -1,0 +1,42 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+
+WAITING = """
+import os, signal, time
+from edgefill.cli.stopping import StopRequest
+with StopRequest() as stop:
+    for number in ({signals}):
+        os.kill(os.getpid(), number)
+        time.sleep(0.05)
+print(stop.signal, stop())
+"""
+
+
+def run(*signals):
+    code = WAITING.format(signals="".join(f"{int(number)}," for number in signals))
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_a_wish(number):
+    done = run(number)
+    assert done.returncode == 0 and done.stdout == f"{int(number)} True\n"
+    assert "once more stops at once" in done.stderr
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_one_ends_the_process(second):
+    done = run(signal.SIGINT, second)
+    assert done.returncode == -second and done.stdout == ""
+
+
+def test_handlers_are_put_back():
+    from edgefill.cli.stopping import StopRequest
+
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -1,0 +1,165 @@
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from edgefill.cli.app import app
+from edgefill.errors import BackendUnavailable, EdgefillError, InputError, OutputError
+from edgefill.training.checkpoint import load_checkpoint
+
+SMALL = ["--size", "8", "--filters", "2", "--z-dim", "4", "--batch", "4", "--device", "cpu"]
+RECIPE = [*SMALL, "--epochs", "4", "--checkpoint-every", "7"]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for number in range(120):
+        Image.fromarray(random.integers(0, 256, (8, 8), np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def train(*arguments):
+    """Runs the command in this process; what it raises on purpose comes out."""
+    done = CliRunner().invoke(app, ["train", *map(str, arguments)])
+    if isinstance(done.exception, EdgefillError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done
+
+
+@pytest.fixture(scope="module")
+def straight(pictures, tmp_path_factory):
+    """A run that nothing interrupted, of 120 steps."""
+    out = tmp_path_factory.mktemp("runs") / "straight"
+    return out, train(pictures, "--out", out, *RECIPE, "--json")
+
+
+def steps_in(run):
+    return [json.loads(line)["step"] for line in (run / "stats.jsonl").read_text().splitlines()]
+
+
+def started(pictures, out, at_step, **options):
+    """A training in a process of its own, that has come to ``at_step``."""
+    command = [sys.executable, "-m", "edgefill", "train", pictures, "--out", out, *RECIPE]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+    deadline = time.monotonic() + 120
+    while not (out / "config.json").exists() or len((out / "stats.jsonl").read_bytes()) < at_step * 80:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.01)
+    return process
+
+
+def test_json_is_one_document_and_a_pipe_gets_a_line_per_epoch(straight):
+    out, done = straight
+    document = json.loads(done.stdout)
+    assert {key: document[key] for key in ("run", "device", "pictures", "skipped", "steps", "stopped")} == {
+        "run": str(out), "device": "cpu", "pictures": 120, "skipped": 0, "steps": 120, "stopped": False,
+    }  # fmt: skip
+    assert [line.split("  ")[0] for line in done.stderr.splitlines() if line.startswith("epoch")] == [
+        f"epoch {number}/4" for number in (1, 2, 3, 4)
+    ]
+    assert steps_in(out) == list(range(1, 121))
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_stopped_by_a_signal_and_resumed_is_bit_identical(pictures, straight, tmp_path, number, code):
+    out = tmp_path / "run"
+    process = started(pictures, out, at_step=50)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    saved = load_checkpoint(out)[0].state["step"]
+    assert saved < 120
+    if number != signal.SIGKILL:
+        assert saved == steps_in(out)[-1] and f"saved at step {saved}; go on with --resume" in said
+    train(pictures, "--out", out, "--device", "cpu", "--resume")
+    assert steps_in(out) == list(range(1, 121))
+    expected, resumed = (load_checkpoint(run)[0].tensors for run in (straight[0], out))
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in expected.items())
+
+
+def test_a_full_disk_is_an_output_error_and_the_checkpoint_stays(pictures, tmp_path):
+    out = tmp_path / "run"
+
+    def small_files():  # Room for a checkpoint, not for all that TensorBoard gets.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000))
+
+    command = [sys.executable, "-m", "edgefill", "train", pictures, "--out", out, *RECIPE]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files, timeout=120)
+    assert done.returncode == 6, done.stderr
+    assert "MB free" in done.stderr and "Traceback" not in done.stderr
+    assert load_checkpoint(out)[0].state["step"] > 0
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_folder_with_a_run_is_not_trained_over(pictures, straight):
+    before = (straight[0] / "last.safetensors").read_bytes()
+    with pytest.raises(InputError, match="--resume"):
+        train(pictures, "--out", straight[0], *RECIPE)
+    assert (straight[0] / "last.safetensors").read_bytes() == before
+
+
+def test_a_resumed_run_keeps_its_recipe_and_refuses_another(pictures, straight):
+    with pytest.raises(InputError, match=r"network\.filters: it was 2 and is 3"):
+        train(pictures, "--out", straight[0], "--resume", "--filters", 3)
+
+
+def test_skipped_pictures_are_counted_and_listed(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (8, 8), "red").save(folder / "good.png")
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    done = train(folder, "--out", tmp_path / "run", *SMALL, "--epochs", 1)
+    assert "skipped: 1 files" in done.stderr and "batches of 1" in done.stderr
+    assert "bad.jpg" in (tmp_path / "run" / "skipped.txt").read_text()
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["network"]["channels"] == 3
+
+
+def test_nothing_is_made_for_a_wrong_option(pictures, tmp_path):
+    with pytest.raises(InputError, match="20 pixels wide"):
+        train(pictures, "--out", tmp_path / "run", "--size", 20)
+    with pytest.raises(InputError, match="expected auto, cpu or cuda"):
+        train(pictures, "--out", tmp_path / "run", "--device", "tpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no picture"):
+        train(tmp_path / "empty", "--out", tmp_path / "run")
+
+
+def test_a_place_that_cannot_be_written_fails_before_any_work(pictures, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="another folder for --out"):
+        train(pictures, "--out", tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_missing_is_never_replaced(pictures, tmp_path):
+    with pytest.raises(BackendUnavailable, match="--device cpu"):
+        train(pictures, "--out", tmp_path / "run", "--device", "cuda")
+
+
+def test_without_torch_it_says_what_to_install(pictures, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(BackendUnavailable, match=r'pip install "edgefill\[train\]"'):
+        train(pictures, "--out", tmp_path / "run")
+
+
+def test_help_loads_no_torch(run_edgefill):
+    code = "import sys, edgefill.cli; sys.exit(bool({'torch', 'safetensors'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert "--resume" in run_edgefill("train", "--help").stdout
