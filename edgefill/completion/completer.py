@@ -13,7 +13,7 @@ from edgefill.completion.batch import search_batch
 from edgefill.completion.photograph import Box, Photograph, prepare
 from edgefill.completion.request import Failure, Request, Result, Source
 from edgefill.completion.settings import PRESETS, SearchSettings
-from edgefill.errors import EdgefillError
+from edgefill.errors import EdgefillError, InputError
 from edgefill.images import read_picture
 from edgefill.masks import MaskSpec
 from edgefill.models import find
@@ -66,6 +66,8 @@ class Completer:
         No more than one batch is held in memory. ``progress`` is told how many pictures' worth of search was
         just done. Raises EdgefillError for what concerns them all: the mask's name, the model.
         """
+        if batch < 1:
+            raise InputError(f"cannot complete batches of {batch} pictures: expected 1 or more")
         request = request or Request()
         mask = request.mask_spec
         remaining = iter(sources)

@@ -154,6 +154,12 @@ def test_the_seed_decides(completer):
     assert not np.array_equal(one.z, other.z)
 
 
+def test_batches_of_nothing_are_refused_and_no_pictures_give_no_results(completer):
+    assert list(completer.complete_many([])) == []
+    with pytest.raises(InputError, match="batches of 0"):
+        list(completer.complete_many(pictures(1), batch=0))
+
+
 def test_hints_that_cannot_be_followed_are_refused(completer):
     with pytest.raises(InputError, match="poisson, none"):
         completer.complete(pictures(1)[0], blend="feather")
