@@ -90,7 +90,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step(tiny, monkeypatch, value):
 
 def test_weights_of_another_network_are_refused_by_name(tiny):
     trainer = Trainer(tiny, 10, CPU)
-    with pytest.raises(ModelError, match=r"do not fit the Generator: Missing key.*0\.weight"):
+    with pytest.raises(ModelError, match=r"do not fit the Generator: Missing key"):
         load_weights(trainer.G, trainer.D.state_dict())
 
 
