@@ -1,0 +1,71 @@
+"""Completes a photograph and a batch of faces with the bundled model; `make demo` runs it.
+
+Everything it writes lies in out/demo.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage import data
+
+import edgefill
+from edgefill.completion import Request
+from edgefill.images import find_pictures, read_picture, save_picture
+from edgefill.sheets import sheet, strip
+
+OUT = Path("out/demo")
+FACES = Path(__file__).resolve().parents[2] / "shared" / "data" / "faces64" / "test"
+FACE = (
+    175,
+    85,
+    98,
+    76,
+)  # x, y, width, height: the astronaut's face, cut as the model's training pictures are.
+_SHOWN = 24
+
+
+def main() -> None:
+    with edgefill.load("faces64") as completer:
+        print(f"{completer.model.name} on {completer.backend.info}")
+        photograph(completer)
+        faces(completer)
+
+
+def photograph(completer: edgefill.Completer) -> None:
+    """Eileen Collins (a NASA portrait, public domain): the middle of her face is filled, in colour."""
+    result = completer.complete(data.astronaut(), mask="center", seed=0, box=FACE)
+    views = [result.photograph.picture.to_pil(), result.masked, result.image]
+    save(strip([view.crop((90, 0, 330, 240)) for view in views]), OUT / "photograph.png")
+    print(f"  {result.steps} steps in {result.seconds:.2f} s, loss {result.loss:.1f}")
+
+
+def faces(completer: edgefill.Completer) -> None:
+    """A batch of faces: held-out ones where they are on this machine, else small ones out of scikit-image."""
+    sources = find_pictures([FACES])[:_SHOWN] if FACES.is_dir() else small_faces()
+    results = list(completer.complete_many(sources, Request(mask="center", seed=0)))
+    rows = [
+        strip([result.photograph.picture.to_pil(), result.masked, result.image], gap=2) for result in results
+    ]
+    save(sheet(rows, cell=None), OUT / "faces.png")
+    print(f"  {len(results)} faces, {sum(result.seconds for result in results) / len(results):.2f} s each")
+
+
+def small_faces() -> list[np.ndarray]:
+    """The 25×25 faces of scikit-image, enlarged."""
+    pictures = (data.lfw_subset()[:_SHOWN] * 255).astype(np.uint8)
+    return [
+        np.asarray(Image.fromarray(picture).resize((64, 64), Image.Resampling.BICUBIC))
+        for picture in pictures
+    ]
+
+
+def save(image: Image.Image, path: Path) -> None:
+    save_picture(read_picture(image), path)
+    print(f"  wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

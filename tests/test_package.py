@@ -1,0 +1,103 @@
+"""What is true of the package as a whole: what importing costs, what it exports, what it never does."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import edgefill
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(path for room in ("edgefill", "export", "kernels") for path in (ROOT / room).rglob("*.py"))
+HEAVY = {"numpy", "scipy", "PIL", "torch", "onnx", "onnxscript", "onnxruntime", "typer", "rich"}
+
+
+def in_a_fresh_process(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_import_is_light_and_quick():
+    code = f"""
+import sys, time
+begin = time.perf_counter()
+import edgefill
+print(time.perf_counter() - begin, *({HEAVY!r} & set(sys.modules)))
+"""
+    runs = [in_a_fresh_process(code).split() for _ in range(3)]
+    assert all(loaded == [] for _, *loaded in runs)
+    assert min(float(seconds) for seconds, *_ in runs) < 0.15
+
+
+def test_public_names_are_sorted_and_all_there():
+    assert edgefill.__all__ == sorted(edgefill.__all__)
+    for name in edgefill.__all__:
+        assert getattr(edgefill, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'paint'"):
+        _ = edgefill.paint
+
+
+def test_export_room_exports_what_it_says():
+    from edgefill import export
+
+    assert all(callable(getattr(export, name)) for name in export.__all__)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_source_executes_what_it_reads(path):
+    """No pickle, eval, exec or shell; torch.load and np.load only where nothing is unpickled."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            assert not names & {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "yaml"}
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert called not in ("eval", "exec", "os.system")
+            assert options.get("shell") in (None, "False")
+            assert options.get("allow_pickle") in (None, "False")
+            if called in ("torch.load", "load") and "torch" in called:
+                assert options.get("weights_only") == "True"
+
+
+def test_torch_free_rooms_import_torch_nowhere():
+    for path in SOURCES:
+        if path.parent.name in ("networks", "training", "export"):
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                module = getattr(node, "module", None) or node.names[0].name
+                assert module.split(".")[0] not in ("torch", "onnx", "onnxscript"), path
+
+
+def test_training_and_completion_do_not_know_each_other():
+    for room, stranger in (("training", "edgefill.completion"), ("completion", "edgefill.training")):
+        for path in (ROOT / "edgefill" / room).rglob("*.py"):
+            assert stranger not in path.read_text(), path
+
+
+def test_wheel_holds_one_top_level_name_and_its_data(tmp_path):
+    if importlib.util.find_spec("build") is None and importlib.util.find_spec("setuptools") is None:
+        pytest.skip("needs setuptools, to build a wheel without a network")
+    tree = tmp_path / "tree"  # A copy: a build folder of an older tree would end up in the wheel.
+    for room in ("edgefill", "export", "kernels"):
+        shutil.copytree(ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", tmp_path, tree], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"edgefill"}
+    for name in ("edgefill/py.typed", "edgefill/export/gradient.py", "edgefill/kernels/reference.py"):
+        assert name in names
+    assert "edgefill/assets/faces64.edgefill" in names
+    assert "edgefill/assets/faces64.md" in names
