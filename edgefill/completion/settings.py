@@ -67,9 +67,9 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
     ("hmc_anneal", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
 )
 
-# What each solver starts from where no preset but the default is asked for. Measured on faces, centre hole:
-# objective and PSNR in the hole 265, 20.3 dB (Adam), 265, 20.1 dB (momentum), 358, 19.8 dB (HMC); the thousand
-# steps of the reference give 237, 20.1 dB, and its HMC 588, 18.4 dB.
+# What each solver starts from where no preset but the default is asked for. On faces with a centre hole the
+# objective and the PSNR in it are 265, 20.3 dB (Adam), 265, 20.1 dB (momentum) and 358, 19.8 dB (HMC); the
+# thousand steps of the reference give 237, 20.1 dB, ten trajectories of its HMC 588, 18.4 dB.
 SOLVERS = {
     "adam": SearchSettings(),
     "momentum": SearchSettings("momentum", lr=0.5, lr_falls=True, normalise=True),
