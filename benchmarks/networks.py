@@ -37,8 +37,8 @@ def networks_of(bundle: Bundle) -> Completion:
     return networks
 
 
-def _weights(graph: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weight and bias of each layer, in the order of the graph."""
+def _weights(graph: bytes) -> list[list[np.ndarray]]:
+    """Weight of each layer, in the order of the graph, and its bias unless that is zero and was left out."""
     model = onnx.load_from_string(graph)
     tensors = {
         tensor.name: numpy_helper.to_array(tensor).astype(np.float32) for tensor in model.graph.initializer
@@ -47,16 +47,16 @@ def _weights(graph: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
         if node.op_type == "Cast" and node.input[0] in tensors:
             tensors[node.output[0]] = tensors[node.input[0]]
     layers = [node for node in model.graph.node if node.op_type in ("Gemm", "Conv", "ConvTranspose")]
-    return [(tensors[node.input[1]], tensors[node.input[2]]) for node in layers]
+    return [[tensors[name] for name in node.input[1:]] for node in layers]
 
 
-def _filled(network: nn.Module, weights: list[tuple[np.ndarray, np.ndarray]]) -> nn.Module:
+def _filled(network: nn.Module, weights: list[list[np.ndarray]]) -> nn.Module:
     """The network with its batch norms folded, as the bundle has it, and the bundle's weights."""
     network = prepared(network, "the network")
     layers = [layer for layer in network.modules() if isinstance(layer, _WEIGHTED)]
-    for layer, (weight, bias) in zip(layers, weights, strict=True):
+    for layer, (weight, *bias) in zip(layers, weights, strict=True):
         layer.weight.data = torch.from_numpy(weight.T.copy() if isinstance(layer, nn.Linear) else weight)
-        layer.bias = nn.Parameter(torch.from_numpy(bias), requires_grad=False)
+        layer.bias.data = torch.from_numpy(bias[0]) if bias else torch.zeros_like(layer.bias)
     return network
 
 

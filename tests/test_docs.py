@@ -1,0 +1,71 @@
+"""What the documentation says can be done: its commands parse, its Python runs, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import edgefill.cli  # noqa: F401 - registers the commands
+from edgefill.cli.app import app
+from tests.bundles import tiny_networks
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^    (edgefill .*)$", README, re.MULTILINE)
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_page_of_commands_is_what_the_commands_say():
+    page = runpy.run_path(str(ROOT / "docs" / "commands.py"))["page"]
+    assert (ROOT / "docs" / "commands.md").read_text() == page(), "run: python docs/commands.py"
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_in_the_readme_has_these_options(line):
+    _, name, *words = shlex.split(line.split("#")[0])
+    command = typer.main.get_command(app).commands[name]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_readme_shows_each_command():
+    assert set(typer.main.get_command(app).commands) - {line.split()[1] for line in COMMANDS} <= {"models"}
+    assert len(COMMANDS) >= 7
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.linear_gradient("L").resize((64, 64)).save("photo.png")
+    G, D = tiny_networks()
+    assert len(BLOCKS) == 3
+    for block in BLOCKS:
+        block = block.replace('z_dim=128, spatial_z=True, discriminator_output="sigmoid"', "z_dim=4")
+        exec(compile(block, "README.md", "exec"), {"G": G, "D": D})
+    with Image.open("out.png") as image:
+        assert image.size == (64, 64)
+    assert Path("theirs.edgefill").exists()
+
+
+def test_no_page_holds_an_open_end():
+    for page in PAGES:
+        assert "@@" not in page.read_text()
+        assert "TODO" not in page.read_text()
