@@ -13,8 +13,8 @@ from skimage import data
 
 import edgefill
 from edgefill.completion import Request
-from edgefill.images import find_pictures, read_picture, save_picture
-from edgefill.sheets import sheet, strip
+from edgefill.images import find_pictures
+from edgefill.sheets import save_image, sheet, strip
 
 OUT = Path("out/demo")
 FACES = Path(__file__).resolve().parents[2] / "shared" / "data" / "faces64" / "test"
@@ -63,7 +63,7 @@ def small_faces() -> list[np.ndarray]:
 
 
 def save(image: Image.Image, path: Path) -> None:
-    save_picture(read_picture(image), path)
+    save_image(image, path)
     print(f"  wrote {path}")
 
 

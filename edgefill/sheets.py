@@ -5,15 +5,21 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from edgefill.errors import InputError
-from edgefill.images import from_unit
+from edgefill.images import from_unit, read_picture, save_picture
 
 _PAPER, _INK, _HOLE = "white", (70, 70, 70), (128, 128, 128)
 _LABEL_HEIGHT = 16  # pixels below each row when there are labels
+
+
+def save_image(image: Image.Image, path: Path) -> None:
+    """Writes a picture of pictures by the suffix of ``path``, whatever its size. Raises OutputError."""
+    save_picture(read_picture(image, max_pixels=image.width * image.height), path)
 
 
 def masked_view(image: Image.Image, known: np.ndarray) -> Image.Image:

@@ -82,4 +82,5 @@ def hmc_accepts(before: np.ndarray, after: np.ndarray, uniform: np.ndarray) -> n
 
 
 def _project(z: np.ndarray, bound: float) -> np.ndarray:
-    return np.clip(z, -bound, bound)
+    projected: np.ndarray = np.clip(z, -bound, bound)
+    return projected

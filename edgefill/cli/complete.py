@@ -11,6 +11,7 @@ import typer
 from edgefill import __version__
 from edgefill.cli.app import app
 from edgefill.cli.console import print_json, progress_bar, say
+from edgefill.cli.stopping import interrupts_held
 from edgefill.errors import EdgefillError
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class _Run:
             )
             try:
                 for number, (outputs, outcome) in enumerate(zip(plan, outcomes, strict=True), start=1):
-                    self._take(outcome, outputs)
+                    with interrupts_held():
+                        self._take(outcome, outputs)
                     bar.update(task, completed=max(number, bar.tasks[task].completed))
             except KeyboardInterrupt:
                 self.interrupted = True

@@ -16,8 +16,8 @@ import numpy as np
 
 from edgefill.errors import InputError, OutputError
 from edgefill.files import write_atomically
-from edgefill.images import encode_picture, find_pictures, read_picture, save_picture
-from edgefill.sheets import flat, gif_bytes, sheet, strip
+from edgefill.images import encode_picture, find_pictures
+from edgefill.sheets import flat, gif_bytes, save_image, sheet, strip
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -105,7 +105,7 @@ def write_result(result: Result, outputs: Outputs, record: dict[str, Any], blend
         content = with_png_text(content, "edgefill", json.dumps(record, sort_keys=True))
     write_atomically(outputs.picture, content)
     if "strip" in outputs.extras:
-        save_picture(read_picture(strip(three_views(result))), outputs.extras["strip"])
+        save_image(strip(three_views(result)), outputs.extras["strip"])
     if "gif" in outputs.extras:
         write_atomically(outputs.extras["gif"], gif_bytes(_animation(result, blend)))
     if "trace" in outputs.extras and result.trace is not None:
@@ -161,5 +161,5 @@ class Sheet:
     def save(self, path: Path) -> bool:
         """Writes the sheet; False where nothing was completed."""
         if self._strips:
-            save_picture(read_picture(sheet(self._strips, cell=None)), path)
+            save_image(sheet(self._strips, cell=None), path)
         return bool(self._strips)

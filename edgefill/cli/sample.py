@@ -46,8 +46,7 @@ def sample(
     from edgefill.completion import load
     from edgefill.completion.latents import Prior
     from edgefill.files import write_atomically
-    from edgefill.images import read_picture, save_picture
-    from edgefill.sheets import gif_bytes, pictures_of, sheet, strip
+    from edgefill.sheets import gif_bytes, pictures_of, save_image, sheet, strip
 
     animated = out.suffix.lower() == ".gif"
     if interpolate and arithmetic:
@@ -72,12 +71,12 @@ def sample(
     if animated:
         write_atomically(out, gif_bytes(pictures))
     elif interpolate:
-        save_picture(read_picture(strip(pictures, gap=0)), out)
+        save_image(strip(pictures, gap=0), out)
     elif arithmetic:
         names = [f"{'-' if sign < 0 else '+'} {seed}" for sign, seed in terms]
-        save_picture(read_picture(strip(pictures, [*names, "="])), out)
+        save_image(strip(pictures, [*names, "="]), out)
     else:
-        save_picture(read_picture(sheet(pictures, [str(seed) for seed in seeds] if labels else ())), out)
+        save_image(sheet(pictures, [str(seed) for seed in seeds] if labels else ()), out)
     if json:
         print_json({"model": completer.model.name, "output": str(out), "pictures": len(pictures)})
 

@@ -1,16 +1,31 @@
-"""Ctrl-C and SIGTERM as a wish to stop after the current step."""
+"""Ctrl-C and SIGTERM at the right moment: after the current step, or after the current picture."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from edgefill.cli.console import say
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR = b"\x1b[?25h"  # A progress bar has hidden it, and a second signal leaves no time to show it.
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """A Ctrl-C inside comes when the block has ended: what is written is also counted."""
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 class StopRequest:
