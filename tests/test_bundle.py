@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import random
 import shutil
 import zipfile
+from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
 from edgefill.bundle import GRAPHS, MANIFEST, Bundle, write_bundle
 from edgefill.errors import ModelError, OutputError
@@ -156,6 +159,23 @@ def test_link_in_a_folder_is_refused(path, tmp_path):
     shutil.move(folder / "step.onnx", tmp_path / "elsewhere.onnx")
     (folder / "step.onnx").symlink_to(tmp_path / "elsewhere.onnx")
     assert "link" in refused(folder)
+
+
+class Payload:
+    """What an attacker would put into a pickle: code that runs when it is read."""
+
+    def __init__(self, sentinel):
+        self.sentinel = sentinel
+
+    def __reduce__(self):
+        return (Path.touch, (self.sentinel,))
+
+
+@pytest.mark.parametrize("dump", [lambda thing, path: path.write_bytes(pickle.dumps(thing)), torch.save])
+def test_pickle_is_refused_and_never_runs(dump, tmp_path):
+    dump(Payload(tmp_path / "sentinel"), tmp_path / "model.edgefill")
+    assert refused(tmp_path / "model.edgefill")
+    assert not (tmp_path / "sentinel").exists()
 
 
 def test_bomb_is_refused_before_it_is_unpacked(path):

@@ -6,7 +6,10 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from edgefill.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -20,6 +23,17 @@ def say(message: str) -> None:
 def print_json(document: dict[str, Any]) -> None:
     """The one document that ``--json`` promises, on stdout. Raises ValueError for NaN and Inf."""
     print(json.dumps(document, indent=2, allow_nan=False), flush=True)
+
+
+def require(extra: str, *modules: str) -> None:
+    """Raises BackendUnavailable with the line that installs ``extra`` unless each of ``modules`` is there."""
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise BackendUnavailable(
+                f'{module} cannot be imported ({error}); it comes with: pip install "edgefill[{extra}]"'
+            ) from error
 
 
 @contextmanager

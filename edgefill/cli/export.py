@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, say
+from edgefill.cli.console import print_json, require, say
 from edgefill.errors import OutputError
 
 
@@ -30,6 +30,7 @@ def export(
     """Export G, D and the completion step with its gradient as one proven model."""
     if out.exists() and not force:
         raise OutputError(f"{out} is already there; choose another name or replace it with --force")
+    require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
     from edgefill.export import export_run
 
     say(f"exporting {run}: three graphs, each compared with PyTorch (about half a minute)")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, progress_bar, say
+from edgefill.cli.console import print_json, progress_bar, require, say
 from edgefill.cli.stopping import StopRequest
 from edgefill.errors import BackendUnavailable, InputError
 from edgefill.files import write_atomically
@@ -71,7 +71,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train a DCGAN on a folder of pictures."""
     given = {key: value for key, value in locals().items() if value is not None}
-    _require_torch()
+    require("train", "safetensors.torch", "torch.utils.tensorboard")
     from edgefill.training.loop import train as run_training
     from edgefill.training.run import claim_folder, read_config
 
@@ -102,16 +102,6 @@ def _with_given(config: TrainingConfig, given: dict[str, Any]) -> TrainingConfig
     network = {entry.name: given[entry.name] for entry in fields(NetworkConfig) if entry.name in given}
     recipe = {entry.name: given[entry.name] for entry in fields(TrainingConfig) if entry.name in given}
     return replace(config, network=replace(config.network, **network), **recipe)
-
-
-def _require_torch() -> None:
-    try:
-        import safetensors.torch  # noqa: F401
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise BackendUnavailable(
-            f'cannot train: {error}; it comes with: pip install "edgefill[train]"'
-        ) from error
 
 
 def _device(name: str) -> torch.device:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 
 def test_version(run_edgefill):
@@ -38,3 +40,15 @@ def test_no_arguments_show_the_commands(run_edgefill):
     done = run_edgefill(check=False)
     for name in ("complete", "export", "models", "sample", "train"):
         assert name in done.stdout + done.stderr
+
+
+def test_missing_package_names_the_extra_that_brings_it(tmp_path):
+    program = (
+        "import sys; sys.modules['onnxscript'] = None; "
+        f"sys.argv = ['edgefill', 'export', {str(tmp_path)!r}, '--out', {str(tmp_path / 'x.edgefill')!r}]; "
+        "from edgefill.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 5
+    assert 'pip install "edgefill[train]"' in done.stderr
+    assert "Traceback" not in done.stderr
