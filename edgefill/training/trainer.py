@@ -59,10 +59,13 @@ class Trainer:
         """
         for optimiser in self.optimisers.values():
             optimiser.param_groups[0]["lr"] = self._learning_rate()
-        losses = Losses(
-            self._update_discriminator(_to_unit(real, self.device)),
-            [self._update_generator(len(real)) for _ in range(self.config.generator_updates)][-1],
-        )
+        # D and G's first update share their pictures, as in the reference: G is the same for both.
+        generated = self._generate(len(real))
+        of_discriminator = self._update_discriminator(_to_unit(real, self.device), generated.detach())
+        of_generator = self._update_generator(generated)
+        for _ in range(self.config.generator_updates - 1):
+            of_generator = self._update_generator(self._generate(len(real)))
+        losses = Losses(of_discriminator, of_generator)
         self._check(losses)
         update_average(self.G_ema, self.G, self.config.ema_decay, self.step)
         self.step += 1
@@ -98,23 +101,23 @@ class Trainer:
         falling = max(1.0, self.config.lr_decay * self.total_steps)
         return self.config.lr * min(1.0, (self.total_steps - self.step) / falling)
 
-    def _update_discriminator(self, real: Tensor) -> float:
+    def _generate(self, count: int) -> Tensor:
+        latents = draw_latents(count, self.config.network.z_dim, self.random).to(self.device)
         with self._autocast():
-            with torch.no_grad():
-                generated = self.G(self._latents(len(real)))
+            return self.G(latents)
+
+    def _update_discriminator(self, real: Tensor, generated: Tensor) -> float:
+        with self._autocast():
             logits = self.D(real), self.D(generated)
         return _descend(self.optimisers["D"], discriminator_loss(logits[0].float(), logits[1].float()))
 
-    def _update_generator(self, count: int) -> float:
+    def _update_generator(self, generated: Tensor) -> float:
         self.D.requires_grad_(False)  # Saves the gradients of its weights.
         with self._autocast():
-            logits = self.D(self.G(self._latents(count)))
+            logits = self.D(generated)
         loss = _descend(self.optimisers["G"], generator_loss(logits.float()))
         self.D.requires_grad_(True)
         return loss
-
-    def _latents(self, count: int) -> Tensor:
-        return draw_latents(count, self.config.network.z_dim, self.random).to(self.device)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
