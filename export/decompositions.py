@@ -20,6 +20,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 aten = torch.ops.aten
 
+Axis = Callable[[Tensor], Tensor]  # A linear operator along the third axis of [N, C, L, 1].
+
 # Operators with an ONNX form of their own that is more exact or smaller than their decomposition.
 _KEPT = (
     aten.softplus,  # log(1 + exp(x)) loses every digit for a D that is sure of itself.
@@ -45,11 +47,16 @@ def decomposition_table() -> dict[Any, Callable[..., Any]]:
         aten.slice_backward.default: slice_backward,
         aten.select_backward.default: select_backward,
         aten.softplus_backward.default: softplus_backward,
+        aten.avg_pool2d.default: avg_pool2d,
         aten.avg_pool2d_backward.default: avg_pool2d_backward,
         aten._adaptive_avg_pool2d_backward.default: adaptive_avg_pool2d_backward,
+        aten.max_pool2d_with_indices.default: max_pool2d_with_indices,
         aten.max_pool2d_with_indices_backward.default: max_pool2d_backward,
         aten.adaptive_max_pool2d.default: adaptive_max_pool2d,
         aten.adaptive_max_pool2d_backward.default: adaptive_max_pool2d_backward,
+        aten.upsample_nearest2d.default: functools.partial(_upsample, aten.upsample_nearest2d),
+        aten.upsample_bilinear2d.default: functools.partial(_upsample, aten.upsample_bilinear2d),
+        aten.upsample_bicubic2d.default: functools.partial(_upsample, aten.upsample_bicubic2d),
         aten.upsample_nearest2d_backward.default: upsample_nearest2d_backward,
         aten.upsample_bilinear2d_backward.default: upsample_bilinear2d_backward,
         aten.upsample_bicubic2d_backward.default: upsample_bicubic2d_backward,
@@ -100,13 +107,13 @@ def slice_backward(
     grad: Tensor, input_sizes: Sequence[int], dim: int, start: int, end: int, step: int
 ) -> Tensor:
     """Zeros around the gradient, and between its rows where the slice had a step."""
-    size = input_sizes[dim]
-    start, _, _ = slice(start, end, step).indices(int(size))
+    dim, size = dim % len(input_sizes), int(input_sizes[dim])
+    start, _, _ = slice(start, end, step).indices(size)
     count = int(grad.shape[dim])
     if step > 1:
         spaced = _pad(grad.unsqueeze(dim + 1), dim + 1, 0, step - 1)
         grad = aten.slice(spaced.flatten(dim, dim + 1), dim, 0, (count - 1) * step + 1)
-    return _pad(grad, dim, start, int(size) - start - (count - 1) * step - 1)
+    return _pad(grad, dim, start, size - start - (count - 1) * step - 1)
 
 
 def select_backward(grad: Tensor, input_sizes: Sequence[int], dim: int, index: int) -> Tensor:
@@ -140,14 +147,13 @@ def convolution_backward(
         raise NotImplementedError("convolution_backward: gradients of weights and biases are not exported")
     if not output_mask[0]:
         return None, None, None
-    if transposed:
-        zero = [0] * len(stride)
-        return (
-            aten.convolution(grad, weight, None, stride, padding, dilation, False, zero, groups),
-            None,
-            None,
-        )
     size = [int(side) for side in x.shape[2:]]
+    if transposed:
+        zero = [0] * len(size)
+        y = aten.convolution(grad, weight, None, stride, padding, dilation, False, zero, groups)
+        # An output padding of a whole stride, which a dilation allows, yields rows beyond the input's.
+        extra = [side - int(have) for side, have in zip(size, y.shape[2:], strict=True)]
+        return _resize_end(y, extra), None, None
     return _transposed_convolution(grad, weight, stride, padding, dilation, groups, size), None, None
 
 
@@ -187,10 +193,31 @@ def _resize_end(x: Tensor, extra: Sequence[int]) -> Tensor:
 
 def softplus_backward(grad: Tensor, x: Tensor, beta: float, threshold: float) -> Tensor:
     """grad · sigmoid(βx): the stock form exp/(exp + 1) is NaN in fp16 between 11.1 and 20."""
-    return grad * torch.sigmoid(x * beta)
+    slope = grad * torch.sigmoid(x * beta)
+    # From the usual threshold of 20 on, the sigmoid is 1 to the last digit.
+    return slope if threshold >= 20 else torch.where(x * beta > threshold, grad, slope)
 
 
-# ---- resampling: every one is separable and linear, so its backward is two matrix products ---------------
+# ---- resampling: every one is separable and linear, so both ways can be two matrix products --------------
+
+
+def _upsample(
+    upsample: Callable[..., Tensor], x: Tensor, output_size: Sequence[int], *options: bool | float | None
+) -> Tensor:
+    """Matrix products where PyTorch steps by a scale that is not the ratio of the sizes, as ONNX does."""
+    aligned = [option for option in options if isinstance(option, bool)]
+    scales = options[len(aligned) :]
+    if any(aligned) or _is_ratio(scales, x.shape[2:], output_size):
+        return NotImplemented
+    rows, columns = _upsample_axes(upsample, output_size, aligned, scales)
+    return _separable(x, rows, columns)
+
+
+def _is_ratio(scales: Sequence[float | None], before: Sequence[int], after: Sequence[int]) -> bool:
+    return all(
+        scale is None or scale * int(have) == int(want)
+        for scale, have, want in zip(scales, before, after, strict=False)  # scales may be left out
+    )
 
 
 def upsample_nearest2d_backward(
@@ -199,7 +226,8 @@ def upsample_nearest2d_backward(
     """A sum over s×s blocks where the scale is whole, two matrix products elsewhere."""
     n, c, height, width = input_size
     rows, columns = int(grad.shape[2]), int(grad.shape[3])
-    if rows % height == 0 and columns % width == 0:
+    whole = rows % height == 0 and columns % width == 0
+    if whole and _is_ratio(scales, (height, width), (rows, columns)):
         blocks = grad.reshape(n, c, height, rows // height, width, columns // width)
         return blocks.sum((3, 5))
     return _upsample_backward(aten.upsample_nearest2d, grad, output_size, input_size, (), scales)
@@ -234,9 +262,19 @@ def _upsample_backward(
     grad: Tensor,
     output_size: Sequence[int],
     input_size: Sequence[int],
-    options: tuple[bool, ...],
-    scales: tuple[float | None, ...],
+    options: Sequence[bool],
+    scales: Sequence[float | None],
 ) -> Tensor:
+    rows, columns = _upsample_axes(upsample, output_size, options, scales)
+    return _separable_backward(grad, rows, columns, int(input_size[2]), int(input_size[3]))
+
+
+def _upsample_axes(
+    upsample: Callable[..., Tensor],
+    output_size: Sequence[int],
+    options: Sequence[bool],
+    scales: Sequence[float | None],
+) -> tuple[Axis, Axis]:
     scale_h, scale_w = scales or (None, None)
 
     def rows(x: Tensor) -> Tensor:
@@ -245,7 +283,26 @@ def _upsample_backward(
     def columns(x: Tensor) -> Tensor:
         return upsample(x, [int(output_size[1]), 1], *options, scale_w, None)
 
-    return _separable_backward(grad, rows, columns, int(input_size[2]), int(input_size[3]))
+    return rows, columns
+
+
+def avg_pool2d(
+    x: Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Matrix products for what ONNX has not: a divisor, and PyTorch's way to round the output size up."""
+    if not ceil_mode and divisor_override is None:
+        return NotImplemented
+    rows, columns = _pool_axes(
+        kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override is not None
+    )
+    result = _separable(x, rows, columns)
+    return result if divisor_override is None else result / divisor_override
 
 
 def avg_pool2d_backward(
@@ -258,16 +315,30 @@ def avg_pool2d_backward(
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> Tensor:
+    rows, columns = _pool_axes(
+        kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override is not None
+    )
+    result = _separable_backward(grad, rows, columns, int(x.shape[2]), int(x.shape[3]))
+    return result if divisor_override is None else result / divisor_override
+
+
+def _pool_axes(
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    only_sum: bool,
+) -> tuple[Axis, Axis]:
     kernel = _pair(kernel_size)
     steps, pads = _pair(stride or kernel), _pair(padding)
 
-    def pool(axis: int) -> Callable[[Tensor], Tensor]:
+    def pool(axis: int) -> Axis:
         sizes = ([kernel[axis], 1], [steps[axis], 1], [pads[axis], 0])
-        divisor = None if divisor_override is None else 1
+        divisor = 1 if only_sum else None
         return lambda y: aten.avg_pool2d(y, *sizes, ceil_mode, count_include_pad, divisor)
 
-    result = _separable_backward(grad, pool(0), pool(1), int(x.shape[2]), int(x.shape[3]))
-    return result if divisor_override is None else result / divisor_override
+    return pool(0), pool(1)
 
 
 def adaptive_avg_pool2d_backward(grad: Tensor, x: Tensor) -> Tensor:
@@ -281,20 +352,21 @@ def adaptive_avg_pool2d_backward(grad: Tensor, x: Tensor) -> Tensor:
     )
 
 
-def _separable_backward(
-    grad: Tensor,
-    rows: Callable[[Tensor], Tensor],
-    columns: Callable[[Tensor], Tensor],
-    height: int,
-    width: int,
-) -> Tensor:
-    """A_hᵀ · grad · A_w, with A read off by applying the one-dimensional operator to the unit vectors."""
+def _separable(x: Tensor, rows: Axis, columns: Axis) -> Tensor:
+    """A_h · x · A_wᵀ, with A read off by applying the one-dimensional operator to the unit vectors."""
+    by_width = x @ _operator_matrix(columns, int(x.shape[3]), x).T  # (n, c, h, ow)
+    by_height = by_width.transpose(2, 3) @ _operator_matrix(rows, int(x.shape[2]), x).T  # (n, c, ow, oh)
+    return by_height.transpose(2, 3)
+
+
+def _separable_backward(grad: Tensor, rows: Axis, columns: Axis, height: int, width: int) -> Tensor:
+    """A_hᵀ · grad · A_w, the adjoint of ``_separable``."""
     by_width = grad @ _operator_matrix(columns, width, grad)  # (n, c, oh, w)
     by_height = by_width.transpose(2, 3) @ _operator_matrix(rows, height, grad)  # (n, c, w, h)
     return by_height.transpose(2, 3)
 
 
-def _operator_matrix(operator: Callable[[Tensor], Tensor], size: int, like: Tensor) -> Tensor:
+def _operator_matrix(operator: Axis, size: int, like: Tensor) -> Tensor:
     """The matrix [outputs, size] of a linear operator along the third axis, as a constant of the graph."""
     with _disable_current_modes():
         unit_vectors = torch.eye(size, dtype=torch.float64).reshape(size, 1, size, 1)
@@ -302,6 +374,53 @@ def _operator_matrix(operator: Callable[[Tensor], Tensor], size: int, like: Tens
 
 
 # ---- max pooling -----------------------------------------------------------------------------------------
+
+
+def max_pool2d_with_indices(
+    x: Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    dilation: Sequence[int] = (1,),
+    ceil_mode: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Pads to whole windows where the size is rounded up: ONNX keeps a last window that PyTorch drops.
+
+    The indices are those of the padded picture; nothing reads them.
+    """
+    if not ceil_mode:
+        return NotImplemented
+    kernel, pads, dilations = _pair(kernel_size), _pair(padding), _pair(dilation)
+    steps = _pair(stride or kernel)
+    out = [
+        _ceiled(int(side), k, s, p, d)
+        for side, k, s, p, d in zip(x.shape[2:], kernel, steps, pads, dilations, strict=True)
+    ]
+    padded = _padded_to_windows(x, out, kernel, steps, pads, dilations)
+    return aten.max_pool2d_with_indices(padded, kernel, steps, [0, 0], dilations)
+
+
+def _ceiled(side: int, kernel: int, step: int, pad: int, dilation: int) -> int:
+    """The number of windows, rounded up, of which none begins behind the picture and its first padding."""
+    count = -((side + 2 * pad - dilation * (kernel - 1) - 1) // -step) + 1
+    return count - 1 if (count - 1) * step >= side + pad else count
+
+
+def _padded_to_windows(
+    x: Tensor,
+    out: Sequence[int],
+    kernel: Sequence[int],
+    steps: Sequence[int],
+    pads: Sequence[int],
+    dilations: Sequence[int],
+) -> Tensor:
+    """x with the lowest number around it, so that ``out`` windows fit and none is cut."""
+    after = [
+        max((o - 1) * s + d * (k - 1) + 1 - p - int(side), 0)
+        for o, s, d, k, p, side in zip(out, steps, dilations, kernel, pads, x.shape[2:], strict=True)
+    ]
+    lowest = torch.finfo(x.dtype).min
+    return aten.constant_pad_nd(x, [pads[1], after[1], pads[0], after[0]], lowest)
 
 
 def max_pool2d_backward(
@@ -324,9 +443,7 @@ def max_pool2d_backward(
     height, width = int(x.shape[2]), int(x.shape[3])
     out = [int(grad.shape[2]), int(grad.shape[3])]
     reach = [(o - 1) * s + d * (k - 1) + 1 for o, s, d, k in zip(out, steps, dilations, kernel, strict=True)]
-    after = [max(r - p - side, 0) for r, p, side in zip(reach, pads, (height, width), strict=True)]
-    lowest = torch.finfo(x.dtype).min
-    padded = aten.constant_pad_nd(x, [pads[1], after[1], pads[0], after[0]], lowest)
+    padded = _padded_to_windows(x, out, kernel, steps, pads, dilations)
     windows = [
         _strided(
             _strided(padded, 2, dy * dilations[0], out[0], steps[0]), 3, dx * dilations[1], out[1], steps[1]

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch.nn import functional as F
 
 from edgefill.errors import ModelError
 from edgefill.export import gradient, gradient_graph, onnx_passes
@@ -78,6 +79,7 @@ INDEXED = {
     "negative ends": lambda x: x[:, -4:-1],
     "one row": lambda x: x[:, 3],
     "one row from the end": lambda x: x[:, :, -2],
+    "a dimension counted from the end": lambda x: x.narrow(-1, 2, 4),
 }
 
 
@@ -90,6 +92,52 @@ def test_gradient_of_what_picks_elements(name):
     (expected,) = torch.autograd.grad(objective(x).sum(), x)
     model = gradient_graph(objective, {"x": x}, wrt="x")
     np.testing.assert_allclose(run(model, x=x.detach().numpy())["grad_x"], expected.numpy(), rtol=1e-6)
+
+
+WEIGHT = torch.randn(2, 3, 3, 2, generator=torch.Generator().manual_seed(1))
+RESAMPLED = {
+    "nearest, a scale that is not the sizes' ratio": lambda x: F.interpolate(
+        x[:, :, :4, :4], scale_factor=2.1
+    ),
+    "bilinear, a scale that is not the sizes' ratio": lambda x: F.interpolate(
+        x, scale_factor=1.7, mode="bilinear"
+    ),
+    "bicubic": lambda x: F.interpolate(x, size=(13, 5), mode="bicubic"),
+    "bicubic, aligned corners": lambda x: F.interpolate(
+        x, scale_factor=1.7, mode="bicubic", align_corners=True
+    ),
+    "average pooling with a divisor": lambda x: F.avg_pool2d(x, 3, 2, divisor_override=4),
+    "average pooling whose last window is cut": lambda x: F.avg_pool2d(
+        x, (3, 2), (2, 3), 1, ceil_mode=True, count_include_pad=False
+    ),
+    "average pooling without a window behind the picture": lambda x: F.avg_pool2d(x, 2, 4, 1, ceil_mode=True),
+    "max pooling without a window behind the picture": lambda x: F.max_pool2d(x, 2, 4, 1, ceil_mode=True),
+    "max pooling, dilated, rounded up": lambda x: F.max_pool2d(
+        x, (2, 3), (3, 2), 1, dilation=(2, 1), ceil_mode=True
+    ),
+    "transposed, output padding beyond the padding": lambda x: F.conv_transpose2d(
+        x, WEIGHT, stride=(2, 3), padding=(0, 1), output_padding=(1, 2)
+    ),
+    "transposed, output padding of a stride": lambda x: F.conv_transpose2d(
+        x, WEIGHT, dilation=3, output_padding=2
+    ),
+    "convolution that skips the last rows": lambda x: F.conv2d(x, WEIGHT.transpose(0, 1), stride=4),
+    "softplus with a low threshold": lambda x: F.softplus(x, beta=3, threshold=1),
+}
+
+
+@pytest.mark.parametrize("name", RESAMPLED)
+def test_values_and_gradients_are_those_of_autograd(name):
+    def objective(x):
+        y = RESAMPLED[name](x)
+        return (y.square() + y).flatten(1).sum(1), {"y": y}
+
+    x = torch.randn(3, 2, 7, 11, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    loss, extras = objective(x)
+    (expected,) = torch.autograd.grad(loss.sum(), x)
+    result = run(gradient_graph(objective, {"x": x}, wrt="x"), x=x.detach().numpy())
+    np.testing.assert_allclose(result["y"], extras["y"].detach().numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result["grad_x"], expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_operator_that_scatters_is_named():
