@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -69,7 +70,6 @@ def _steps(trainer: Trainer, batches: Batches, stopping: Callable[[], bool]) -> 
 
 
 def _save(trainer: Trainer, run: Path, pictures: Pictures, log: Log) -> int:
-    fit_batch_norms(trainer.G_ema, trainer.config.network.z_dim, trainer.config.batch)
     tensors = trainer.tensors()
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise ModelError(
@@ -110,4 +110,6 @@ def check_changes(old: TrainingConfig, new: TrainingConfig) -> None:
 def _samples(trainer: Trainer) -> np.ndarray:
     random = torch.Generator().manual_seed(trainer.config.seed)
     z = draw_latents(_SAMPLES, trainer.config.network.z_dim, random)
-    return trainer.G_ema(z.to(trainer.device)).cpu().numpy()  # Its batch norms fit since it was saved.
+    G = copy.deepcopy(trainer.G_ema)  # What is looked at leaves no trace in what is trained.
+    fit_batch_norms(G, trainer.config.network.z_dim, trainer.config.batch)
+    return G(z.to(trainer.device)).cpu().numpy()

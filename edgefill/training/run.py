@@ -21,6 +21,7 @@ from edgefill.files import write_atomically
 from edgefill.networks.dcgan import Discriminator, Generator
 from edgefill.training.checkpoint import Checkpoint, load_checkpoint, part
 from edgefill.training.config import CHANGEABLE, TrainingConfig, differences
+from edgefill.training.ema import fit_batch_norms
 from edgefill.training.trainer import load_weights
 
 CONFIG = "config.json"
@@ -29,11 +30,13 @@ CONFIG = "config.json"
 def load_generator(run: str | Path, warn: Callable[[str], object] = warnings.warn) -> Generator:
     """The averaged G of the last whole checkpoint of ``run``, in eval mode on the CPU.
 
+    Its batch norms are fitted here: a checkpoint holds only what goes on training.
     ``warn`` hears of a damaged newer one. Raises ModelError where ``run`` holds no training that can be read.
     """
     config, checkpoint = load_run(run, warn)
     G = Generator(config.network)
     load_weights(G, part(checkpoint.tensors, "G_ema"))
+    fit_batch_norms(G, config.network.z_dim, config.batch)
     return G.eval().requires_grad_(False)
 
 
