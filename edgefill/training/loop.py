@@ -42,6 +42,7 @@ def train(
     Raises InputError where a resumed training has another recipe or other pictures than before, ModelError
     where no checkpoint can be read or a loss is not finite, OutputError where the disk is full.
     """
+    torch.set_flush_denormal(True)  # Processors are slow at denormal numbers, and early gradients hold many.
     batches = Batches(pictures, config.batch, config.seed, mirror=config.mirror)
     trainer = Trainer(config, config.epochs * batches.per_epoch, device)
     with sole_writer(run):
