@@ -35,6 +35,7 @@ from edgefill.metrics import psnr, ssim
 from edgefill.models import find
 
 FACES = Path(__file__).resolve().parents[2] / "shared" / "data" / "faces64" / "test"
+_GOALS = (19.0, 19.5, 20.0)  # dB inside the hole.
 _LOOKS = (
     5,
     10,
@@ -116,7 +117,7 @@ def main(
         "batch": batch,
         "contenders": {label: _figures(contender) for label, contender in contenders.items()},
     }
-    _add_ratios(figures["contenders"])
+    _add_goals(figures["contenders"])
     _print_table(figures["contenders"])
     if name:
         print(f"recorded in {record(name, figures)}")
@@ -170,43 +171,37 @@ def _figures(contender: Contender) -> dict[str, Any]:
     }
 
 
-def _add_ratios(contenders: dict[str, Any]) -> None:
-    """When each contender first has the PSNR that the reference preset in torch eager ends with."""
+def _add_goals(contenders: dict[str, Any]) -> None:
+    """Steps and seconds after which each contender first has each of the goals, and how much sooner."""
     reference = next(iter(contenders.values()))
-    goal, full_time = reference["psnr_in_hole"][-1], reference["seconds_per_picture"][-1]
     for figures in contenders.values():
-        reached = next((i for i, value in enumerate(figures["psnr_in_hole"]) if value >= goal), None)
-        figures["goal_psnr"] = goal
-        figures["steps_to_goal"] = None if reached is None else figures["steps"][reached]
-        seconds = None if reached is None else figures["seconds_per_picture"][reached]
-        figures["seconds_to_goal"] = seconds
-        figures["times_faster_than_reference"] = None if not seconds else round(full_time / seconds, 1)
+        figures["goals"] = {}
+        for goal in _GOALS:
+            steps, seconds = _reached(figures, goal)
+            _, reference_seconds = _reached(reference, goal)
+            ratio = reference_seconds / seconds if seconds and reference_seconds else None
+            figures["goals"][f"{goal} dB"] = {
+                "steps": steps, "seconds": seconds, "times_sooner": ratio and round(ratio, 1)
+            }  # fmt: skip
+
+
+def _reached(figures: dict[str, Any], goal: float) -> tuple[int | None, float | None]:
+    for steps, seconds, value in zip(
+        figures["steps"], figures["seconds_per_picture"], figures["psnr_in_hole"], strict=True
+    ):
+        if value >= goal:
+            return steps, seconds
+    return None, None
 
 
 def _print_table(contenders: dict[str, Any]) -> None:
-    columns = (
-        "contender",
-        "steps",
-        "s a picture",
-        "objective",
-        "PSNR dB",
-        "SSIM",
-        "to goal: steps",
-        "seconds",
-        "faster",
-    )
-    table = Table(*columns)
+    ends = Table("contender", "steps", "s a picture", "objective", "PSNR dB", "SSIM")
+    goals = Table("contender", *(f"to {goal} dB: steps, s, times sooner" for goal in _GOALS))
     for label, row in contenders.items():
-        last = (
-            row["steps"],
-            row["seconds_per_picture"],
-            row["objective"],
-            row["psnr_in_hole"],
-            row["ssim_in_hole"],
-        )
-        goal = (row["steps_to_goal"], row["seconds_to_goal"], row["times_faster_than_reference"])
-        table.add_row(label, *(str(values[-1]) for values in last), *map(str, goal))
-    Console().print(table)
+        columns = ("steps", "seconds_per_picture", "objective", "psnr_in_hole", "ssim_in_hole")
+        ends.add_row(label, *(str(row[column][-1]) for column in columns))
+        goals.add_row(label, *(", ".join(map(str, goal.values())) for goal in row["goals"].values()))
+    Console().print(ends, goals)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""The bundled model: small, documented, buildable, and good at faces it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgefill
+from edgefill import models
+from edgefill.blending import harmonic_fill
+from edgefill.bundle import GRAPHS, Bundle
+from edgefill.completion import Request
+from edgefill.images import find_pictures, read_picture, to_unit
+from edgefill.metrics import psnr, ssim
+from tests.export.engines import build_engine
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return Bundle.open(models.find("faces64"))
+
+
+def test_it_is_small_and_says_where_it_comes_from(bundle):
+    (entry,) = (entry for entry in models.catalogue() if entry.name == "faces64")
+    assert entry.source == "bundled"
+    assert entry.bytes <= 15e6
+    assert bundle.manifest.picture_shape == (1, 64, 64)
+    assert "LFW" in bundle.manifest.licence
+    assert "edgefill train" in Path(str(entry.path).replace(".edgefill", ".md")).read_text()
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_its_graphs_build_in_tensorrt(bundle, graph):
+    assert build_engine(bundle.graph(graph)) > 0
+
+
+def test_two_seeds_are_two_faces():
+    with edgefill.load("faces64") as completer:
+        rng = np.random.default_rng(0)
+        pictures = completer.backend.generate(rng.uniform(-1, 1, (16, 100)).astype(np.float32))
+    differences = np.abs(pictures[:, None] - pictures[None]).mean((2, 3, 4))
+    assert differences[~np.eye(16, dtype=bool)].min() > 0.05
+    assert np.abs(pictures).max() <= 1
+
+
+def test_held_out_faces_are_completed_better_than_by_smoothing(faces):
+    """Twelve pictures, centre hole: G(z) in the hole, against the smoothest way to fill it."""
+    paths = find_pictures([faces / "test"])[:12]
+    scores = []
+    with edgefill.load("faces64") as completer:
+        for path, result in zip(paths, completer.complete_many(paths, Request(mask="center")), strict=True):
+            original, known = to_unit(read_picture(path).values), result.photograph.known
+            assert known.sum() == 64 * 64 - 32 * 32
+            ours, smooth = result.generated.transpose(1, 2, 0), harmonic_fill(original, known)
+            scores.append(
+                [score(original, fill, ~known) for score in (psnr, ssim) for fill in (ours, smooth)]
+            )
+    psnr_ours, psnr_smooth, ssim_ours, ssim_smooth = np.mean(scores, axis=0)
+    assert psnr_ours > max(18.5, psnr_smooth)
+    assert ssim_ours > ssim_smooth
