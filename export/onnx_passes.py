@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -40,36 +40,60 @@ def write_metadata(model: ModelProto, metadata: Mapping[str, str]) -> None:
 
 
 def without_output_padding(model: ModelProto) -> None:
-    """``output_padding`` of a ConvTranspose becomes shorter end pads: the same numbers, in TensorRT too."""
-    for node in _nodes(model, "ConvTranspose"):
+    """``output_padding`` of a ConvTranspose becomes shorter end pads: the same numbers, in TensorRT too.
+
+    What exceeds the end pads lies beyond every input and holds the bias alone: it is padded afterwards.
+    """
+    nodes = []
+    for node in model.graph.node:
+        nodes.append(node)
         extra = _attribute(node, "output_padding", [])
+        if node.op_type != "ConvTranspose" or not extra:
+            continue
         pads = _attribute(node, "pads", [0] * (2 * len(extra)))
         ends = [pad - more for pad, more in zip(pads[len(extra) :], extra, strict=True)]
-        if min(ends, default=0) < 0:
-            continue  # More output padding than padding: no shorter crop says the same.
         _remove_attribute(node, "output_padding")
-        if any(extra):
-            _set_attribute(node, "pads", pads[: len(extra)] + ends)
+        _set_attribute(node, "pads", pads[: len(extra)] + [max(end, 0) for end in ends])
+        if min(ends) < 0:
+            nodes += _pad_behind(model, node, [max(-end, 0) for end in ends])
+    _replace_nodes(model, nodes)
+
+
+def _pad_behind(model: ModelProto, node: NodeProto, excess: list[int]) -> list[NodeProto]:
+    """The nodes that grow the output of a ConvTranspose at its end, by zeros to which its bias is added."""
+    output, bias = node.output[0], node.input[2] if len(node.input) > 2 else ""
+    padded = f"{output}_padded" if bias else output
+    node.output[0] = f"{output}_cropped"
+    sizes = np.array([0] * (2 + len(excess)) + [0, 0, *excess], np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(sizes, f"{output}_pads"))
+    nodes = [helper.make_node("Pad", [node.output[0], f"{output}_pads"], [padded])]
+    if bias:
+        del node.input[2]
+        axes = np.array([0, *range(2, 2 + len(excess))], np.int64)
+        model.graph.initializer.append(numpy_helper.from_array(axes, f"{output}_axes"))
+        column = f"{output}_bias"
+        nodes.append(helper.make_node("Unsqueeze", [bias, f"{output}_axes"], [column]))
+        nodes.append(helper.make_node("Add", [padded, column], [output]))
+    return nodes
 
 
 def reductions_in_fp32(model: ModelProto) -> None:
     """Every reduction over fp16 values is done in fp32."""
     types = _element_types(model)
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    for node in nodes:
+    nodes = []
+    for node in model.graph.node:
         if node.op_type not in _REDUCTIONS or types.get(node.output[0]) != TensorProto.FLOAT16:
-            model.graph.node.append(node)
+            nodes.append(node)
             continue
         for index, name in enumerate(node.input):
             if types.get(name) == TensorProto.FLOAT16:
                 wide = f"{name}_fp32_for_{node.output[0]}"
-                model.graph.node.append(helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT))
+                nodes.append(helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT))
                 node.input[index] = wide
         narrow = node.output[0]
         node.output[0] = f"{narrow}_fp32"
-        cast = helper.make_node("Cast", [node.output[0]], [narrow], to=TensorProto.FLOAT16)
-        model.graph.node.extend([node, cast])
+        nodes += [node, helper.make_node("Cast", [node.output[0]], [narrow], to=TensorProto.FLOAT16)]
+    _replace_nodes(model, nodes)
 
 
 def store_weights_in_half(model: ModelProto) -> None:
@@ -88,9 +112,7 @@ def store_weights_in_half(model: ModelProto) -> None:
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_fp16"))
         casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
-    nodes = casts + list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    _replace_nodes(model, casts + list(model.graph.node))
 
 
 def check_standard(model: ModelProto) -> None:
@@ -111,8 +133,11 @@ def _torch_operator(node: NodeProto) -> str:
     return f"the operator {scopes.rpartition(': ')[2]}"
 
 
-def _nodes(model: ModelProto, op_type: str) -> Iterator[NodeProto]:
-    return (node for node in model.graph.node if node.op_type == op_type)
+def _replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
+    """Puts copies of ``nodes`` in place of the graph's: protobuf lists copy what they are given."""
+    copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
 
 
 def _attribute(node: NodeProto, name: str, default: list[int]) -> list[int]:

@@ -118,6 +118,10 @@ def pooled(layer: Callable[[], nn.Module], features: int) -> Pair:
 PAIRS: dict[str, Pair] = {
     "4×4 kernels, z as N×Z×1×1": Pair(no_linear_g, plain_d, {"spatial_z": True}),
     "5×5 kernels with output padding": Pair(lambda: generator(nn.ConvTranspose2d(8, 3, 5, 2, 2, 1)), plain_d),
+    "output padding beyond the padding": Pair(
+        lambda: generator(nn.ConvTranspose2d(8, 3, 2, 3, 0, (1, 2))),
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 13, 1)),
+    ),
     "3×3 stride 2, odd sizes": Pair(
         lambda: generator(nn.ConvTranspose2d(8, 3, 3, 2, 1), side=(5, 5)),
         lambda: discriminator(nn.Conv2d(8, 8, 3, 2), features=8 * 4 * 4),
