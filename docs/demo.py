@@ -56,12 +56,13 @@ def faces(completer: edgefill.Completer) -> None:
 
 
 def small_faces() -> list[np.ndarray]:
-    """The 25×25 faces of scikit-image, enlarged."""
+    """The 25×25 faces of scikit-image, cut as closely as the model's training pictures, and enlarged."""
     pictures = (data.lfw_subset()[:_SHOWN] * 255).astype(np.uint8)
-    return [
-        np.asarray(Image.fromarray(picture).resize((64, 64), Image.Resampling.BICUBIC))
-        for picture in pictures
-    ]
+    close = (4.0, 4.5, 21.0, 21.5)  # left, top, right, bottom
+    enlarged = (
+        Image.fromarray(picture).resize((64, 64), Image.Resampling.BICUBIC, box=close) for picture in pictures
+    )
+    return [np.asarray(picture) for picture in enlarged]
 
 
 def save(image: Image.Image, path: Path) -> None:
