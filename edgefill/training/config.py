@@ -30,7 +30,7 @@ class TrainingConfig:
     mirror: bool = True  # Show half of the pictures mirrored, drawn anew in each epoch.
     precision: str = "bf16"
     seed: int = 0
-    checkpoint_every: int = 100  # Steps.
+    checkpoint_every: int = 500  # Steps; there is one after each epoch too.
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
