@@ -22,8 +22,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks.step
-	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.step --name step
+	$(BIN)/python -m benchmarks.step --model faces64 --name step-faces64
+	$(BIN)/python -m benchmarks.quality --pictures 200 --name quality
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
