@@ -68,7 +68,7 @@ class TorchBackend(HostBackend):
         }
         loss, parts = self._networks.objective(latent, **inputs)
         (gradient,) = torch.autograd.grad(loss.sum(), latent)
-        values = (loss, gradient, parts["generated"], parts["contextual"], parts["perceptual"])
+        values = (loss, gradient, parts["contextual"], parts["perceptual"])
         return Evaluation(*(value.detach().numpy() for value in values))
 
 
@@ -137,13 +137,14 @@ def _run(contender: Contender, paths: list[Path], mask: str, bundle: Bundle) -> 
         begin = time.perf_counter()
         contender.backend.solve(state, look - state.step)
         spent += time.perf_counter() - begin
+        pictures = contender.backend.generate(state.best_z)
         originals = [to_unit(photo.region) for photo in photographs]
         holes = [~photo.known for photo in photographs]
-        triples = list(zip(originals, state.best.generated.transpose(0, 2, 3, 1), holes, strict=True))
+        triples = list(zip(originals, pictures.transpose(0, 2, 3, 1), holes, strict=True))
         rows.append(
             (
                 spent,
-                list(map(float, state.best.loss)),
+                list(map(float, state.best_loss)),
                 [psnr(*t) for t in triples],
                 [ssim(*t) for t in triples],
             )

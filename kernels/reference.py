@@ -2,13 +2,16 @@
 
 z, momenta and gradients are float32 [N, Z]; losses and energies float32 [N]. Rows are samples: a row's result
 does not depend on the rows beside it, to the bit. Every rule is projected: z stays in [-bound, bound], the
-range of the prior.
+range of the prior. A rate is a number, or float32 [N, 1] where rows are at different steps.
 """
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
+Rate: TypeAlias = float | np.ndarray
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -17,7 +20,7 @@ def momentum_step(
     velocity: np.ndarray,
     gradient: np.ndarray,
     *,
-    lr: float,
+    lr: Rate,
     momentum: float,
     normalise: bool,
     bound: float = 1.0,
@@ -40,28 +43,30 @@ def adam_step(
     second: np.ndarray,
     gradient: np.ndarray,
     *,
-    step: int,
-    lr: float,
+    lr: Rate,
+    first_correction: Rate,
+    second_correction: Rate,
     beta1: float,
     beta2: float,
     eps: float,
     bound: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Next z, first and second moment, each [N, Z], of projected Adam; ``step`` counts from 1.
+    """Next z, first and second moment, each [N, Z], of projected Adam.
 
     m' = β₁ m + (1 − β₁) g; v' = β₂ v + (1 − β₂) g²; z' = clip(z − η m̂ / (√v̂ + ε), ±bound) with the moments
-    corrected for their start at zero: m̂ = m' / (1 − β₁ᵗ), v̂ = v' / (1 − β₂ᵗ).
+    corrected for their start at zero: m̂ = m' / (1 − β₁ᵗ), v̂ = v' / (1 − β₂ᵗ) at step t, counted from 1.
     """
     first = beta1 * first + (1 - beta1) * gradient
     second = beta2 * second + (1 - beta2) * (gradient * gradient)
-    corrected_first = first / (1 - beta1**step)
-    corrected_second = second / (1 - beta2**step)
+    corrected_first = first / first_correction
+    corrected_second = second / second_correction
     return _project(z - lr * corrected_first / (np.sqrt(corrected_second) + eps), bound), first, second
 
 
-def hmc_half_kick(momentum: np.ndarray, gradient: np.ndarray, *, size: float, beta: float) -> np.ndarray:
+def hmc_half_kick(momentum: np.ndarray, gradient: np.ndarray, *, size: float, beta: Rate) -> np.ndarray:
     """The momentum [N, Z] half a leapfrog step later in the field of β · loss: p' = p − ε/2 · β g."""
-    return momentum - (size / 2 * beta) * gradient
+    kicked: np.ndarray = momentum - (size / 2 * beta) * gradient
+    return kicked
 
 
 def hmc_drift(z: np.ndarray, momentum: np.ndarray, *, size: float, bound: float = 1.0) -> np.ndarray:
@@ -69,8 +74,8 @@ def hmc_drift(z: np.ndarray, momentum: np.ndarray, *, size: float, bound: float 
     return _project(z + size * momentum, bound)
 
 
-def hmc_energy(loss: np.ndarray, momentum: np.ndarray, *, beta: float) -> np.ndarray:
-    """Potential and kinetic energy [N]: β · loss + |p|² / 2."""
+def hmc_energy(loss: np.ndarray, momentum: np.ndarray, *, beta: Rate) -> np.ndarray:
+    """Potential and kinetic energy [N]: β · loss + |p|² / 2; ``beta`` a number or [N]."""
     energy: np.ndarray = beta * loss + np.sum(momentum * momentum, axis=1) / 2
     return energy
 

@@ -175,6 +175,7 @@ def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
         "output": str(outputs.picture),
         **{name: str(path) for name, path in outputs.extras.items()},
         "steps": result.steps,
+        "ended": result.ended,
         "loss": result.loss,
         "contextual": result.contextual,
         "perceptual": result.perceptual,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from edgefill.bundle import Bundle, Manifest
+from edgefill.completion.arrays import fill
 from edgefill.completion.backends import Backend, open_backend
 from edgefill.completion.batch import search_batch
 from edgefill.completion.photograph import Box, Photograph, prepare
@@ -84,6 +87,23 @@ class Completer:
                     yield Failure(source, item)
                 else:
                     yield next(searched) if item.needs_search else Result(source, item, item.picture)
+
+    def fill(
+        self,
+        pictures: np.ndarray,
+        known: np.ndarray,
+        *,
+        seeds: Sequence[int] | None = None,
+        settings: SearchSettings = PRESETS["default"],
+    ) -> np.ndarray:
+        """Completed pictures, uint8 [N, H, W, C], of uint8 ``pictures`` of that shape and the model's size.
+
+        The short way for pictures that lie in memory: they are searched for together and composed where the
+        model runs, without blending. ``known [N, H, W]`` (bool) says which pixels are kept, bit for bit.
+        ``seeds`` are 0 unless given. Raises InputError for other shapes, ModelError where a search fails.
+        """
+        seeds = [0] * len(pictures) if seeds is None else seeds
+        return fill(pictures, known, self.model, self.backend, seeds=seeds, settings=settings)
 
     def close(self) -> None:
         """Gives back what the backend holds."""

@@ -29,7 +29,7 @@ class Request:
     blend: str = "poisson"  # or "none"
     resize_mask: bool = False
     trace: bool = False  # keep loss and z of every step
-    frames: int = 0  # keep G(z) of the first step and of about this many more, evenly spaced
+    frames: int = 0  # keep G(z) of the start and of about this many steps, evenly spaced
 
     def __post_init__(self) -> None:
         if self.blend not in BLENDS:
@@ -67,6 +67,7 @@ class Result:
     contextual: float = 0.0
     perceptual: float = 0.0
     steps: int = 0
+    ended: str = "steps"  # used up; or its search met the "goal", or a "plateau"
     seconds: float = 0.0  # this picture's share of its batch's search
     z: np.ndarray | None = None  # [Z]
     generated: np.ndarray | None = None  # G(z), [C, H, W] in [-1, 1]

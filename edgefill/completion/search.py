@@ -1,7 +1,7 @@
 """The search for z, written once in NumPy over any step function.
 
 Everything is per sample: a sample's numbers are the same whatever else is in its batch. A backend on a device
-may run the same steps there; the state is plain arrays for its sake.
+runs the same steps there; the state is plain arrays for its sake, and ``take_step`` is what its kernels do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import numpy as np
 
 from edgefill.completion.latents import Prior
 from edgefill.completion.settings import SearchSettings
+from edgefill.errors import ModelError
 from edgefill.kernels import reference
+
+RUNNING, FAILED, REACHED, CONVERGED = range(4)
+"""A row's status: searching, not finite, at its goal, on a plateau."""
 
 
 class Task(NamedTuple):
@@ -26,13 +30,20 @@ class Task(NamedTuple):
     power: np.ndarray  # [N]
     lam: np.ndarray  # [N]
 
+    @classmethod
+    def of(
+        cls, target: np.ndarray, weight: np.ndarray, block_weight: np.ndarray, settings: SearchSettings
+    ) -> Task:
+        """The task of pictures with one objective."""
+        power, lam = (np.full(len(target), value, np.float32) for value in (settings.power, settings.lam))
+        return cls(target, weight, block_weight, power, lam)
+
 
 class Evaluation(NamedTuple):
     """What the step graph says of z, one row a picture."""
 
     loss: np.ndarray  # [N]
     gradient: np.ndarray  # [N, Z]
-    generated: np.ndarray  # [N, C, H, W]
     contextual: np.ndarray  # [N]
     perceptual: np.ndarray  # [N]
 
@@ -42,133 +53,203 @@ Step = Callable[[np.ndarray, Task], Evaluation]
 
 @dataclass
 class SearchState:
-    """Where the search of a batch stands."""
+    """Where the search of a batch stands; float32 and int32 arrays, one row a picture."""
 
     task: Task
     settings: SearchSettings
     bound: float  # of |z|
+    rates: np.ndarray  # [T] of kernels.arguments.RATES, what changes from step to step
+    noise: np.ndarray  # [trajectories, N, Z], HMC: the momentum each trajectory starts with
+    uniform: np.ndarray  # [trajectories, N], HMC: decides whether a trajectory's end is taken
     z: np.ndarray  # [N, Z], where the next step evaluates
-    noise: np.ndarray  # [T, N, Z], HMC: the momentum each trajectory starts with
-    uniform: np.ndarray  # [T, N], HMC: decides whether a trajectory's end is taken
     first: np.ndarray  # [N, Z], velocity, first moment, or momentum of HMC
     second: np.ndarray  # [N, Z], second moment, or z at the trajectory's start
     energy: np.ndarray  # [N], HMC: at the trajectory's start
-    failed_at: np.ndarray  # [N], the first step whose loss or gradient was not finite, or 0
-    last: Evaluation
-    best: Evaluation  # of each row the one with the least loss
-    best_z: np.ndarray  # [N, Z], where that was
-    step: int = 0  # evaluations so far
+    loss: np.ndarray  # [N], of the last evaluation
+    best_z: np.ndarray  # [N, Z], where the loss was least
+    best_loss: np.ndarray  # [N], and what it was there
+    best_contextual: np.ndarray  # [N]
+    best_perceptual: np.ndarray  # [N]
+    mark: np.ndarray  # [N], the last loss that was better by more than the tolerance
+    marked_at: np.ndarray  # [N], its step
+    steps: np.ndarray  # [N], evaluations so far
+    limit: np.ndarray  # [N], the row pauses after this many
+    status: np.ndarray  # [N], RUNNING, FAILED, REACHED or CONVERGED
 
     @classmethod
     def start(cls, task: Task, settings: SearchSettings, seeds: Sequence[int], prior: Prior) -> SearchState:
         """The state before the first step; row i has the random numbers of ``seeds[i]`` and no others."""
-        trajectories = 0
-        if settings.solver == "hmc":
-            trajectories = -(-settings.steps // (settings.hmc_leapfrog + 1))
         generators = [np.random.default_rng(seed) for seed in seeds]
         z = np.stack([prior.draw(rng) for rng in generators])
+        trajectories = settings.trajectories
         noise = [rng.standard_normal((trajectories, prior.z_dim), np.float32) for rng in generators]
         uniform = [rng.random(trajectories, np.float32) for rng in generators]
-        nothing = np.full(len(z), np.inf, np.float32)
-        unknown = Evaluation(nothing, np.zeros_like(z), np.zeros_like(task.target), nothing, nothing)
+        rows = len(z)
+        unknown, none = np.full(rows, np.inf, np.float32), np.zeros(rows, np.int32)
         return cls(
             task,
             settings,
             prior.bound,
-            z=z,
+            rates=settings.rates(),
             noise=np.stack(noise, axis=1),
             uniform=np.stack(uniform, axis=1),
+            z=z,
             first=np.zeros_like(z),
             second=np.zeros_like(z),
-            energy=np.zeros(len(z), np.float32),
-            failed_at=np.zeros(len(z), np.int64),
-            last=unknown,
-            best=Evaluation(*(array.copy() for array in unknown)),
+            energy=np.zeros(rows, np.float32),
+            loss=unknown,
             best_z=z.copy(),
+            best_loss=unknown.copy(),
+            best_contextual=unknown.copy(),
+            best_perceptual=unknown.copy(),
+            mark=unknown.copy(),
+            marked_at=none.copy(),
+            steps=none.copy(),
+            limit=none.copy(),
+            status=none.copy(),
         )
+
+    @property
+    def step(self) -> int:
+        """Steps of the row that has taken the most."""
+        return int(self.steps.max())
+
+    @property
+    def pending(self) -> np.ndarray:
+        """True [N] where a row has steps left before its limit."""
+        pending: np.ndarray = (self.status == RUNNING) & (self.steps < self.limit)
+        return pending
+
+    @property
+    def ended(self) -> bool:
+        """True where no row searches any more: each has stopped, or used up the settings' steps."""
+        return not ((self.status == RUNNING) & (self.steps < len(self.rates))).any()
+
+    def allow(self, n: int) -> None:
+        """Lets each row take ``n`` steps more, as far as the settings' steps go."""
+        self.limit = np.minimum(self.steps + np.int32(n), np.int32(len(self.rates)))
 
 
 def advance(state: SearchState, n: int, evaluate: Step) -> None:
-    """Takes ``n`` steps of ``state`` in place.
+    """Takes ``n`` steps of ``state`` in place; fewer where every row stops before."""
+    state.allow(n)
+    while state.pending.any():
+        take_step(state, evaluate(state.z, state.task))
 
-    A row whose loss or gradient is not finite stands still from then on, and ``failed_at`` says since when.
+
+def search_failed(name: str, step: int) -> ModelError:
+    """What to raise where the search for ``name`` ended as FAILED."""
+    return ModelError(
+        f"the search for {name} stopped at step {step}: its loss or gradient is not finite; "
+        "expected numbers; try another seed or a lower learning rate, or a model exported in fp32"
+    )
+
+
+def take_step(state: SearchState, found: Evaluation) -> None:
+    """Moves each pending row on by what the step graph ``found`` at its z; the other rows stay as they are.
+
+    A row whose loss or gradient is not finite fails there and keeps its z.
     """
-    update = _UPDATES[state.settings.solver]
-    for _ in range(n):
-        found = evaluate(state.z, state.task)
-        state.step += 1
-        finite = np.isfinite(found.loss) & np.isfinite(found.gradient).all(axis=1)
-        state.failed_at[~finite & (state.failed_at == 0)] = state.step
-        found = found._replace(
-            loss=np.where(finite, found.loss, np.float32(0)),
-            gradient=np.where(finite[:, None], found.gradient, np.float32(0)),
-        )
-        _keep_best(state, found, finite)
-        moved = update(state, found)
-        state.z = np.where(state.failed_at[:, None] == 0, moved, state.z)
-        state.last = found
+    pending = state.pending
+    state.steps = state.steps + pending.astype(np.int32)
+    state.loss = np.where(pending, found.loss, state.loss)
+    finite = np.isfinite(found.loss) & np.isfinite(found.gradient).all(axis=1)
+    state.status = np.where(pending & ~finite, np.int32(FAILED), state.status)
+    moving = pending & finite
+    _keep_best(state, found, moving)
+    with np.errstate(all="ignore"):  # rows that stand still may hold anything
+        moved = _UPDATES[state.settings.solver](state, found)
+    for name, values in moved.items():
+        kept = getattr(state, name)
+        rows = moving.reshape(-1, *[1] * (kept.ndim - 1))
+        setattr(state, name, np.where(rows, values, kept))
+    _decide_to_stop(state, found.loss, moving)
 
 
-def _keep_best(state: SearchState, found: Evaluation, finite: np.ndarray) -> None:
-    better = finite & (found.loss < state.best.loss)
+def _keep_best(state: SearchState, found: Evaluation, moving: np.ndarray) -> None:
+    better = moving & (found.loss < state.best_loss)
     state.best_z[better] = state.z[better]
-    for kept, new in zip(state.best, found, strict=True):
-        kept[better] = new[better]
+    state.best_loss[better] = found.loss[better]
+    state.best_contextual[better] = found.contextual[better]
+    state.best_perceptual[better] = found.perceptual[better]
 
 
-def _momentum(state: SearchState, found: Evaluation) -> np.ndarray:
+def _decide_to_stop(state: SearchState, loss: np.ndarray, moving: np.ndarray) -> None:
+    """A row ends at its goal, or where its loss has not fallen by the tolerance within the patience."""
     settings = state.settings
-    z: np.ndarray
-    z, state.first = reference.momentum_step(
+    with np.errstate(invalid="ignore"):  # the first mark is infinite
+        lower = state.mark - loss > np.float32(settings.tolerance) * np.abs(state.mark)
+    marked = moving & ((state.steps == 1) | lower)
+    state.mark = np.where(marked, loss, state.mark)
+    state.marked_at = np.where(marked, state.steps, state.marked_at)
+    if settings.patience:
+        stuck = moving & (state.steps - state.marked_at >= settings.patience)
+        state.status = np.where(stuck, np.int32(CONVERGED), state.status)
+    if settings.goal is not None:
+        reached = moving & (loss <= np.float32(settings.goal))
+        state.status = np.where(reached, np.int32(REACHED), state.status)
+
+
+def _rates(state: SearchState) -> np.ndarray:
+    """The rates [N, 1] of the step each row is at; rows before their first have some that nobody uses."""
+    rates: np.ndarray = state.rates[np.maximum(state.steps - 1, 0)][:, None]
+    return rates
+
+
+def _momentum(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
+    settings = state.settings
+    z, first = reference.momentum_step(
         state.z,
         state.first,
         found.gradient,
-        lr=settings.lr_at(state.step),
+        lr=_rates(state)["lr"],
         momentum=settings.momentum,
         normalise=settings.normalise,
         bound=state.bound,
     )
-    return z
+    return {"z": z, "first": first}
 
 
-def _adam(state: SearchState, found: Evaluation) -> np.ndarray:
-    settings = state.settings
-    z: np.ndarray
-    z, state.first, state.second = reference.adam_step(
+def _adam(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
+    settings, rates = state.settings, _rates(state)
+    z, first, second = reference.adam_step(
         state.z,
         state.first,
         state.second,
         found.gradient,
-        step=state.step,
-        lr=settings.lr_at(state.step),
+        lr=rates["lr"],
+        first_correction=rates["first_correction"],
+        second_correction=rates["second_correction"],
         beta1=settings.beta1,
         beta2=settings.beta2,
         eps=settings.eps,
         bound=state.bound,
     )
-    return z
+    return {"z": z, "first": first, "second": second}
 
 
-def _hmc(state: SearchState, found: Evaluation) -> np.ndarray:
+def _hmc(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
     """One evaluation of Hamiltonian Monte Carlo: the first of a trajectory starts it, L more walk it."""
-    settings = state.settings
-    trajectory, position = divmod(state.step - 1, settings.hmc_leapfrog + 1)
-    size, beta = settings.hmc_size, settings.hmc_beta * settings.hmc_anneal**trajectory
-    if position == 0:
-        state.first, state.second = state.noise[trajectory], state.z
-        state.energy = reference.hmc_energy(found.loss, state.first, beta=beta)
-    else:
-        state.first = reference.hmc_half_kick(state.first, found.gradient, size=size, beta=beta)
-    if position == settings.hmc_leapfrog:
-        energy = reference.hmc_energy(found.loss, state.first, beta=beta)
-        accepted = reference.hmc_accepts(state.energy, energy, state.uniform[trajectory])
-        return np.where(accepted[:, None], state.z, state.second)
-    state.first = reference.hmc_half_kick(state.first, found.gradient, size=size, beta=beta)
-    z: np.ndarray = reference.hmc_drift(state.z, state.first, size=size, bound=state.bound)
-    return z
+    settings, size, beta = state.settings, state.settings.hmc_size, _rates(state)["beta"]
+    trajectory, position = np.divmod(np.maximum(state.steps - 1, 0), settings.hmc_leapfrog + 1)
+    starts, ends = (position == 0)[:, None], (position == settings.hmc_leapfrog)[:, None]
+    rows = np.arange(len(state.z))
+    arrived = reference.hmc_half_kick(state.first, found.gradient, size=size, beta=beta)
+    momentum = np.where(starts, state.noise[trajectory, rows], arrived)
+    origin = np.where(starts, state.z, state.second)
+    energy = reference.hmc_energy(found.loss, momentum, beta=beta[:, 0])
+    accepted = reference.hmc_accepts(state.energy, energy, state.uniform[trajectory, rows])[:, None]
+    kicked = reference.hmc_half_kick(momentum, found.gradient, size=size, beta=beta)
+    drifted = reference.hmc_drift(state.z, kicked, size=size, bound=state.bound)
+    return {
+        "z": np.where(ends, np.where(accepted, state.z, origin), drifted),
+        "first": np.where(ends, momentum, kicked),
+        "second": origin,
+        "energy": np.where(starts[:, 0], energy, state.energy),
+    }
 
 
-_UPDATES: dict[str, Callable[[SearchState, Evaluation], np.ndarray]] = {
+_UPDATES: dict[str, Callable[[SearchState, Evaluation], dict[str, np.ndarray]]] = {
     "momentum": _momentum,
     "adam": _adam,
     "hmc": _hmc,

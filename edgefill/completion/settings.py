@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from edgefill.errors import InputError
+from edgefill.kernels.arguments import RATES
 
 _MAX_STEPS = 1_000_000
 
@@ -34,6 +37,9 @@ class SearchSettings:
     hmc_size: float = 0.001
     hmc_beta: float = 0.2  # inverse temperature, multiplied by hmc_anneal after each trajectory
     hmc_anneal: float = 1.0
+    goal: float | None = None  # a picture's search ends at this loss
+    patience: int = 0  # or where its loss has not fallen within so many steps; 0 is never
+    tolerance: float = 0.001  # by this share of itself
 
     def __post_init__(self) -> None:
         for name, is_right, expected in _RULES:
@@ -41,9 +47,21 @@ class SearchSettings:
             if not is_right(value):
                 raise InputError(f"cannot search with {name} {value!r}: expected {expected}")
 
-    def lr_at(self, step: int) -> float:
-        """The learning rate of ``step``, counted from 1."""
-        return self.lr * (1 - (step - 1) / self.steps) if self.lr_falls else self.lr
+    @property
+    def trajectories(self) -> int:
+        """How many trajectories HMC's steps are; 0 for the other solvers."""
+        return -(-self.steps // (self.hmc_leapfrog + 1)) if self.solver == "hmc" else 0
+
+    def rates(self) -> np.ndarray:
+        """What changes from step to step, [steps] of RATES."""
+        t = np.arange(1, self.steps + 1, dtype=np.float64)
+        rates = np.zeros(self.steps, RATES)
+        rates["lr"] = self.lr * (1 - (t - 1) / self.steps) if self.lr_falls else self.lr
+        rates["first_correction"] = 1 - self.beta1**t
+        rates["second_correction"] = 1 - self.beta2**t
+        if self.solver == "hmc":
+            rates["beta"] = self.hmc_beta * self.hmc_anneal ** ((t - 1) // (self.hmc_leapfrog + 1))
+        return rates
 
 
 def _between(low: float, high: float) -> Any:
@@ -65,6 +83,9 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
     ("hmc_size", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
     ("hmc_beta", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
     ("hmc_anneal", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
+    ("goal", lambda value: value is None or math.isfinite(value), "a loss, or None for no goal"),
+    ("patience", _between(0, _MAX_STEPS), f"a number from 0 (never) to {_MAX_STEPS}"),
+    ("tolerance", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
 )
 
 # What each solver starts from where no preset but the default is asked for. On faces with a centre hole the

@@ -33,8 +33,6 @@ def fake_backend(model: Manifest) -> FakeBackend:
         gradient = gradient + np.kron(task.block_weight * np.sign(means), spread)
         perceptual = np.full(len(z), np.log(2), np.float32)
         loss = contextual + task.lam * perceptual
-        return Evaluation(
-            loss, gradient.reshape(z.shape).astype(np.float32), generated, contextual, perceptual
-        )
+        return Evaluation(loss, gradient.reshape(z.shape).astype(np.float32), contextual, perceptual)
 
     return FakeBackend(step, generate)

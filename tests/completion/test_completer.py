@@ -120,8 +120,8 @@ def test_trace_and_frames_say_how_the_search_went(completer):
     assert result.trace.loss.min() == np.float32(result.loss)
     np.testing.assert_array_equal(result.trace.z[result.trace.loss.argmin()], result.z)
     assert len(result.frames) == 30 / 5 + 1
-    np.testing.assert_array_equal(result.frames[0].ravel(), result.trace.z[0])
-    np.testing.assert_array_equal(result.frames[-1].ravel(), result.trace.z[-1])
+    for number, frame in enumerate(result.frames[:-1]):
+        np.testing.assert_array_equal(frame.ravel(), result.trace.z[5 * number])
     untraced = next(completer.complete_many(pictures(1), REQUEST))
     assert untraced.trace is None and untraced.frames == ()
     np.testing.assert_array_equal(untraced.z, result.z)

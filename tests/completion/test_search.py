@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from edgefill.completion.latents import Prior
-from edgefill.completion.search import Evaluation, SearchState, Task, advance
+from edgefill.completion.search import (
+    CONVERGED,
+    FAILED,
+    REACHED,
+    RUNNING,
+    Evaluation,
+    SearchState,
+    Task,
+    advance,
+)
 from edgefill.completion.settings import PRESETS, SearchSettings
 
 PRIOR = Prior("uniform", 4)
@@ -21,7 +30,7 @@ def bowl(z: np.ndarray, task: Task) -> Evaluation:
     """loss |z − target|², whose gradient is exact."""
     difference = z - task.target[:, :, 0, 0]
     loss = (difference**2).sum(axis=1)
-    return Evaluation(loss, 2 * difference, z[:, :, None, None] * 1, loss * 1, loss * 0)
+    return Evaluation(loss, 2 * difference, loss * 1, loss * 0)
 
 
 def start(settings: SearchSettings, seeds: list[int], targets: np.ndarray | None = None) -> SearchState:
@@ -43,11 +52,10 @@ def test_the_loss_falls_and_the_best_evaluation_is_kept_whole(solver):
 
     advance(state, 40, watched)
     losses = np.array([loss for loss, _ in seen])
-    np.testing.assert_array_equal(state.best.loss, losses.min(axis=0))
+    np.testing.assert_array_equal(state.best_loss, losses.min(axis=0))
     for row, step in enumerate(losses.argmin(axis=0)):
         np.testing.assert_array_equal(state.best_z[row], seen[step][1][row])
-        np.testing.assert_array_equal(state.best.generated[row, :, 0, 0], state.best_z[row])
-    assert (state.best.loss < 0.25 * losses[0]).all()
+    assert (state.best_loss < 0.25 * losses[0]).all()
     assert state.step == len(seen) == 40
 
 
@@ -78,7 +86,7 @@ def test_a_row_that_is_not_finite_stops_and_leaves_the_others_alone(solver, brok
     state, healthy = start(SETTINGS[solver], [0, 1, 2]), start(SETTINGS[solver], [0, 1, 2])
     advance(state, 40, breaks_at_six)
     advance(healthy, 40, bowl)
-    assert state.failed_at.tolist() == [0, 6, 0]
+    assert state.status.tolist() == [RUNNING, FAILED, RUNNING] and state.steps.tolist() == [40, 6, 40]
     np.testing.assert_array_equal(calls[-1][1], calls[5][1])
     np.testing.assert_array_equal(state.best_z[[0, 2]], healthy.best_z[[0, 2]])
 
@@ -126,3 +134,44 @@ def test_the_latents_of_a_seed_are_those_of_the_prior():
     assert normal.std() == pytest.approx(1, abs=0.02) and np.abs(normal).max() == 3
     uniform = Prior("uniform", 100_000).latents([0])
     assert uniform.std() == pytest.approx(1 / np.sqrt(3), abs=0.01) and np.abs(uniform).max() <= 1
+
+
+def test_a_row_at_its_goal_stands_still_while_the_others_search_on():
+    together = start(replace(SETTINGS["adam"], goal=0.05), [0, 1, 2])
+    seen = []
+
+    def watched(z, task):
+        seen.append((bowl(z, task).loss, z))
+        return bowl(z, task)
+
+    advance(together, 40, watched)
+    assert together.status.tolist() == [REACHED] * 3 and len(set(together.steps.tolist())) > 1
+    assert len(seen) == together.step < 40, "the search ends with its last row"
+    for row, steps in enumerate(together.steps):
+        losses = [loss[row] for loss, _ in seen[:steps]]
+        assert losses[-1] <= 0.05 < min(losses[:-1])
+        assert together.best_loss[row] == losses[-1] and together.ended
+        np.testing.assert_array_equal(together.best_z[row], seen[steps - 1][1][row])
+
+
+def test_a_plateau_is_a_loss_that_has_not_fallen_by_the_tolerance_within_the_patience():
+    losses = iter([100, 90, 89.5, 89, 88.5, 80, 79.9, 79.8, 79.7, 79.6])
+
+    def falls(z, task):
+        return bowl(z, task)._replace(loss=np.array([next(losses)], np.float32))
+
+    state = start(replace(SETTINGS["adam"], patience=4, tolerance=0.02), [0])
+    advance(state, 40, falls)
+    assert state.status.tolist() == [CONVERGED] and state.steps.tolist() == [10]
+    assert state.mark.tolist() == [80] and state.marked_at.tolist() == [6]
+    assert state.best_loss.tolist() == [np.float32(79.6)], "what is better by less is still kept"
+
+
+@pytest.mark.parametrize("solver", SETTINGS)
+def test_no_row_goes_beyond_the_steps_of_the_settings(solver):
+    state = start(SETTINGS[solver], [0, 1])
+    advance(state, 1000, bowl)
+    assert state.steps.tolist() == [40, 40] and state.ended
+    z = state.z
+    advance(state, 1, bowl)
+    np.testing.assert_array_equal(state.z, z)

@@ -48,5 +48,5 @@ def test_an_unknown_preset_names_those_there_are():
 
 def test_the_learning_rate_falls_linearly_if_it_falls():
     falling = SearchSettings(steps=4, lr=1.0, lr_falls=True)
-    assert [falling.lr_at(step) for step in (1, 2, 3, 4)] == [1.0, 0.75, 0.5, 0.25]
-    assert SearchSettings(steps=4, lr=1.0).lr_at(4) == 1.0
+    assert falling.rates()["lr"].tolist() == [1.0, 0.75, 0.5, 0.25]
+    assert SearchSettings(steps=4, lr=1.0).rates()["lr"].tolist() == [1.0] * 4

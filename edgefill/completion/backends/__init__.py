@@ -43,6 +43,9 @@ class Backend(Protocol):
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place."""
 
+    def compose(self, z: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Pictures, uint8 [N, H, W, C]: ``target [N, C, H, W]`` where ``known [N, H, W]``, else G(z)."""
+
     def close(self) -> None:
         """Gives back what the device holds; nothing runs afterwards."""
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgefill.completion.backends import BackendInfo
 from edgefill.completion.search import Evaluation, SearchState, Step, Task, advance
+from edgefill.images import from_unit
 
 
 class HostBackend:
@@ -26,6 +27,11 @@ class HostBackend:
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place."""
         advance(state, n, self.evaluate)
+
+    def compose(self, z: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Pictures, uint8 [N, H, W, C]: ``target [N, C, H, W]`` where ``known [N, H, W]``, else G(z)."""
+        composed = np.where(known[:, None], target, self.generate(z))
+        return from_unit(composed.transpose(0, 2, 3, 1))
 
     def close(self) -> None:
         """Nothing to give back: the host's memory goes with the object."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgefill.bundle import Bundle
 
 _PROVIDER = "CPUExecutionProvider"
-_OUTPUTS = ("loss", "grad_z", "generated", "contextual", "perceptual")  # in the order of Evaluation
+_OUTPUTS = ("loss", "grad_z", "contextual", "perceptual")  # in the order of Evaluation
 _SILENT_BUT_ERRORS = 3
 
 

@@ -50,10 +50,9 @@ def test_the_search_lowers_the_loss_of_the_model(bundle):
     backend = open_backend("cpu", bundle, threads=1)
     state = search(bundle, task)
     before = backend.evaluate(Prior.of(bundle.manifest).latents(range(4)), task)
-    assert (state.best.loss < 0.95 * before.loss).all()
-    np.testing.assert_allclose(backend.generate(state.best_z), state.best.generated, atol=1e-6)
+    assert (state.best_loss < 0.95 * before.loss).all()
     np.testing.assert_allclose(
-        state.best.loss, state.best.contextual + 0.1 * state.best.perceptual, rtol=1e-5
+        state.best_loss, state.best_contextual + 0.1 * state.best_perceptual, rtol=1e-5
     )
 
 
@@ -65,9 +64,8 @@ def test_a_row_does_not_depend_on_its_batch(bundle, rows, solver):
     alone, together = search(bundle, few, solver=solver), search(bundle, every, solver=solver)
     np.testing.assert_array_equal(alone.z, together.z[:rows])
     np.testing.assert_array_equal(alone.best_z, together.best_z[:rows])
-    np.testing.assert_array_equal(alone.best.generated, together.best.generated[:rows])
     # ONNX Runtime takes softplus of the last few of a batch one by one, and rounds it otherwise.
-    np.testing.assert_allclose(alone.best.loss, together.best.loss[:rows], rtol=1e-6)
+    np.testing.assert_allclose(alone.best_loss, together.best_loss[:rows], rtol=1e-6)
 
 
 def test_the_number_of_threads_changes_nothing(bundle):
