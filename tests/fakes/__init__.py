@@ -1,0 +1,1 @@
+"""Stand-ins for foreign libraries, one file for each."""

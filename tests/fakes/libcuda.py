@@ -1,0 +1,49 @@
+"""The few calls of the CUDA driver that need no context, answered as the driver answers them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_NO_DEVICE = 100
+_NAMES = {100: b"CUDA_ERROR_NO_DEVICE", 803: b"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"}
+
+
+@dataclass
+class FakeCuda:
+    """``gpus`` are (name, capability, bytes); ``fails`` is what cuInit returns."""
+
+    gpus: list[tuple[str, tuple[int, int], int]] = field(default_factory=list)
+    version: int = 12060
+    fails: int = 0
+
+    def cuDriverGetVersion(self, version):
+        version._obj.value = self.version
+        return 0
+
+    def cuInit(self, flags):
+        assert flags == 0
+        return self.fails or (0 if self.gpus else _NO_DEVICE)
+
+    def cuDeviceGetCount(self, count):
+        count._obj.value = len(self.gpus)
+        return 0
+
+    def cuDeviceGet(self, device, index):
+        device._obj.value = index
+        return 0
+
+    def cuDeviceGetName(self, name, length, device):
+        name.value = self.gpus[device][0].encode()[: length - 1]
+        return 0
+
+    def cuDeviceTotalMem_v2(self, memory, device):
+        memory._obj.value = self.gpus[device][2]
+        return 0
+
+    def cuDeviceGetAttribute(self, value, attribute, device):
+        value._obj.value = self.gpus[device][1][{75: 0, 76: 1}[attribute]]
+        return 0
+
+    def cuGetErrorName(self, status, name):
+        name._obj.value = _NAMES.get(status)
+        return 0 if status in _NAMES else 1
