@@ -26,8 +26,11 @@ from edgefill.onnx_file import MAX_BYTES, Shape, check_onnx
 FORMAT = 1
 MANIFEST = "manifest.json"
 GRAPHS = ("generator", "discriminator", "step")
+HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
+HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.
 _MAX_MANIFEST_BYTES = 1024 * 1024
 _GRAPH_FILES = {f"{name}.onnx" for name in GRAPHS}
+_HALF_FILES = {f"{name}{HALF}.onnx" for name in HALF_GRAPHS}
 _ZIP_ERRORS = (
     zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, NotImplementedError,
     OSError, OverflowError, RuntimeError, UnicodeError, ValueError,
@@ -144,7 +147,7 @@ class Bundle:
         except _ZIP_ERRORS as error:
             raise ModelError(f"{path} cannot be read as a model: {error}; export or copy it again") from error
         manifest = Manifest.from_json(files.pop(MANIFEST), str(path))
-        if not set(manifest.files) == set(files) == _GRAPH_FILES:
+        if set(manifest.files) != set(files) or set(files) not in (_GRAPH_FILES, _GRAPH_FILES | _HALF_FILES):
             raise ModelError(
                 f"{path} holds {sorted(files)} and its manifest lists {sorted(manifest.files)}; "
                 f"expected {sorted(_GRAPH_FILES)} in both; export the model again"
@@ -158,16 +161,33 @@ class Bundle:
                 )
         return cls(manifest, path, files)
 
-    def graph(self, name: str) -> bytes:
-        """The ONNX model ``name``, one of GRAPHS, checked to be what a bundle's graph must be."""
-        content = self._files[f"{name}.onnx"]
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What a search can compute in: the manifest's precision, and fp16 where such graphs are beside."""
+        return (self.manifest.precision, *["fp16"] * (set(self._files) > _GRAPH_FILES))
+
+    def graph(self, name: str, precision: str | None = None) -> bytes:
+        """The ONNX model ``name``, one of GRAPHS, checked to be what a bundle's graph must be.
+
+        ``precision`` is the manifest's unless given. Raises ModelError where the graph is not there in it.
+        """
+        beside = precision not in (None, self.manifest.precision)
+        file = f"{name}{HALF * beside}.onnx"
+        if beside and (precision != "fp16" or file not in self._files):
+            raise ModelError(
+                f"{self.path} holds its {name} in {self.manifest.precision}, not in {precision}; "
+                "export the model again with --precision both"
+            )
+        content = self._files[file]
         inputs, outputs = graph_signatures(self.manifest)[name]
-        check_onnx(content, name=f"{name}.onnx in {self.path}", inputs=inputs, outputs=outputs)
+        check_onnx(content, name=f"{file} in {self.path}", inputs=inputs, outputs=outputs)
         return content
 
 
 def write_bundle(path: str | Path, manifest: Manifest, graphs: Mapping[str, bytes]) -> Manifest:
     """Writes a bundle to ``path``, whole or not at all, and returns its manifest with the files' hashes.
+
+    ``graphs`` are those of GRAPHS and, where an fp32 bundle has fp16 beside, of HALF_GRAPHS with HALF.
 
     A path with a suffix becomes one zip (stored, without dates: equal contents give equal bytes), one without
     becomes a folder. Raises OutputError.
@@ -254,7 +274,7 @@ def _limit(name: str, path: Path) -> int:
     """How many bytes the file ``name`` of a bundle may have; any other name is refused."""
     if name == MANIFEST:
         return _MAX_MANIFEST_BYTES
-    if name not in _GRAPH_FILES:
+    if name not in _GRAPH_FILES | _HALF_FILES:
         raise ModelError(f"{path} holds the file {name!r}; expected {MANIFEST} and {sorted(_GRAPH_FILES)}")
     return MAX_BYTES
 

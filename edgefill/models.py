@@ -25,6 +25,7 @@ class Entry:
     source: str  # "bundled" or "cached"
     bytes: int
     manifest: Manifest | None
+    precisions: tuple[str, ...] = ()  # that a search can compute in
     problem: str = ""  # what is wrong with the file
 
 
@@ -89,6 +90,7 @@ def _describe(name: str, path: Path, source: str) -> Entry:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     try:
-        return Entry(name, path, source, size, Bundle.open(path).manifest)
+        bundle = Bundle.open(path)
     except ModelError as error:
-        return Entry(name, path, source, size, None, str(error))
+        return Entry(name, path, source, size, None, problem=str(error))
+    return Entry(name, path, source, size, bundle.manifest, bundle.precisions)

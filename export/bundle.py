@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from edgefill import __version__
-from edgefill.bundle import Manifest, graph_signatures, write_bundle
+from edgefill.bundle import GRAPHS, HALF, HALF_GRAPHS, Manifest, graph_signatures, write_bundle
 from edgefill.errors import InputError, ModelError
 from edgefill.export import onnx_passes
 from edgefill.export.gradient import OPSET, forward_graph, gradient_graph
@@ -20,7 +21,8 @@ from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.objective import Completion, DiscriminatorOutput
 from edgefill.export.proof import prove
 
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "both")
+_WEIGHTS = ("fp32", "fp16")
 _PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}
 _PREPARATION_TOLERANCE = {"fp32": 1e-3, "fp16": 0.05}  # By what the weights are stored in.
 
@@ -49,9 +51,10 @@ def export_bundle(
 
     Args:
         path: with a suffix a zip, without one a folder.
-        precision: what the graphs compute in; their inputs and outputs are float32 either way. In fp16 the
-            loss head and every reduction stay fp32.
-        weights: what the weights are stored in, ``precision`` unless given; fp16 halves an fp32 bundle.
+        precision: what the graphs compute in: "fp32", "fp16" or "both", which puts fp16 forms of G and the
+            step beside the fp32 graphs. Inputs and outputs are float32 either way. In fp16 the loss head and
+            every reduction stay fp32.
+        weights: what the weights of fp32 graphs are stored in, fp32 unless given; fp16 halves the file.
         prior: the distribution of z in training, "uniform" on [-1, 1] or "normal".
         licence, origin: the terms of the weights and where they come from, for the manifest.
 
@@ -61,10 +64,10 @@ def export_bundle(
         InputError: an argument is not one of its values.
         OutputError: ``path`` cannot be written.
     """
-    weights = weights or precision
-    for key, value in (("precision", precision), ("weights", weights)):
-        if value not in PRECISIONS:
-            raise InputError(f"{key} is {value!r}; expected one of {PRECISIONS}")
+    weights = weights or precision.replace("both", "fp32")
+    for key, value, known in (("precision", precision, PRECISIONS), ("weights", weights, _WEIGHTS)):
+        if value not in known:
+            raise InputError(f"{key} is {value!r}; expected one of {known}")
     original = Completion(
         generator, discriminator, spatial_z=spatial_z, discriminator_output=discriminator_output
     )
@@ -79,14 +82,21 @@ def export_bundle(
     channels, height, width = _picture_shape(reference, z_dim)
     block = math.gcd(8, math.gcd(height, width))
     reference = replace(reference, block=block)
+    own_precision = "fp16" if precision == "fp16" else "fp32"
     manifest = Manifest(
         name=name or Path(path).stem, z_dim=z_dim, channels=channels, height=height, width=width, block=block,
-        precision=precision, weights=weights, opset=OPSET, prior=prior, licence=licence, origin=origin,
+        precision=own_precision, weights=weights, opset=OPSET, prior=prior, licence=licence, origin=origin,
         edgefill=__version__,
     )  # fmt: skip
     graphs = _graphs(reference, manifest)
     proof = {"preparation": _preparation_error(original, reference, manifest)}
     proof |= prove(graphs, reference, manifest)
+    if precision == "both":
+        half = replace(manifest, precision="fp16", weights="fp16")
+        half_graphs = _graphs(reference, half, HALF_GRAPHS)
+        proven = prove({**graphs, **half_graphs}, reference, half)
+        proof |= {f"fp16 {quantity}": error for quantity, error in proven.items()}
+        graphs |= {f"{graph}{HALF}": content for graph, content in half_graphs.items()}
     return write_bundle(path, replace(manifest, proof=proof), graphs)
 
 
@@ -112,7 +122,7 @@ def _picture_shape(networks: Completion, z_dim: int) -> tuple[int, int, int]:
     return int(pictures.shape[1]), int(pictures.shape[2]), int(pictures.shape[3])
 
 
-def _graphs(reference: Completion, manifest: Manifest) -> dict[str, bytes]:
+def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GRAPHS) -> dict[str, bytes]:
     networks = reference
     if manifest.precision == "fp16":
         networks = replace(
@@ -133,11 +143,11 @@ def _graphs(reference: Completion, manifest: Manifest) -> dict[str, bytes]:
         return networks.logit(picture)
 
     models = {
-        "generator": forward_graph(generate, examples["generator"], "generated"),
-        "discriminator": forward_graph(logit, examples["discriminator"], "logit"),
-        "step": gradient_graph(networks.objective, examples["step"], wrt="z"),
+        "generator": lambda: forward_graph(generate, examples["generator"], "generated"),
+        "discriminator": lambda: forward_graph(logit, examples["discriminator"], "logit"),
+        "step": lambda: gradient_graph(networks.objective, examples["step"], wrt="z"),
     }
-    return {graph: _finished(model, graph, manifest) for graph, model in models.items()}
+    return {graph: _finished(models[graph](), graph, manifest) for graph in names}
 
 
 def _finished(model: ModelProto, graph: str, manifest: Manifest) -> bytes:

@@ -14,7 +14,7 @@ import onnx
 import pytest
 import torch
 
-from edgefill.bundle import GRAPHS, MANIFEST, Bundle, write_bundle
+from edgefill.bundle import GRAPHS, HALF, MANIFEST, Bundle, write_bundle
 from edgefill.errors import ModelError, OutputError
 from tests.bundles import Z, tiny_bundle
 
@@ -215,3 +215,11 @@ def test_wrong_manifest_names_the_first_difference(path, change, message):
 def test_manifest_that_is_no_object_is_refused(path, text):
     rezip(path, (contents(path) | {MANIFEST: text}).items())
     assert "manifest" in refused(path)
+
+
+def test_fp16_graphs_come_as_a_pair_or_not_at_all(path):
+    entries, half = contents(path), f"step{HALF}.onnx"
+    manifest = json.loads(entries[MANIFEST])
+    manifest["files"][half] = manifest["files"]["step.onnx"]
+    rezip(path, (entries | {MANIFEST: json.dumps(manifest), half: entries["step.onnx"]}).items())
+    assert "holds" in refused(path)

@@ -11,8 +11,12 @@ import edgefill
 from edgefill import models
 from edgefill.blending import harmonic_fill
 from edgefill.bundle import GRAPHS, Bundle
-from edgefill.completion import Request
-from edgefill.images import find_pictures, read_picture, to_unit
+from edgefill.completion import Request, SearchSettings
+from edgefill.completion.arrays import pixel_task
+from edgefill.completion.backends.onnx_runtime import OnnxRuntimeBackend
+from edgefill.completion.latents import Prior
+from edgefill.completion.search import SearchState
+from edgefill.images import find_pictures, from_unit, read_picture, to_unit
 from edgefill.metrics import psnr, ssim
 from tests.export.engines import build_engine
 
@@ -25,7 +29,7 @@ def bundle():
 def test_it_is_small_and_says_where_it_comes_from(bundle):
     (entry,) = (entry for entry in models.catalogue() if entry.name == "faces64")
     assert entry.source == "bundled"
-    assert entry.bytes <= 15e6
+    assert entry.bytes <= 20e6
     assert bundle.manifest.picture_shape == (1, 64, 64)
     assert "LFW" in bundle.manifest.licence
     assert "edgefill train" in Path(str(entry.path).replace(".edgefill", ".md")).read_text()
@@ -60,3 +64,23 @@ def test_held_out_faces_are_completed_better_than_by_smoothing(faces):
     psnr_ours, psnr_smooth, ssim_ours, ssim_smooth = np.mean(scores, axis=0)
     assert psnr_ours > max(18.5, psnr_smooth)
     assert ssim_ours > ssim_smooth
+
+
+def test_in_fp16_its_search_ends_where_it_does_in_fp32(bundle):
+    """200 steps of each in ONNX Runtime: the loss within 2 %, the pictures 40 dB alike at the same z."""
+    rng = np.random.default_rng(0)
+    latents = rng.uniform(-1, 1, (2, 100)).astype(np.float32)
+    pictures = from_unit(OnnxRuntimeBackend(bundle).generate(latents)).transpose(0, 2, 3, 1)
+    known = np.ones((2, 64, 64), bool)
+    known[:, 16:48, 16:48] = False
+    settings = SearchSettings(steps=200)
+    losses, drawn = [], []
+    for precision in bundle.precisions:
+        backend = OnnxRuntimeBackend(bundle, precision=precision)
+        task = pixel_task(pictures, known, bundle.manifest, settings)
+        state = SearchState.start(task, settings, [0, 1], Prior.of(bundle.manifest))
+        backend.solve(state, 200)
+        losses.append(state.best_loss)
+        drawn.append(backend.generate(latents))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+    assert psnr(*drawn) >= 40

@@ -17,10 +17,12 @@ def export(
     run: Annotated[Path, typer.Argument(help="The run folder that `edgefill train` wrote.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model to write, e.g. faces.edgefill.")],
     name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
-    precision: Annotated[str, typer.Option(help="What the graphs compute in: fp32 or fp16.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="What the graphs compute in: fp32, fp16 (GPUs), or both.")
+    ] = "fp32",
     weights: Annotated[
         str | None,
-        typer.Option(help="What the weights are stored in: fp32 or fp16. [default: as --precision]"),
+        typer.Option(help="What the weights of fp32 graphs are stored in: fp32 or fp16."),
     ] = None,
     licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",
     origin: Annotated[str | None, typer.Option(help="Where the weights come from, for the manifest.")] = None,
@@ -33,7 +35,7 @@ def export(
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
     from edgefill.export import export_run
 
-    say(f"exporting {run}: three graphs, each compared with PyTorch (about half a minute)")
+    say(f"exporting {run}: each graph is compared with PyTorch (about half a minute)")
     manifest = export_run(
         run, out, name=name, precision=precision, weights=weights, licence=licence, origin=origin
     )

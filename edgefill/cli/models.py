@@ -54,6 +54,7 @@ def _document(entry: Entry) -> dict[str, Any]:
             "licence",
         )
         document |= {name: getattr(entry.manifest, name) for name in described}
+        document["precisions"] = list(entry.precisions)
     return document
 
 
@@ -62,7 +63,8 @@ def _line(entry: Entry) -> str:
         return f"{entry.name}  {entry.source}, damaged: {entry.problem}"
     model = entry.manifest
     colours = "grey" if model.channels == 1 else "RGB"
+    precisions = " and ".join(entry.precisions)
     return (
-        f"{entry.name}  {model.kind}, {model.width}×{model.height} {colours}, {model.precision}, "
+        f"{entry.name}  {model.kind}, {model.width}×{model.height} {colours}, {precisions}, "
         f"{entry.bytes / 1e6:.1f} MB, {entry.source}; from {model.origin}; licence {model.licence}"
     )

@@ -26,8 +26,8 @@ _SILENT_BUT_ERRORS = 3
 class OnnxRuntimeBackend(HostBackend):
     """The graphs of ``bundle`` in ONNX Runtime, each opened when it is first needed."""
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, *, precision: str | None = None, threads: int | None = None) -> None:
+        self._bundle, self._precision = bundle, precision
         self._threads = threads or _available_cores()
         self._sessions: dict[str, Any] = {}
         if _PROVIDER not in onnxruntime.get_available_providers():
@@ -50,7 +50,7 @@ class OnnxRuntimeBackend(HostBackend):
     def _run(self, name: str, outputs: tuple[str, ...], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         with _reported(name, self._bundle):
             if name not in self._sessions:
-                self._sessions[name] = self._open(self._bundle.graph(name))
+                self._sessions[name] = self._open(self._bundle.graph(name, self._precision))
             results: list[np.ndarray] = self._sessions[name].run(outputs, inputs)
         return results
 
