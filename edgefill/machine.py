@@ -1,7 +1,7 @@
 """What this machine is: processor, GPU and driver, Jetson, versions, commit.
 
-The driver is asked through ctypes, so that neither pycuda nor a CUDA toolkit needs to be there, and no context
-is made.
+The driver is asked through ctypes, without a context, so that neither pycuda nor a CUDA toolkit needs to be
+there.
 """
 
 from __future__ import annotations

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import json
+import os
+
+
+def test_report_is_plain_text_with_a_status_on_each_line(run_edgefill, tmp_path):
+    home = tmp_path / "home" / "alice"
+    home.mkdir(parents=True)
+    surroundings = {**os.environ, "HOME": str(home), "USER": "alice", "COLUMNS": "40", "FORCE_COLOR": "1"}
+    done = run_edgefill("doctor", env=surroundings)
+    assert done.stderr == "" and "\x1b" not in done.stdout and "alice" not in done.stdout
+    for line in done.stdout.splitlines():
+        assert line.startswith(("ok ", "missing ", "problem ")) or line.lstrip().startswith("-> ")
+    subjects = [line[8:].split("  ")[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
+    for subject in ("python", "gpu", "onnxruntime", "cache", "backend cpu", "backend rtx"):
+        assert subject in subjects
+
+
+def test_json_is_one_document_with_the_same_findings(run_edgefill):
+    findings = json.loads(run_edgefill("doctor", "--json").stdout)["findings"]
+    by_subject = {finding["subject"]: finding for finding in findings}
+    assert by_subject["backend cpu"] == {
+        "subject": "backend cpu", "status": "ok", "found": "ready", "mend": ""
+    }  # fmt: skip
+    assert by_subject["nvcc"]["status"] == "ok" and "not needed" in by_subject["nvcc"]["found"]
