@@ -5,18 +5,22 @@ The backend that is asked for is the one that runs, or an error: only ``auto`` c
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from edgefill.errors import BackendUnavailable
+from edgefill.machine import gpu_present
 
 if TYPE_CHECKING:
     from edgefill.bundle import Bundle
     from edgefill.completion.search import SearchState
 
-BACKENDS = ("auto", "cpu")
+DEVICE_BACKENDS = ("tensorrt", "rtx", "cuda")  # the quickest first
+BACKENDS = ("auto", *DEVICE_BACKENDS, "cpu")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,24 @@ class BackendInfo:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.runtime}, {self.device})"
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """How long some steps took together, in seconds; copies in and out are not counted."""
+
+    host: float  # until the last of them was enqueued
+    device: float  # from the first's start to the last's end where they run; on a CPU the same as host
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a backend weighs, and how long it took to get ready."""
+
+    plan_bytes: int = 0  # of the engines, or of the ONNX files where a runtime reads those
+    device_bytes: int = 0  # allocated on the device
+    build_seconds: float = 0.0  # of engines that were built now; 0 where they were there
+    load_seconds: float = 0.0
 
 
 class Backend(Protocol):
@@ -46,22 +68,68 @@ class Backend(Protocol):
     def compose(self, z: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Pictures, uint8 [N, H, W, C]: ``target [N, C, H, W]`` where ``known [N, H, W]``, else G(z)."""
 
+    def timed(self, state: SearchState, n: int) -> StepTimes:
+        """Takes ``n`` steps as ``solve`` does, with a clock around them."""
+
+    def footprint(self) -> Footprint:
+        """What it weighs by now."""
+
     def close(self) -> None:
         """Gives back what the device holds; nothing runs afterwards."""
 
 
-def open_backend(name: str, bundle: Bundle, *, threads: int | None = None) -> Backend:
-    """The backend ``name`` with the graphs of ``bundle`` loaded; ``threads`` None takes all cores.
+def open_backend(
+    name: str,
+    bundle: Bundle,
+    *,
+    precision: str | None = None,
+    threads: int | None = None,
+    graph: bool = True,
+    say: Callable[[str], None] = warnings.warn,
+) -> Backend:
+    """The backend ``name`` with the graphs of ``bundle``.
+
+    ``precision`` is that of the graphs: on a GPU fp16 where the bundle has it, else the bundle's own.
+    ``threads`` are the CPU's, None takes all cores; ``graph`` is whether a GPU replays its steps as one CUDA
+    graph. ``say`` is told what a user should know, such as an engine that is built.
 
     Raises BackendUnavailable with the line that installs what is missing, ModelError for a broken graph.
     """
     if name not in BACKENDS:
         raise BackendUnavailable(f"there is no backend {name!r}; expected one of {', '.join(BACKENDS)}")
+    if name == "cpu":
+        return _open_cpu(bundle, precision, threads)
+    if name != "auto":
+        return _open_device(name, bundle, precision, graph, say)
+    reasons = []
+    for candidate in DEVICE_BACKENDS if gpu_present() else ():
+        try:
+            return _open_device(candidate, bundle, precision, graph, say)
+        except BackendUnavailable as error:
+            reasons.append(f"{candidate}: {error}")
+    if reasons:
+        say("a GPU is here, and no backend that uses it works:\n" + "\n".join(reasons))
+    return _open_cpu(bundle, precision, threads)
+
+
+def _open_cpu(bundle: Bundle, precision: str | None, threads: int | None) -> Backend:
     try:
         from edgefill.completion.backends.onnx_runtime import OnnxRuntimeBackend
     except ImportError as error:
         raise BackendUnavailable(
-            f"the backend {name!r} needs ONNX Runtime, which cannot be imported ({error}); "
+            f"the backend 'cpu' needs ONNX Runtime, which cannot be imported ({error}); "
             'install it with: pip install "edgefill[cpu]"'
         ) from error
-    return OnnxRuntimeBackend(bundle, threads=threads)
+    return OnnxRuntimeBackend(bundle, precision=precision, threads=threads)
+
+
+def _open_device(
+    name: str, bundle: Bundle, precision: str | None, graph: bool, say: Callable[[str], None]
+) -> Backend:
+    from edgefill.completion.backends.device import DeviceBackend, open_executor
+    from edgefill.kernels.device import Device
+
+    device = Device()
+    precision = precision or ("fp16" if "fp16" in bundle.precisions else bundle.manifest.precision)
+    executor = open_executor(name, bundle, device, precision, say)
+    return DeviceBackend(name, bundle.manifest, device, executor, graph=graph, say=say)

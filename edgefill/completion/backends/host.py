@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 
-from edgefill.completion.backends import BackendInfo
+from edgefill.completion.backends import BackendInfo, Footprint, StepTimes
 from edgefill.completion.search import Evaluation, SearchState, Step, Task, advance
 from edgefill.images import from_unit
 
@@ -32,6 +33,17 @@ class HostBackend:
         """Pictures, uint8 [N, H, W, C]: ``target [N, C, H, W]`` where ``known [N, H, W]``, else G(z)."""
         composed = np.where(known[:, None], target, self.generate(z))
         return from_unit(composed.transpose(0, 2, 3, 1))
+
+    def timed(self, state: SearchState, n: int) -> StepTimes:
+        """Takes ``n`` steps as ``solve`` does, with a clock around them."""
+        begin = time.perf_counter()
+        self.solve(state, n)
+        seconds = time.perf_counter() - begin
+        return StepTimes(seconds, seconds)
+
+    def footprint(self) -> Footprint:
+        """Nothing that is known here."""
+        return Footprint()
 
     def close(self) -> None:
         """Nothing to give back: the host's memory goes with the object."""

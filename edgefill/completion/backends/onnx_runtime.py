@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from edgefill.completion.backends import BackendInfo
+from edgefill.completion.backends import BackendInfo, Footprint
 from edgefill.completion.backends.host import HostBackend
 from edgefill.completion.search import Evaluation, Task
 from edgefill.errors import BackendUnavailable, EdgefillError, ModelError
@@ -30,6 +31,7 @@ class OnnxRuntimeBackend(HostBackend):
         self._bundle, self._precision = bundle, precision
         self._threads = threads or _available_cores()
         self._sessions: dict[str, Any] = {}
+        self._load_seconds = 0.0
         if _PROVIDER not in onnxruntime.get_available_providers():
             raise BackendUnavailable(
                 f"this ONNX Runtime has {onnxruntime.get_available_providers()}, expected {_PROVIDER}; "
@@ -44,13 +46,20 @@ class OnnxRuntimeBackend(HostBackend):
     def generate(self, z: np.ndarray) -> np.ndarray:
         return self._run("generator", ("generated",), {"z": z})[0]
 
+    def footprint(self) -> Footprint:
+        """The size of the ONNX files that were needed, and how long they took to load."""
+        size = sum(len(self._bundle.graph(name, self._precision)) for name in self._sessions)
+        return Footprint(plan_bytes=size, load_seconds=self._load_seconds)
+
     def close(self) -> None:
         self._sessions.clear()
 
     def _run(self, name: str, outputs: tuple[str, ...], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         with _reported(name, self._bundle):
             if name not in self._sessions:
+                begin = time.perf_counter()
                 self._sessions[name] = self._open(self._bundle.graph(name, self._precision))
+                self._load_seconds += time.perf_counter() - begin
             results: list[np.ndarray] = self._sessions[name].run(outputs, inputs)
         return results
 

@@ -1,0 +1,54 @@
+"""What runs a graph on a device: TensorRT, TensorRT for RTX, or ONNX Runtime's CUDA provider.
+
+An executor reads its inputs from and writes its outputs to addresses that it is given once, and enqueues its
+work on a stream that it is given: the search around it, and the CUDA graph it is captured in, are the same for
+all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from edgefill.completion.backends import Footprint
+
+if TYPE_CHECKING:
+    from edgefill.bundle import Manifest
+
+
+class Executor(Protocol):
+    """The graphs of one bundle in one library, on one device."""
+
+    runtime: str  # such as "TensorRT 10.3.0, fp16"
+
+    def capacity(self, rows: int) -> int:
+        """The batch size that ``rows`` pictures run in: ``rows`` or a little more."""
+
+    def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> Bound:
+        """``graph`` ("step" or "generator") at ``batch`` rows, with each of its tensors at its address.
+
+        The device's context is current. Raises EngineError with the library's own words.
+        """
+
+    def footprint(self) -> Footprint:
+        """What its plans weigh, and how long they took."""
+
+    def close(self) -> None:
+        """Gives back what it holds of the device."""
+
+
+class Bound(Protocol):
+    """A graph that is ready to run at its addresses."""
+
+    def enqueue(self) -> None:
+        """Enqueues one run on the device's stream. Raises EngineError where the library refuses."""
+
+
+def tensor_shapes(model: Manifest, graph: str, batch: int) -> dict[str, tuple[int, ...]]:
+    """Every input and output of ``graph`` and its shape at ``batch`` rows; all are float32."""
+    from edgefill.bundle import graph_signatures
+
+    inputs, outputs = graph_signatures(model)[graph]
+    return {
+        name: (batch, *(int(side) for side in shape[1:])) for name, shape in {**inputs, **outputs}.items()
+    }
