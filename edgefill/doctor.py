@@ -18,6 +18,7 @@ OK, MISSING, PROBLEM = "ok", "missing", "problem"
 
 _KERNELS_NEED_CUDA = (12, 0)  # cubins of CUDA 12.0 and PTX of ISA 8.0
 _DRIVERS = {12: 525, 13: 580}  # the first driver release that runs this major release of CUDA
+_REQUIRED = ("numpy", "pillow", "scipy")
 _TRAINING = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
 _NAME_ENDS = r"(?![\w.-])"
 _USERS = r"([/\\](?:home|Users|media|mnt|data|scratch)[/\\])"  # folders of folders named after users
@@ -72,7 +73,6 @@ def _machine(around: Surroundings) -> Iterator[Finding]:
         said = [board.model, board.l4t and f"L4T {board.l4t}", board.jetpack and f"JetPack {board.jetpack}"]
         said += [board.power_mode and f"power mode {board.power_mode}"]
         yield Finding("jetson", OK, ", ".join(part for part in said if part))
-    yield Finding("required", OK, ", ".join(f"{name} {its}" for name, its in around.required.items()))
 
 
 def _gpu(around: Surroundings) -> Iterator[Finding]:
@@ -202,7 +202,7 @@ def _obstacles(name: str, around: Surroundings) -> Iterator[tuple[str, str, str]
             yield MISSING, "it needs an NVIDIA GPU and its driver, see gpu", ""
         for found, mend in _kernel_obstacles(around):
             yield PROBLEM, f"kernels: {found}", mend
-    for needed in (_BACKENDS[name][0], *(() if name == "cpu" else ("pycuda",))):
+    for needed in (*_REQUIRED, _BACKENDS[name][0], *(() if name == "cpu" else ("pycuda",))):
         package = around.package(needed)
         if package.problem:
             status = PROBLEM if package.installed else MISSING

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgefill.bundle import Bundle, Manifest
 from edgefill.errors import ModelError
+
+if TYPE_CHECKING:
+    from edgefill.bundle import Manifest
 
 SUFFIX = ".edgefill"
 _BUNDLED = Path(__file__).parent / "assets"
@@ -87,6 +90,8 @@ def _models_in(folder: Path) -> Iterator[Path]:
 
 
 def _describe(name: str, path: Path, source: str) -> Entry:
+    from edgefill.bundle import Bundle
+
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     try:

@@ -21,8 +21,11 @@ from edgefill import machine
 from edgefill.machine import Driver, Jetson
 from edgefill.models import cache_folder
 
-# Each optional package: the module whose import proves it, and the distributions that bring it.
+# Each package: the module whose import proves it, and the distributions that bring it.
 PACKAGES = {
+    "numpy": ("numpy", ("numpy",)),
+    "pillow": ("PIL", ("pillow",)),
+    "scipy": ("scipy", ("scipy",)),
     "onnxruntime": ("onnxruntime", ("onnxruntime", "onnxruntime-gpu")),
     "tensorrt": ("tensorrt", ("tensorrt",)),
     "tensorrt_rtx": ("tensorrt_rtx", ("tensorrt-rtx",)),
@@ -35,7 +38,6 @@ PACKAGES = {
     "tensorboard": ("tensorboard", ("tensorboard",)),
 }
 
-_REQUIRED = ("numpy", "pillow", "scipy", "typer")
 _PROBE = (
     "import importlib, json, sys; module = importlib.import_module(sys.argv[1]); "
     "print(json.dumps([getattr(module, '__version__', ''), "
@@ -55,7 +57,7 @@ _HEADERS = ("usr/local/cuda/include", "usr/local/cuda-*/include", "usr/include")
 
 @dataclass(frozen=True)
 class Package:
-    """One optional package as an import finds it."""
+    """One package as an import finds it."""
 
     version: str = ""
     problem: str = ""  # why it cannot be imported; empty where it can
@@ -78,7 +80,6 @@ class Surroundings:
     commit: str | None = None
     python: str = ""
     system: str = ""
-    required: Mapping[str, str | None] = field(default_factory=dict)  # package → version
     driver: Driver = field(default_factory=Driver)
     jetson: Jetson | None = None
     packages: Mapping[str, Package] = field(default_factory=dict)
@@ -104,7 +105,6 @@ def look() -> Surroundings:
         commit=machine.commit(),
         python=platform.python_version() + (", virtual environment" if sys.prefix != sys.base_prefix else ""),
         system=f"{machine.system()}, {_distribution()}, {machine.processor()}, {machine.cores()} cores",
-        required={name: machine.version(name) for name in _REQUIRED},
         driver=machine.driver(),
         jetson=machine.jetson(),
         packages=packages,

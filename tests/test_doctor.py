@@ -22,7 +22,6 @@ def desktop(**changes) -> Surroundings:
         commit="1a2b3c4",
         python="3.11.7",
         system="Linux x86_64",
-        required={"numpy": "2.4.6"},
         driver=Driver((Gpu("NVIDIA RTX 4090", (8, 9), 24 << 30),), (13, 2), "590.44"),
         packages={
             "onnxruntime": Package("1.31.1", distributions=("onnxruntime-gpu",), providers=PROVIDERS),
@@ -30,6 +29,7 @@ def desktop(**changes) -> Surroundings:
             "tensorrt_rtx": Package("1.7.1", cuda=13),
             "pycuda": HERE,
             "cuda.bindings": HERE,
+            **dict.fromkeys(("numpy", "pillow", "scipy"), HERE),
             **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors", "tensorboard"), HERE),
         },
         cubins=(75, 80, 86, 87, 89, 90),
@@ -229,6 +229,14 @@ def test_folders_that_cannot_be_used_or_trusted():
     engines = find(desktop(engines_mode=0o755), "engines")
     assert engines.status == "problem" and "0755" in engines.found
     assert engines.mend == "chmod 700 /var/cache/edgefill/engines"
+
+
+def test_broken_numpy_stops_every_backend_but_not_the_doctor():
+    around = without(
+        desktop(), numpy=Package("1.21.5", "ImportError: numpy.core.multiarray failed to import")
+    )
+    for name in ("cpu", *GPU_BACKENDS):
+        assert find(around, f"backend {name}").found.startswith("numpy: ImportError")
 
 
 def test_training_names_what_is_missing():

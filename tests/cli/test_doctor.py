@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 
 def test_report_is_plain_text_with_a_status_on_each_line(run_edgefill, tmp_path):
@@ -15,6 +17,16 @@ def test_report_is_plain_text_with_a_status_on_each_line(run_edgefill, tmp_path)
     subjects = [line[8:].split("  ")[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
     for subject in ("python", "gpu", "onnxruntime", "cache", "backend cpu", "backend rtx"):
         assert subject in subjects
+
+
+def test_doctor_needs_none_of_the_packages_that_it_looks_for():
+    blocked = ("numpy", "PIL", "scipy", "onnxruntime", "torch", "onnx", "tensorrt_rtx", "pycuda")
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({blocked})); sys.argv = ['edgefill', 'doctor']; "
+        "from edgefill.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and "backend cpu" in done.stdout
 
 
 def test_json_is_one_document_with_the_same_findings(run_edgefill):
