@@ -34,6 +34,9 @@ def complete(
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
     solver: Annotated[str | None, typer.Option(help="momentum, adam or hmc.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations of loss and gradient.")] = None,
+    until: Annotated[
+        str, typer.Option(help="End a picture's search before its steps: converged, or loss:X.")
+    ] = "",
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     lam: Annotated[float | None, typer.Option(help="Weight of the perceptual loss.")] = None,
     power: Annotated[int | None, typer.Option(help="1 sums absolute differences, 2 squared ones.")] = None,
@@ -57,7 +60,10 @@ def complete(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
-    backend: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, tensorrt, rtx, cuda or cpu.")] = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
 ) -> None:
     """Fill the missing part of pictures; what is known stays as it was, bit for bit.
@@ -69,7 +75,7 @@ def complete(
     from edgefill.completion.photograph import Box
 
     settings = search_settings(
-        preset, solver=solver, steps=steps, lr=lr, lam=lam, power=power, importance=importance
+        preset, solver=solver, until=until, steps=steps, lr=lr, lam=lam, power=power, importance=importance
     )
     region = Box.parse(box) if box else None
     frames = GIF_FRAMES if gif else 0
@@ -78,7 +84,7 @@ def complete(
     plan = plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
     if not force:
         refuse_existing([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
-    with load(model, backend, threads=threads) as completer:
+    with load(model, backend, precision=precision, threads=threads, say=say) as completer:
         say(f"{completer.model.name} on {completer.backend.info}")
         run = _Run(completer, request, Sheet() if sheet else None)
         run.complete(plan, batch)

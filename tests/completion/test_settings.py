@@ -50,3 +50,15 @@ def test_the_learning_rate_falls_linearly_if_it_falls():
     falling = SearchSettings(steps=4, lr=1.0, lr_falls=True)
     assert falling.rates()["lr"].tolist() == [1.0, 0.75, 0.5, 0.25]
     assert SearchSettings(steps=4, lr=1.0).rates()["lr"].tolist() == [1.0] * 4
+
+
+def test_a_stop_rule_ends_a_search_before_its_steps():
+    assert search_settings(until="converged").patience > 0
+    assert search_settings("reference", until="loss:250").goal == 250
+    assert search_settings().patience == 0 and search_settings().goal is None
+
+
+@pytest.mark.parametrize("until", ["loss:", "loss:nan", "loss", "ms:3", "soon"])
+def test_a_stop_rule_that_is_none_says_what_is(until):
+    with pytest.raises(InputError, match=r"expected (converged or loss:X|a loss)"):
+        search_settings(until=until)

@@ -126,10 +126,7 @@ def _open_cpu(bundle: Bundle, precision: str | None, threads: int | None) -> Bac
 def _open_device(
     name: str, bundle: Bundle, precision: str | None, graph: bool, say: Callable[[str], None]
 ) -> Backend:
-    from edgefill.completion.backends.device import DeviceBackend, open_executor
-    from edgefill.kernels.device import Device
+    from edgefill.completion.backends.device.backend import DeviceBackend
 
-    device = Device()
     precision = precision or ("fp16" if "fp16" in bundle.precisions else bundle.manifest.precision)
-    executor = open_executor(name, bundle, device, precision, say)
-    return DeviceBackend(name, bundle.manifest, device, executor, graph=graph, say=say)
+    return DeviceBackend.open(name, bundle, precision, graph=graph, say=say)

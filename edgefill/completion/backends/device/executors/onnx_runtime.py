@@ -12,7 +12,7 @@ import numpy as np
 
 from edgefill.bundle import graph_signatures
 from edgefill.completion.backends import Footprint
-from edgefill.completion.backends.executors import tensor_shapes
+from edgefill.completion.backends.device.executors import tensor_shapes
 from edgefill.errors import BackendUnavailable, EngineError
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ _SILENT_BUT_ERRORS = 3
 class OnnxRuntimeExecutor:
     """The graphs of ``bundle`` in ONNX Runtime on the stream of ``device``."""
 
-    def __init__(self, bundle: Bundle, device: Device, *, precision: str | None = None) -> None:
+    def __init__(self, bundle: Bundle, device: Device, *, precision: str) -> None:
         self._bundle, self._device, self._precision = bundle, device, precision
         self._runtime = _onnxruntime()
         self._sessions: dict[str, Any] = {}
         self._load_seconds = 0.0
-        self.runtime = f"ONNX Runtime {self._runtime.__version__}, {precision or bundle.manifest.precision}"
+        self.runtime = f"ONNX Runtime {self._runtime.__version__}, {precision}"
 
     def capacity(self, rows: int) -> int:
         """``rows`` rounded up to a power of two, so that few sizes are ever bound."""
@@ -79,8 +79,8 @@ class OnnxRuntimeExecutor:
         found = session.get_providers()
         if found[0] != _PROVIDER:  # it falls back in silence where a CUDA library is missing
             raise BackendUnavailable(
-                f"ONNX Runtime opened {graph} on {found[0]}, expected {_PROVIDER}: a CUDA or cuDNN library of "
-                f"its version is missing; {_INSTALL}"
+                f"ONNX Runtime opened {graph} on {found[0]}, expected {_PROVIDER}: a CUDA or cuDNN library "
+                f"that it needs is missing; {_INSTALL}"
             )
         return session
 
@@ -104,8 +104,8 @@ def _onnxruntime() -> ModuleType:
     found = runtime.get_available_providers()
     if _PROVIDER not in found:
         raise BackendUnavailable(
-            f"this ONNX Runtime has {', '.join(found)}, expected {_PROVIDER}: onnxruntime-gpu has it, and must "
-            f"not lie beside onnxruntime (pip uninstall onnxruntime); {_INSTALL}"
+            f"this ONNX Runtime has {', '.join(found)}, expected {_PROVIDER}: onnxruntime-gpu has it, but "
+            f"not beside onnxruntime (pip uninstall onnxruntime); {_INSTALL}"
         )
     if hasattr(runtime, "preload_dlls"):  # finds CUDA and cuDNN where pip puts them
         runtime.preload_dlls(directory="")

@@ -1,19 +1,21 @@
 """What runs a graph on a device: TensorRT, TensorRT for RTX, or ONNX Runtime's CUDA provider.
 
 An executor reads its inputs from and writes its outputs to addresses that it is given once, and enqueues its
-work on a stream that it is given: the search around it, and the CUDA graph it is captured in, are the same for
-all of them.
+work on a stream that it is given: the search around it, and the CUDA graph that captures it, are the same
+whichever it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from edgefill.bundle import Manifest, graph_signatures
 from edgefill.completion.backends import Footprint
 
 if TYPE_CHECKING:
-    from edgefill.bundle import Manifest
+    from edgefill.bundle import Bundle
+    from edgefill.kernels.device import Device
 
 
 class Executor(Protocol):
@@ -44,10 +46,21 @@ class Bound(Protocol):
         """Enqueues one run on the device's stream. Raises EngineError where the library refuses."""
 
 
+def open_executor(
+    name: str, bundle: Bundle, device: Device, precision: str, say: Callable[[str], None]
+) -> Executor:
+    """The executor of the backend ``name``. Raises BackendUnavailable with the line that installs it."""
+    if name == "cuda":
+        from edgefill.completion.backends.device.executors.onnx_runtime import OnnxRuntimeExecutor
+
+        return OnnxRuntimeExecutor(bundle, device, precision=precision)
+    from edgefill.completion.backends.device.executors.tensorrt import TensorRTExecutor
+
+    return TensorRTExecutor(name, bundle, device, precision=precision, say=say)
+
+
 def tensor_shapes(model: Manifest, graph: str, batch: int) -> dict[str, tuple[int, ...]]:
     """Every input and output of ``graph`` and its shape at ``batch`` rows; all are float32."""
-    from edgefill.bundle import graph_signatures
-
     inputs, outputs = graph_signatures(model)[graph]
     return {
         name: (batch, *(int(side) for side in shape[1:])) for name, shape in {**inputs, **outputs}.items()

@@ -1,0 +1,146 @@
+"""A backend on a GPU: steps and updates are enqueued there, and the host only asks whether they are done."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from edgefill.bundle import Bundle, Manifest
+from edgefill.completion.backends import BackendInfo, Footprint, StepTimes
+from edgefill.completion.backends.device.executors import Executor, open_executor
+from edgefill.completion.backends.device.pictures import DevicePictures
+from edgefill.completion.backends.device.search import STEPS_A_GRAPH, DeviceSearch
+from edgefill.completion.search import SearchState
+from edgefill.kernels.device import CaptureFailed, Device
+from edgefill.kernels.launcher import Kernels
+
+_PICTURES_AT_ONCE = 64  # that are generated or composed together
+
+
+class DeviceBackend:
+    """A backend that keeps the whole search on ``device``, with ``executor`` running the graphs."""
+
+    def __init__(
+        self,
+        name: str,
+        model: Manifest,
+        device: Device,
+        executor: Executor,
+        *,
+        graph: bool = True,
+        say: Callable[[str], None] = warnings.warn,
+    ) -> None:
+        self._model, self._device, self._executor, self._say = model, device, executor, say
+        self._wants_graph = graph
+        self._searches: dict[int, DeviceSearch] = {}
+        self._pictures: dict[int, DevicePictures] = {}
+        with device:
+            self._kernels = Kernels(device)
+        self.info = BackendInfo(name, executor.runtime, device.name)
+
+    @classmethod
+    def open(
+        cls, name: str, bundle: Bundle, precision: str, *, graph: bool, say: Callable[[str], None]
+    ) -> DeviceBackend:
+        """The backend ``name`` on the first GPU. Raises BackendUnavailable that says what is missing."""
+        device = Device()
+        executor = open_executor(name, bundle, device, precision, say)
+        return cls(name, bundle.manifest, device, executor, graph=graph, say=say)
+
+    def solve(self, state: SearchState, n: int) -> None:
+        """Takes ``n`` steps of the search in place; fewer where every row stops before."""
+        self.timed(state, n)
+
+    def timed(self, state: SearchState, n: int) -> StepTimes:
+        """Takes ``n`` steps as ``solve`` does, with a clock around them."""
+        with self._device as device:
+            search = self._search_for(len(state.z))
+            search.upload(state, n)
+            replay = self._replay(search) if n >= STEPS_A_GRAPH else None
+            begin, first = time.perf_counter(), device.record()
+            _enqueue(search, replay, n)
+            last, host = device.record(), time.perf_counter() - begin
+            search.download(state)
+            return StepTimes(host=host, device=first.time_till(last) / 1e3)
+
+    def generate(self, z: np.ndarray) -> np.ndarray:
+        """G(z), [N, C, H, W] in [-1, 1], of ``z [N, Z]``."""
+        with self._device:
+            drawn = [self._pictures_for(len(rows)).generate(rows) for rows in _portions(z)]
+        return np.concatenate(drawn)
+
+    def compose(self, z: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Pictures, uint8 [N, H, W, C]: ``target [N, C, H, W]`` where ``known [N, H, W]``, else G(z)."""
+        portions = zip(_portions(z), _portions(target), _portions(known), strict=True)
+        with self._device:
+            composed = [self._pictures_for(len(rows)).compose(rows, *rest) for rows, *rest in portions]
+        return np.concatenate(composed)
+
+    def footprint(self) -> Footprint:
+        """What the executor's plans weigh, and all that was allocated beside them."""
+        own = sum(each.bytes for each in (*self._searches.values(), *self._pictures.values()))
+        plans = self._executor.footprint()
+        return replace(plans, device_bytes=plans.device_bytes + own)
+
+    def close(self) -> None:
+        """Gives every buffer, graph and engine back."""
+        with self._device:
+            for each in (*self._searches.values(), *self._pictures.values()):
+                each.close()
+            self._searches.clear()
+            self._pictures.clear()
+            self._executor.close()
+
+    def _replay(self, search: DeviceSearch) -> Callable[[], None] | None:
+        """What enqueues STEPS_A_GRAPH steps in one call; None where graphs are not wanted or not possible."""
+        if not self._wants_graph:
+            return None
+        try:
+            return search.captured()
+        except CaptureFailed as error:
+            self._wants_graph = False
+            self._say(f"{error}; every step is enqueued by itself, which is slower")
+            return None
+
+    def _search_for(self, rows: int) -> DeviceSearch:
+        batch = self._executor.capacity(rows)
+        if batch not in self._searches:
+            parts = (self._device, self._executor, self._kernels)
+            self._searches[batch] = DeviceSearch(self._model, batch, *parts)
+        return self._searches[batch]
+
+    def _pictures_for(self, rows: int) -> DevicePictures:
+        batch = self._executor.capacity(rows)
+        if batch not in self._pictures:
+            parts = (self._device, self._executor, self._kernels)
+            self._pictures[batch] = DevicePictures(self._model, batch, *parts)
+        return self._pictures[batch]
+
+
+def _enqueue(search: DeviceSearch, replay: Callable[[], None] | None, n: int) -> None:
+    """Enqueues ``n`` steps, two portions ahead of the device at most; fewer where all rows have stopped."""
+    before: Callable[[], bool] | None = None
+    for number, portion in enumerate(_portion_sizes(n)):
+        if replay and portion == STEPS_A_GRAPH:
+            replay()
+        else:
+            for _ in range(portion):
+                search.step()
+        running = search.ask(number % 2)
+        if before and not before():
+            return
+        before = running
+
+
+def _portion_sizes(n: int) -> Iterator[int]:
+    for start in range(0, n, STEPS_A_GRAPH):
+        yield min(STEPS_A_GRAPH, n - start)
+
+
+def _portions(rows: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), _PICTURES_AT_ONCE):
+        yield rows[start : start + _PICTURES_AT_ONCE]

@@ -1,0 +1,22 @@
+"""Whether a batch has room on the device, asked before anything is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgefill.errors import InputError
+from edgefill.kernels.device import Buffers, Device, Shapes
+
+
+def check_room(device: Device, batch: int, shapes: Sequence[Shapes]) -> None:
+    """Raises InputError that names the batch size that fits, where buffers of ``shapes`` do not."""
+    needed, free = sum(Buffers.size(each) for each in shapes), device.free_memory()
+    if needed > free:
+        fits = free * batch // needed
+        advice = (
+            f"at most {fits} fit: use --batch {fits}" if fits else "not one fits: close what else runs there"
+        )
+        raise InputError(
+            f"a batch of {batch} pictures needs {needed / 1e6:.0f} MB on {device.name}, where "
+            f"{free / 1e6:.0f} MB are free; {advice}"
+        )

@@ -1,0 +1,151 @@
+"""The search of one batch size: its buffers, the step bound to them, and a CUDA graph of several steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgefill.bundle import Manifest
+from edgefill.completion.backends.device.executors import Executor, tensor_shapes
+from edgefill.completion.backends.device.room import check_room
+from edgefill.completion.search import CONVERGED, RUNNING, SearchState
+from edgefill.kernels.arguments import SEARCH, search_arguments
+from edgefill.kernels.device import Buffers, Device, Graph, Shapes
+from edgefill.kernels.launcher import Kernels
+
+STEPS_A_GRAPH = 10
+_WIDE = ("z", "first", "second", "best_z")  # [N, Z]
+_COUNTS = ("marked_at", "steps", "limit", "status")  # int32 [N]
+_LEDGER = (
+    *_WIDE, "loss", "best_loss", "best_contextual", "best_perceptual", "mark", "energy", *_COUNTS,
+)  # fmt: skip
+_TASK = ("target", "weight", "block_weight", "power", "lam")
+_OUTPUTS = ("grad_z", "generated", "contextual", "perceptual")
+
+
+class DeviceSearch:
+    """The buffers of ``batch`` rows and what runs on them; the device's context is current in every call."""
+
+    def __init__(
+        self, model: Manifest, batch: int, device: Device, executor: Executor, kernels: Kernels
+    ) -> None:
+        self._batch, self._device, self._kernels = batch, device, kernels
+        tensors = tensor_shapes(model, "step", batch)
+        shapes = [
+            {name: _ledger_shape(name, batch, model.z_dim) for name in _LEDGER},
+            {name: (tensors[name], np.float32) for name in _TASK},
+            {name: (tensors[name], np.float32) for name in _OUTPUTS},
+        ]
+        check_room(device, batch, shapes)
+        self._ledger, self._task = Buffers(device, shapes[0]), Buffers(device, shapes[1])
+        self._outputs = Buffers(device, shapes[2], mirrored=False)
+        self._schedule = Buffers(device, {})
+        self._schedule_shapes: Shapes = {}
+        self._answers = [device.pinned(4 * batch).view(np.int32) for _ in range(2)]
+        self._state: SearchState | None = None  # whose task and schedule are on the device
+        self._solver, self._arguments = "", np.zeros((), SEARCH)
+        self._graph: Graph | None = None
+        self._graph_is_of: tuple[str, bytes] = ("", b"")
+        own = {name: self._ledger.address[name] for name in ("z", "loss")}
+        addresses = {**own, **self._task.address, **self._outputs.address}
+        self._executable = executor.bind("step", batch, addresses)
+
+    @property
+    def bytes(self) -> int:
+        """On the device."""
+        return sum(buffers.bytes for buffers in (self._ledger, self._task, self._outputs, self._schedule))
+
+    def upload(self, state: SearchState, n: int) -> None:
+        """Enqueues copies of where ``state`` stands, and of its task and schedule unless they are there."""
+        state.allow(n)
+        self._ledger.host["status"][len(state.z) :] = CONVERGED  # what pads the batch never runs
+        self._ledger.upload(**{name: getattr(state, name) for name in _LEDGER})
+        if self._state is not state:
+            self._task.upload(**state.task._asdict())
+            self._upload_schedule(state)
+            self._solver, self._arguments = state.settings.solver, self._arguments_of(state)
+            self._state = state
+
+    def download(self, state: SearchState) -> None:
+        """Waits for the device and puts into ``state`` where its search stands."""
+        self._ledger.download()
+        self._device.synchronize()
+        for name in _LEDGER:
+            setattr(state, name, self._ledger.host[name][: len(state.z)].copy())
+
+    def step(self) -> None:
+        """Enqueues one step: the step graph, then the update."""
+        self._executable.enqueue()
+        self._kernels.step(self._solver, self._arguments)
+
+    def captured(self) -> Callable[[], None]:
+        """What enqueues STEPS_A_GRAPH steps in one call. Raises CaptureFailed."""
+        wanted = self._solver, self._arguments.tobytes()
+        if self._graph is None or self._graph_is_of != wanted:
+            self._drop_graph()
+            self._executable.enqueue()  # a library may allocate in its first run, which no capture allows
+            self._device.synchronize()
+            self._graph, self._graph_is_of = self._device.capture(self._several_steps), wanted
+        return self._graph.launch
+
+    def ask(self, slot: int) -> Callable[[], bool]:
+        """Enqueues a copy of every row's status; what comes back waits for it: does any row still run?
+
+        There are two slots; each must have been answered before it is used again.
+        """
+        answer = self._answers[slot]
+        self._device.download(answer, self._ledger.address["status"])
+        copied = self._device.record()
+
+        def running() -> bool:
+            copied.synchronize()
+            return bool((answer == RUNNING).any())
+
+        return running
+
+    def close(self) -> None:
+        """Frees what was allocated."""
+        self._drop_graph()
+        for buffers in (self._ledger, self._task, self._outputs, self._schedule):
+            buffers.free()
+
+    def _several_steps(self) -> None:
+        for _ in range(STEPS_A_GRAPH):
+            self.step()
+
+    def _drop_graph(self) -> None:
+        if self._graph is not None:
+            self._graph.close()
+        self._graph = None
+
+    def _upload_schedule(self, state: SearchState) -> None:
+        """Rates, and HMC's random numbers; their buffers stay while their sizes do, for the graph's sake."""
+        trajectories, rows = len(state.noise), len(state.z)
+        shapes: Shapes = {
+            "rates": (state.rates.shape, state.rates.dtype),
+            "noise": ((trajectories, self._batch, state.z.shape[1]), np.float32),
+            "uniform": ((trajectories, self._batch), np.float32),
+        }
+        if shapes != self._schedule_shapes:
+            self._schedule.free()
+            self._schedule, self._schedule_shapes = Buffers(self._device, shapes), shapes
+        self._schedule.host["noise"][:, :rows] = state.noise
+        self._schedule.host["uniform"][:, :rows] = state.uniform
+        self._schedule.upload(rates=state.rates)
+
+    def _arguments_of(self, state: SearchState) -> np.ndarray:
+        outputs = self._outputs.address
+        addresses = {
+            **self._ledger.address,
+            **self._schedule.address,
+            "gradient": outputs["grad_z"],
+            "contextual": outputs["contextual"],
+            "perceptual": outputs["perceptual"],
+        }
+        z_dim = state.z.shape[1]
+        return search_arguments(state.settings, addresses, rows=self._batch, z_dim=z_dim, bound=state.bound)
+
+
+def _ledger_shape(name: str, batch: int, z_dim: int) -> tuple[tuple[int, ...], type]:
+    return (batch, z_dim) if name in _WIDE else (batch,), np.int32 if name in _COUNTS else np.float32

@@ -1,0 +1,239 @@
+"""A CUDA device through pycuda: its primary context, one stream, buffers and graphs.
+
+The only file that imports pycuda and cuda.bindings. The context is the primary one, which PyTorch, TensorRT
+and ONNX Runtime use as well; it is current only inside ``with device:``. Everything is enqueued on one
+non-blocking stream, whose handle the others are given, since pycuda cannot wrap theirs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from types import ModuleType, TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from edgefill.errors import BackendUnavailable, EdgefillError, EngineError, InputError
+from edgefill.kernels.forms import form_for
+
+Shapes = Mapping[str, tuple[tuple[int, ...], DTypeLike]]
+_ALIGNMENT = 256  # bytes: what cudaMalloc promises, and TensorRT wants of every tensor
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda has no name for
+OLDEST_CUDA = (12, 0)  # of the driver: what the shipped kernels were compiled for
+
+
+class Device:
+    """The GPU ``ordinal``. Raises BackendUnavailable that says what is missing and what mends it."""
+
+    def __init__(self, ordinal: int = 0) -> None:
+        self._cuda = _pycuda()
+        try:
+            self._cuda.init()
+            device = self._cuda.Device(ordinal)
+            self._context = device.retain_primary_context()
+        except self._cuda.Error as error:
+            raise BackendUnavailable(
+                f"the GPU {ordinal} cannot be used: {error}; expected an NVIDIA GPU with a driver that runs; "
+                "`edgefill doctor` says what is here"
+            ) from error
+        version = int(self._cuda.get_driver_version())
+        self.cuda_version = version // 1000, version % 1000 // 10  # that the driver supports
+        found, oldest = (".".join(map(str, each)) for each in (self.cuda_version, OLDEST_CUDA))
+        major, minor = device.compute_capability()
+        self.name, self.sm = str(device.name()), 10 * int(major) + int(minor)
+        if self.cuda_version < OLDEST_CUDA:
+            raise BackendUnavailable(
+                f"the driver of {self.name} supports CUDA {found}; the kernels need {oldest} or later: "
+                "install a newer NVIDIA driver (525 or later)"
+            )
+        with self:
+            self._stream = self._cuda.Stream(_NON_BLOCKING)
+
+    def __enter__(self) -> Device:
+        self._context.push()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._cuda.Context.pop()
+        if isinstance(error, self._cuda.Error):
+            raise EngineError(
+                f"{self.name} reports: {error}; the search cannot go on. `edgefill doctor` says what is "
+                "here; --backend cpu works without a GPU"
+            ) from error
+
+    @property
+    def stream_handle(self) -> int:
+        """The CUstream, for libraries that enqueue on it."""
+        return int(self._stream.handle)
+
+    def free_memory(self) -> int:
+        """Bytes that can still be allocated."""
+        free, _ = self._cuda.mem_get_info()
+        return int(free)
+
+    def total_memory(self) -> int:
+        """Bytes of the device, used or not."""
+        _, total = self._cuda.mem_get_info()
+        return int(total)
+
+    def allocate(self, size: int) -> Any:
+        """``size`` bytes on the device; int() of them is the address. Raises InputError for too many."""
+        try:
+            return self._cuda.mem_alloc(size)
+        except self._cuda.MemoryError as error:
+            raise InputError(
+                f"{self.name} has no {size / 1e6:.0f} MB free ({self.free_memory() / 1e6:.0f} MB are); "
+                "use a smaller --batch, or close what else runs there"
+            ) from error
+
+    def pinned(self, size: int) -> np.ndarray:
+        """``size`` bytes of host memory, uint8, that copies to and from the device can run beside."""
+        memory: np.ndarray = self._cuda.pagelocked_empty(size, np.uint8)
+        return memory
+
+    def upload(self, address: int, source: np.ndarray) -> None:
+        """Enqueues a copy of the pinned ``source`` to ``address``."""
+        self._cuda.memcpy_htod_async(address, source, self._stream)
+
+    def download(self, target: np.ndarray, address: int) -> None:
+        """Enqueues a copy from ``address`` to the pinned ``target``."""
+        self._cuda.memcpy_dtoh_async(target, address, self._stream)
+
+    def record(self) -> Any:
+        """An event at this place of the stream; its ``synchronize`` and ``time_till`` (ms) are pycuda's."""
+        return self._cuda.Event().record(self._stream)
+
+    def synchronize(self) -> None:
+        """Waits until everything enqueued has run."""
+        self._stream.synchronize()
+
+    def load_kernels(self) -> Any:
+        """The module of the shipped kernels, in the form that this GPU runs."""
+        name, image = form_for(self.sm)
+        try:
+            return self._cuda.module_from_buffer(image + b"\0")  # PTX is text that ends so
+        except self._cuda.Error as error:
+            raise BackendUnavailable(
+                f"{self.name} (sm_{self.sm}) cannot load the kernels ({name}): {error}; install a newer "
+                "NVIDIA driver; `edgefill doctor` says which is here"
+            ) from error
+
+    def launch(self, function: Any, grid: int, block: int, arguments: np.ndarray) -> None:
+        """Enqueues ``function`` with one struct, a 0-d structured array, as its argument."""
+        function(arguments[()], grid=(grid, 1), block=(block, 1, 1), stream=self._stream)
+
+    def capture(self, work: Callable[[], None]) -> Graph:
+        """What ``work`` enqueues, as one CUDA graph. Raises CaptureFailed; nothing has run then."""
+        driver = _driver_bindings()
+        stream = driver.CUstream(self.stream_handle)
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        _call(driver, "cuStreamBeginCapture", stream, mode)
+        try:
+            work()
+        except Exception as error:
+            driver.cuStreamEndCapture(stream)  # the stream is of no use before
+            raise CaptureFailed(f"the steps cannot be captured: {error}") from error
+        return Graph(driver, _call(driver, "cuStreamEndCapture", stream), stream)
+
+
+class CaptureFailed(EdgefillError):
+    """A CUDA graph could not be made; the same work can be enqueued piece by piece."""
+
+
+class Graph:
+    """A captured piece of work that one call enqueues."""
+
+    def __init__(self, driver: ModuleType, graph: Any, stream: Any) -> None:
+        self._driver, self._stream = driver, stream
+        try:
+            self._executable = _call(driver, "cuGraphInstantiate", graph, 0)
+        finally:
+            driver.cuGraphDestroy(graph)
+
+    def launch(self) -> None:
+        """Enqueues the graph on the stream it was captured from."""
+        (error,) = self._driver.cuGraphLaunch(self._executable, self._stream)
+        if error != self._driver.CUresult.CUDA_SUCCESS:
+            raise EngineError(f"cuGraphLaunch failed: {error}; expected success; try --backend cpu")
+
+    def close(self) -> None:
+        """Destroys the graph; it must have run."""
+        self._driver.cuGraphExecDestroy(self._executable)
+
+
+class Buffers:
+    """Named arrays in one allocation on the device, and the same arrays in pinned memory on the host."""
+
+    def __init__(self, device: Device, shapes: Shapes, *, mirrored: bool = True) -> None:
+        offsets, self.bytes = _layout(shapes)
+        self._device = device
+        self._memory = device.allocate(self.bytes)
+        self.address = {name: int(self._memory) + offset for name, offset in offsets.items()}
+        self._mirror = device.pinned(self.bytes) if mirrored else np.empty(0, np.uint8)
+        self._mirror.fill(0)
+        self.host = {}
+        for name, offset in offsets.items() if mirrored else ():
+            shape, dtype = shapes[name]
+            self.host[name] = self._mirror[offset : offset + _bytes(shape, dtype)].view(dtype).reshape(shape)
+
+    @staticmethod
+    def size(shapes: Shapes) -> int:
+        """How many bytes buffers of ``shapes`` take on the device."""
+        return _layout(shapes)[1]
+
+    def upload(self, **arrays: np.ndarray) -> None:
+        """Puts each array into the first rows of the mirror of its name; then all is copied in one go."""
+        for name, array in arrays.items():
+            self.host[name][: len(array)] = array
+        self._device.upload(int(self._memory), self._mirror)
+
+    def download(self) -> None:
+        """Enqueues one copy of everything to the mirror."""
+        self._device.download(self._mirror, int(self._memory))
+
+    def free(self) -> None:
+        """Gives the device's memory back."""
+        self._memory.free()
+
+
+def _layout(shapes: Shapes) -> tuple[dict[str, int], int]:
+    offsets, end = {}, 0
+    for name, (shape, dtype) in shapes.items():
+        offsets[name] = end
+        end += -(-_bytes(shape, dtype) // _ALIGNMENT) * _ALIGNMENT
+    return offsets, max(end, _ALIGNMENT)
+
+
+def _bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
+    return int(np.prod(shape)) * np.dtype(dtype).itemsize
+
+
+def _pycuda() -> ModuleType:
+    try:
+        return importlib.import_module("pycuda.driver")
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"pycuda cannot be imported ({error}); it needs an NVIDIA driver (libcuda) and comes with: "
+            'pip install "edgefill[rtx]"; `edgefill doctor` says what its build lacks'
+        ) from error
+
+
+def _driver_bindings() -> ModuleType:
+    try:
+        return importlib.import_module("cuda.bindings.driver")
+    except ImportError as error:
+        raise CaptureFailed(
+            f"cuda.bindings cannot be imported ({error}); it comes with: pip install cuda-bindings"
+        ) from error
+
+
+def _call(driver: ModuleType, name: str, *arguments: Any) -> Any:
+    """The one result of a driver call; raises CaptureFailed with the driver's error."""
+    error, *results = getattr(driver, name)(*arguments)
+    if error != driver.CUresult.CUDA_SUCCESS:
+        raise CaptureFailed(f"{name} failed: {error}")
+    return results[0] if results else None

@@ -1,0 +1,31 @@
+"""The kernels of this package on a device: one launch is one step of every row, or one batch of pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgefill.kernels.device import Device
+
+_STEPS = {"momentum": "momentum_step", "adam": "adam_step", "hmc": "hmc_step"}
+_STEP_BLOCK = 128  # threads to a row: a latent of 100 numbers in one go
+_COMPOSE_BLOCK = 256
+
+
+class Kernels:
+    """The shipped kernels, loaded into the context of ``device``."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._module = device.load_kernels()
+        self._functions = {name: self._module.get_function(name) for name in (*_STEPS.values(), "compose")}
+
+    def step(self, solver: str, arguments: np.ndarray) -> None:
+        """Enqueues one step of ``solver`` for every row of ``arguments``, a SEARCH struct."""
+        self._device.launch(self._functions[_STEPS[solver]], int(arguments["rows"]), _STEP_BLOCK, arguments)
+
+    def compose(self, arguments: np.ndarray) -> None:
+        """Enqueues the composition that ``arguments``, a COMPOSE struct, describes."""
+        pixels = int(arguments["rows"]) * int(arguments["height"]) * int(arguments["width"])
+        self._device.launch(
+            self._functions["compose"], -(-pixels // _COMPOSE_BLOCK), _COMPOSE_BLOCK, arguments
+        )
