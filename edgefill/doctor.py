@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgefill import __version__
-from edgefill.surroundings import Package, Surroundings
+from edgefill.surroundings import Surroundings
 
 OK, MISSING, PROBLEM = "ok", "missing", "problem"
 
@@ -45,7 +45,7 @@ def examine(around: Surroundings) -> list[Finding]:
     findings = [
         *_machine(around),
         *_gpu(around),
-        *(_package(name, around.package(name)) for name in around.packages),
+        *(_package(name, around) for name in around.packages),
         *_traps(around),
         *_folders(around),
         *_tools(around),
@@ -107,13 +107,13 @@ def _kernel_obstacles(around: Surroundings) -> Iterator[tuple[str, str]]:
         yield found, "complete with: --backend cpu"
 
 
-def _package(name: str, package: Package) -> Finding:
+def _package(name: str, around: Surroundings) -> Finding:
+    package = around.package(name)
     if not package.installed:
         return Finding(name, MISSING, package.problem)
     if package.problem:
-        reinstall = " ".join(package.distributions) or name
         found = f"{package.version} cannot be imported: {package.problem}".strip()
-        return Finding(name, PROBLEM, found, f"pip install --force-reinstall --no-deps {reinstall}")
+        return Finding(name, PROBLEM, found, _repair(name, around))
     providers = [its.removesuffix("ExecutionProvider") for its in package.providers]
     return Finding(name, OK, package.version + (f", providers {' '.join(providers)}" if providers else ""))
 
@@ -182,13 +182,9 @@ def _tools(around: Surroundings) -> Iterator[Finding]:
 def _backend(name: str, around: Surroundings) -> Finding:
     for status, found, mend in _obstacles(name, around):
         return Finding(f"backend {name}", status, found, mend)
-    if name != "cpu" and not around.package("cuda.bindings").version:
-        return Finding(
-            f"backend {name}",
-            OK,
-            "ready, without CUDA graphs: cuda.bindings is missing",
-            _install(name, around),
-        )
+    if name != "cpu" and around.package("cuda.bindings").problem:
+        slower = "ready, without CUDA graphs: cuda.bindings is missing"
+        return Finding(f"backend {name}", OK, slower, _install("cuda.bindings", name, around))
     return Finding(f"backend {name}", OK, "ready")
 
 
@@ -205,28 +201,40 @@ def _obstacles(name: str, around: Surroundings) -> Iterator[tuple[str, str, str]
     for needed in (*_REQUIRED, _BACKENDS[name][0], *(() if name == "cpu" else ("pycuda",))):
         package = around.package(needed)
         if package.problem:
-            status = PROBLEM if package.installed else MISSING
-            yield status, f"{needed}: {package.problem}", _install(name, around)
+            found = f"{needed}: {package.problem}"
+            if package.installed:
+                yield PROBLEM, found, _repair(needed, around)
+            yield MISSING, found, _install(needed, name, around)
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(name)
     if provider and provider not in runtime.providers:
-        yield MISSING, f"this ONNX Runtime has no {provider}", _install(name, around)
+        yield MISSING, f"this ONNX Runtime has no {provider}", _install("onnxruntime", name, around)
     if name != "cpu" and runtime.cuda and around.driver.cuda and around.driver.cuda[0] < runtime.cuda:
         found = f"{runtime.version} is built for CUDA {runtime.cuda}"
         yield PROBLEM, f"{found}, the driver runs {_dotted(around.driver.cuda)}", _newer_driver(runtime.cuda)
 
 
-def _install(backend: str, around: Surroundings) -> str:
-    """The line that brings what ``backend`` lacks."""
+def _install(name: str, backend: str, around: Surroundings) -> str:
+    """The line that brings the package ``name``, which ``backend`` lacks."""
     if around.jetson and backend == "cuda":
-        return "no wheel of onnxruntime-gpu is published for Jetson; use --backend tensorrt"
-    if around.jetson and backend == "tensorrt":
+        return "onnxruntime-gpu's wheels are not made for Jetson; use --backend tensorrt"
+    if around.jetson and name == "tensorrt":
         if around.system_tensorrt:
             return "/usr/bin/python3 -m venv --system-site-packages .venv"
-        if not around.package("tensorrt").installed:
-            return "sudo apt-get install python3-libnvinfer"
+        return "sudo apt-get install python3-libnvinfer"
+    if around.jetson and name in ("pycuda", "cuda.bindings"):
         bindings = f'"cuda-bindings<{(around.driver.cuda or (12, 0))[0] + 1}"'
         return f"PATH=/usr/local/cuda/bin:$PATH pip install pycuda {bindings}"
     return f'pip install "edgefill[{_BACKENDS[backend][1]}]"'
+
+
+def _repair(name: str, around: Surroundings) -> str:
+    """The line that mends the package ``name``, which is there and cannot be imported."""
+    if around.jetson and name == "tensorrt":
+        return (
+            "sudo apt-get install --reinstall python3-libnvinfer; in a container: docker run --runtime nvidia"
+        )
+    distributions = around.package(name).distributions or (name,)
+    return f"pip install --force-reinstall --no-deps {' '.join(distributions)}"
 
 
 def _training(around: Surroundings) -> Finding:

@@ -196,6 +196,10 @@ def test_jetson_never_takes_tensorrt_from_pip():
         find(without(orin(), "tensorrt"), "backend tensorrt").mend
         == "sudo apt-get install python3-libnvinfer"
     )
+    torn = Package("10.3.0", "ImportError: libnvdla_compiler.so: cannot open shared object file")
+    for subject in ("tensorrt", "backend tensorrt"):
+        mend = find(without(orin(), tensorrt=torn), subject).mend
+        assert "apt-get install --reinstall" in mend and "--runtime nvidia" in mend
     pycuda = find(without(orin(), "pycuda"), "backend tensorrt").mend
     assert pycuda == 'PATH=/usr/local/cuda/bin:$PATH pip install pycuda "cuda-bindings<13"'
 

@@ -33,7 +33,7 @@ def python_oldest() -> str | None:
 
 
 def violations(*sources: str) -> str:
-    """What vermin finds in ``sources`` that the oldest Python does not have; its exit code forgives syntax."""
+    """What in ``sources`` the oldest Python does not have; the exit code of vermin would forgive syntax."""
     program = "import sys, vermin; sys.exit(vermin.main())"
     options = ["--quiet", "--no-tips", "--violations", f"--target={OLDEST}-"]
     command = [sys.executable, "-c", program, *options, *sources]

@@ -1,0 +1,29 @@
+# edgefill on a Jetson with JetPack 6 (CUDA 12.6, TensorRT 10.3, Python 3.10); docs/jetson.md names the base image.
+#
+#   docker build --build-arg BASE=… --file docker/jetson-jetpack6.Dockerfile --tag edgefill .
+ARG BASE
+FROM ${BASE}
+
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends build-essential python3-dev python3-venv \
+    && (python3 -c "from importlib.util import find_spec; exit(not find_spec('tensorrt'))" \
+        || apt-get install --yes --no-install-recommends python3-libnvinfer) \
+    && rm -rf /var/lib/apt/lists/*
+
+# The environment sees the TensorRT of the image, and pip brings no other.
+RUN python3 -m venv --system-site-packages /opt/edgefill
+ENV PATH=/opt/edgefill/bin:/usr/local/cuda/bin:${PATH}
+
+# Built against the image's CUDA; the driver itself comes from the board when the container starts.
+RUN pip install --no-cache-dir pycuda "cuda-bindings<13"
+
+COPY pyproject.toml README.md LICENSE /tmp/edgefill/
+COPY edgefill /tmp/edgefill/edgefill
+COPY export /tmp/edgefill/export
+COPY kernels /tmp/edgefill/kernels
+RUN pip install --no-cache-dir "/tmp/edgefill[cpu]" && rm -rf /tmp/edgefill
+
+ENV EDGEFILL_CACHE_DIR=/cache
+VOLUME /cache
+ENTRYPOINT ["edgefill"]
+CMD ["doctor"]
