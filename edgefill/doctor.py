@@ -233,6 +233,8 @@ def _repair(name: str, around: Surroundings) -> str:
         return (
             "sudo apt-get install --reinstall python3-libnvinfer; in a container: docker run --runtime nvidia"
         )
+    if "libcuda.so" in around.package(name).problem:
+        return "it comes with the NVIDIA driver, see gpu"
     distributions = around.package(name).distributions or (name,)
     return f"pip install --force-reinstall --no-deps {' '.join(distributions)}"
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgefill import machine
+from edgefill import kernels, machine
 from edgefill.machine import Driver, Jetson
 from edgefill.models import cache_folder
 
@@ -100,7 +100,7 @@ class Surroundings:
 def look() -> Surroundings:
     """What is around this Python; imports each package in a process of its own, which takes seconds."""
     cache = cache_folder()
-    packages = {name: _package(module, names) for name, (module, names) in PACKAGES.items()}
+    packages = {name: package(module, names) for name, (module, names) in PACKAGES.items()}
     return Surroundings(
         commit=machine.commit(),
         python=platform.python_version() + (", virtual environment" if sys.prefix != sys.base_prefix else ""),
@@ -112,12 +112,21 @@ def look() -> Surroundings:
         inference_libraries=inference_libraries(os.environ.get("LD_LIBRARY_PATH", ""), sys.path),
         cuda_header=cuda_header(os.environ, sys.path),
         nvcc=_which("nvcc"),
-        cubins=_cubins(),
+        cubins=cubins(Path(kernels.__file__).parent / "compiled"),
         cache=cache,
         cache_writable=cache is not None and _writable(cache),
         engines_mode=_mode(cache / "engines") if cache else None,
         variables={name: its for name, its in sorted(os.environ.items()) if name.startswith("EDGEFILL_")},
     )
+
+
+def package(module: str, names: tuple[str, ...]) -> Package:
+    """``module`` as an import finds it, with those of the distributions ``names`` that are installed."""
+    found = probe(module)
+    installed = tuple(name for name in names if machine.version(name))
+    version = found.version or next((machine.version(name) or "" for name in installed), "")
+    built = [major for name in names for major in (12, 13) if machine.version(f"{name}-cu{major}")]
+    return Package(version, found.problem, installed, built[-1] if built else None, found.providers)
 
 
 def probe(module: str) -> Package:
@@ -165,12 +174,10 @@ def cuda_header(
     return next((folder / "cuda.h" for folder in named if (folder / "cuda.h").is_file()), None)
 
 
-def _package(module: str, names: tuple[str, ...]) -> Package:
-    found = probe(module)
-    installed = tuple(name for name in names if machine.version(name))
-    version = found.version or next((machine.version(name) or "" for name in installed), "")
-    built = [major for name in names for major in (12, 13) if machine.version(f"{name}-cu{major}")]
-    return Package(version, found.problem, installed, built[-1] if built else None, found.providers)
+def cubins(folder: Path) -> tuple[int, ...]:
+    """The architectures that the kernels in ``folder`` were compiled for; empty where it holds none."""
+    found = (re.search(r"sm_?(\d+)", path.name) for path in folder.glob("*.cubin"))
+    return tuple(sorted(int(match[1]) for match in found if match))
 
 
 def _distribution() -> str:
@@ -178,11 +185,6 @@ def _distribution() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return platform.release()
-
-
-def _cubins() -> tuple[int, ...]:
-    """What the kernels were compiled for; nothing where their compiled forms are not installed."""
-    return ()
 
 
 def _which(program: str) -> Path | None:

@@ -99,6 +99,13 @@ def test_driver_without_a_gpu_is_a_problem_in_its_own_words():
     assert (gpu.status, gpu.found) == ("problem", problem) and "CUDA_VISIBLE_DEVICES" in gpu.mend
 
 
+def test_kernel_module_without_its_library_is_a_container_started_without_the_gpu():
+    gpu = find(desktop(driver=Driver(release="550.54", problem="libcuda.so.1 cannot be loaded")), "gpu")
+    assert gpu.status == "problem" and "docker run --gpus all" in gpu.mend
+    board = find(orin(driver=Driver(release="540.4.0", problem="libcuda.so.1 cannot be loaded")), "gpu")
+    assert "docker run --runtime nvidia" in board.mend
+
+
 def test_driver_too_old_for_the_kernels_names_both_versions():
     old = replace(desktop().driver, cuda=(11, 8))
     for subject in ("kernels", *(f"backend {name}" for name in GPU_BACKENDS)):
@@ -162,6 +169,12 @@ def test_package_that_cannot_be_imported_says_why():
     assert find(around, "backend tensorrt").status == "problem"
 
 
+def test_package_that_lacks_the_driver_is_not_reinstalled():
+    problem = "ImportError: libcuda.so.1: cannot open shared object file: No such file or directory"
+    finding = find(without(desktop(driver=Driver()), pycuda=Package("2026.1", problem)), "pycuda")
+    assert finding.status == "problem" and finding.mend == "it comes with the NVIDIA driver, see gpu"
+
+
 def test_onnxruntime_without_cuda_is_enough_for_the_cpu_only():
     plain = Package("1.31.1", distributions=("onnxruntime",), providers=PROVIDERS[1:])
     around = without(desktop(), onnxruntime=plain)
@@ -214,6 +227,8 @@ def test_two_libnvinfer_are_named_with_their_places():
 
 def test_cuda_h_matters_only_where_pycuda_is_to_be_built():
     assert "cuda.h" not in {finding.subject for finding in examine(desktop())}
+    no_gpu = without(desktop(driver=Driver()), "pycuda")
+    assert "cuda.h" not in {finding.subject for finding in examine(no_gpu)}
     bare = without(desktop(), "pycuda")
     assert find(bare, "cuda.h").status == "missing" and "toolkit" in find(bare, "cuda.h").mend
     header = Path("/usr/local/cuda/include/cuda.h")
@@ -230,6 +245,7 @@ def test_nvcc_is_not_needed_and_that_is_said():
 def test_folders_that_cannot_be_used_or_trusted():
     assert "EDGEFILL_CACHE_DIR" in find(desktop(cache_writable=False), "cache").mend
     assert "EDGEFILL_CACHE_DIR" in find(desktop(cache=None, engines_mode=None), "cache").mend
+    assert find(desktop(engines_mode=0o740), "engines").status == "problem"
     engines = find(desktop(engines_mode=0o755), "engines")
     assert engines.status == "problem" and "0755" in engines.found
     assert engines.mend == "chmod 700 /var/cache/edgefill/engines"

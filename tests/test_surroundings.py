@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefill import surroundings
+from edgefill import machine, surroundings
 
 
 def touch(path: Path) -> Path:
@@ -57,7 +57,37 @@ def test_providers_of_onnxruntime_are_listed():
     assert "CPUExecutionProvider" in surroundings.probe("onnxruntime").providers
 
 
-def test_tensorrt_of_the_system_is_found_beside_this_python(tmp_path):
+@pytest.fixture
+def installed(monkeypatch):
+    """Distributions and their versions instead of those of this Python."""
+
+    def install(**versions):
+        monkeypatch.setattr(machine, "version", lambda name: versions.get(name.replace("-", "_")))
+
+    return install
+
+
+def test_package_is_described_by_its_module_and_its_distributions(tmp_path, monkeypatch, installed):
+    touch(tmp_path / "some_package.py").write_text("__version__ = '7.1'")
+    touch(tmp_path / "silent_package.py")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    installed(some_gpu="7.0", some_gpu_cu13="7.0")
+    found = surroundings.package("some_package", ("some", "some-gpu"))
+    assert (found.version, found.distributions, found.cuda) == ("7.1", ("some-gpu",), 13)
+    installed(some="7.0")
+    assert surroundings.package("silent_package", ("some", "some-gpu")) == surroundings.Package(
+        "7.0", distributions=("some",)
+    )
+
+
+@pytest.mark.parametrize(("name", "hidden"), [("no_such_package", True), ("json", False)])
+def test_tensorrt_of_the_system_matters_only_where_this_python_has_none(monkeypatch, tmp_path, name, hidden):
+    monkeypatch.setattr(surroundings, "PACKAGES", {"tensorrt": (name, ())})
+    monkeypatch.setattr(surroundings, "system_tensorrt", lambda: tmp_path)
+    assert surroundings.look().system_tensorrt == (tmp_path if hidden else None)
+
+
+def test_tensorrt_of_the_system_is_found_is_found_beside_this_python(tmp_path):
     assert surroundings.system_tensorrt(tmp_path) is None
     package = touch(tmp_path / "usr/lib/python3.10/dist-packages/tensorrt/__init__.py").parent
     assert surroundings.system_tensorrt(tmp_path) == package
@@ -87,6 +117,13 @@ def test_cuda_h_is_looked_for_where_a_compiler_would(tmp_path):
     home = touch(tmp_path / "opt/cuda/include/cuda.h")
     assert surroundings.cuda_header({"CUDA_HOME": str(tmp_path / "opt/cuda")}, packages, tmp_path) == home
     assert surroundings.cuda_header({"CPATH": f"{wheel.parent}"}, [], tmp_path) == wheel
+
+
+def test_architectures_of_the_kernels_are_those_of_their_files(tmp_path):
+    assert surroundings.cubins(tmp_path / "compiled") == ()
+    for name in ("kernels.sm_90.cubin", "kernels.sm_87.cubin", "kernels.ptx", "report.json"):
+        touch(tmp_path / "compiled" / name)
+    assert surroundings.cubins(tmp_path / "compiled") == (87, 90)
 
 
 def test_cache_that_is_not_there_yet_is_writable_where_it_can_be_made(tmp_path, monkeypatch):
