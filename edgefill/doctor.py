@@ -57,7 +57,10 @@ def examine(around: Surroundings) -> list[Finding]:
 
 def redact(text: str) -> str:
     """``text`` with ~ for the home folder and USER for the user's name in /mnt/NAME and the like."""
-    home = os.environ.get("HOME") or os.environ.get("USERPROFILE") or ""
+    try:
+        home = str(Path.home())
+    except RuntimeError:
+        home = ""
     user = os.environ.get("USER") or os.environ.get("USERNAME") or ""
     if len(home) > 1:
         text = re.sub(re.escape(home) + _NAME_ENDS, "~", text)

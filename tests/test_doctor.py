@@ -281,6 +281,12 @@ def test_only_whole_names_are_taken_out(monkeypatch):
     monkeypatch.setenv("USER", "nvidia")
     assert redact("/home/alice/x, /home/al/x") == "/home/alice/x, ~/x"
     assert redact("site-packages/nvidia/cuda /home/nvidia") == "site-packages/nvidia/cuda /home/USER"
-    monkeypatch.delenv("HOME")
     monkeypatch.delenv("USER")
+    monkeypatch.setattr(Path, "home", lambda: Path("/srv/of/the/account"))  # HOME is unset
+    assert redact("/srv/of/the/account/x") == "~/x"
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
     assert redact("/home/al") == "/home/al"
