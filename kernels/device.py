@@ -168,15 +168,15 @@ class Graph:
 class Buffers:
     """Named arrays in one allocation on the device, and the same arrays in pinned memory on the host."""
 
-    def __init__(self, device: Device, shapes: Shapes, *, mirrored: bool = True) -> None:
+    def __init__(self, device: Device, shapes: Shapes) -> None:
         offsets, self.bytes = _layout(shapes)
         self._device = device
         self._memory = device.allocate(self.bytes)
         self.address = {name: int(self._memory) + offset for name, offset in offsets.items()}
-        self._mirror = device.pinned(self.bytes) if mirrored else np.empty(0, np.uint8)
+        self._mirror = device.pinned(self.bytes)
         self._mirror.fill(0)
         self.host = {}
-        for name, offset in offsets.items() if mirrored else ():
+        for name, offset in offsets.items():
             shape, dtype = shapes[name]
             self.host[name] = self._mirror[offset : offset + _bytes(shape, dtype)].view(dtype).reshape(shape)
 

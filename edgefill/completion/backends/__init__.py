@@ -17,7 +17,7 @@ from edgefill.machine import gpu_present
 
 if TYPE_CHECKING:
     from edgefill.bundle import Bundle
-    from edgefill.completion.search import SearchState
+    from edgefill.completion.search import Evaluation, SearchState, Task
 
 DEVICE_BACKENDS = ("tensorrt", "rtx", "cuda")  # the quickest first
 BACKENDS = ("auto", *DEVICE_BACKENDS, "cpu")
@@ -58,6 +58,9 @@ class Backend(Protocol):
 
     @property
     def info(self) -> BackendInfo: ...
+
+    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
+        """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
 
     def generate(self, z: np.ndarray) -> np.ndarray:
         """G(z), [N, C, H, W] in [-1, 1], of ``z [N, Z]``."""

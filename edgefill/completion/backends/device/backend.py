@@ -14,7 +14,7 @@ from edgefill.completion.backends import BackendInfo, Footprint, StepTimes
 from edgefill.completion.backends.device.executors import Executor, open_executor
 from edgefill.completion.backends.device.pictures import DevicePictures
 from edgefill.completion.backends.device.search import STEPS_A_GRAPH, DeviceSearch
-from edgefill.completion.search import SearchState
+from edgefill.completion.search import Evaluation, SearchState, Task
 from edgefill.kernels.device import CaptureFailed, Device
 from edgefill.kernels.launcher import Kernels
 
@@ -66,6 +66,11 @@ class DeviceBackend:
             last, host = device.record(), time.perf_counter() - begin
             search.download(state)
             return StepTimes(host=host, device=first.time_till(last) / 1e3)
+
+    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
+        """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
+        with self._device:
+            return self._search_for(len(z)).evaluate(z, task)
 
     def generate(self, z: np.ndarray) -> np.ndarray:
         """G(z), [N, C, H, W] in [-1, 1], of ``z [N, Z]``."""

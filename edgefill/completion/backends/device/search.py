@@ -9,7 +9,7 @@ import numpy as np
 from edgefill.bundle import Manifest
 from edgefill.completion.backends.device.executors import Executor, tensor_shapes
 from edgefill.completion.backends.device.room import check_room
-from edgefill.completion.search import CONVERGED, RUNNING, SearchState
+from edgefill.completion.search import CONVERGED, RUNNING, Evaluation, SearchState, Task
 from edgefill.kernels.arguments import SEARCH, search_arguments
 from edgefill.kernels.device import Buffers, Device, Graph, Shapes
 from edgefill.kernels.launcher import Kernels
@@ -39,7 +39,7 @@ class DeviceSearch:
         ]
         check_room(device, batch, shapes)
         self._ledger, self._task = Buffers(device, shapes[0]), Buffers(device, shapes[1])
-        self._outputs = Buffers(device, shapes[2], mirrored=False)
+        self._outputs = Buffers(device, shapes[2])
         self._schedule = Buffers(device, {})
         self._schedule_shapes: Shapes = {}
         self._answers = [device.pinned(4 * batch).view(np.int32) for _ in range(2)]
@@ -73,6 +73,22 @@ class DeviceSearch:
         self._device.synchronize()
         for name in _LEDGER:
             setattr(state, name, self._ledger.host[name][: len(state.z)].copy())
+
+    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
+        """One run of the step graph, without an update; the state that is there has to be uploaded anew."""
+        self._state = None
+        self._ledger.upload(z=z)
+        self._task.upload(**task._asdict())
+        self._executable.enqueue()
+        for buffers in (self._ledger, self._outputs):
+            buffers.download()
+        self._device.synchronize()
+        found = {
+            **self._outputs.host,
+            "loss": self._ledger.host["loss"],
+            "gradient": self._outputs.host["grad_z"],
+        }
+        return Evaluation(*(found[name][: len(z)].copy() for name in Evaluation._fields))
 
     def step(self) -> None:
         """Enqueues one step: the step graph, then the update."""
