@@ -1,0 +1,113 @@
+// What the step kernels share: their argument, and what is the same whatever the solver.
+//
+// A launch is one step of every row (picture), one block a row. Thread 0 does the row's bookkeeping; vectors
+// [Z] are walked by all threads with the block's stride, so any block of a multiple of 32 threads will do.
+// A row that has ended, or is at its limit, returns at once and nothing of it is touched. The others pass
+// one barrier (in `reduce`): before it nothing is written, after it nothing is read that thread 0 writes.
+#pragma once
+
+struct Rates {  // of one step
+    float lr;
+    float first_correction;   // Adam: 1 - beta1^t
+    float second_correction;  // Adam: 1 - beta2^t
+    float beta;               // HMC: inverse temperature
+};
+
+// Passed by value; arguments.py mirrors it. Arrays are [N] or [N, Z] unless said otherwise.
+struct Search {
+    float *z;  // in place, where the step graph reads it
+    const float *loss, *gradient, *contextual, *perceptual;  // what the step graph says of z
+    float *first, *second;  // velocity or momentum, or first moment; second moment, or a trajectory's start
+    float *best_z, *best_loss, *best_contextual, *best_perceptual;
+    float *mark;     // the last loss that was better by more than the tolerance
+    int *marked_at;  // its step
+    float *energy;   // HMC: at the trajectory's start
+    const float *noise;    // HMC: [trajectories, N, Z]
+    const float *uniform;  // HMC: [trajectories, N]
+    const Rates *rates;    // [steps]
+    int *steps;            // evaluations so far
+    const int *limit;      // the row pauses after this many
+    int *status;
+    int rows, z_dim;
+    int normalise;  // momentum: the gradient is scaled to unit norm
+    int patience;   // steps without a new mark that end the row; 0 is never
+    int leapfrog;   // HMC: steps of one trajectory
+    float momentum, momentum_ahead;  // mu, 1 + mu
+    float beta1, beta1_rest;         // beta1, 1 - beta1
+    float beta2, beta2_rest;
+    float eps;
+    float bound;      // of |z|
+    float goal;       // a loss that ends the row; -inf is none
+    float tolerance;  // a share of the loss
+    float size, half_size;  // HMC: of a leapfrog step
+};
+
+enum Status { RUNNING, FAILED, REACHED, CONVERGED };
+
+// The row of this block before its step, read by every thread before the barrier. All of it is asked for at
+// once: waiting for memory is what a launch consists of.
+struct Row {
+    int at, step;        // which row; its evaluations before this one
+    long long begin;     // where its vectors begin
+    bool pending;        // whether it takes this step
+    float loss;
+    bool better;         // than its best so far; unless it fails
+    float contextual, perceptual, mark;
+    int marked_at;
+
+    __device__ explicit Row(const Search &search) : at(blockIdx.x), step(search.steps[at]) {
+        begin = static_cast<long long>(at) * search.z_dim;
+        pending = (search.status[at] == RUNNING) & (step < search.limit[at]);
+        loss = search.loss[at];
+        better = loss < search.best_loss[at];
+        contextual = search.contextual[at];
+        perceptual = search.perceptual[at];
+        mark = search.mark[at];
+        marked_at = search.marked_at[at];
+    }
+};
+
+struct Reduced {
+    bool all;
+    float sum;
+};
+
+// Over the threads of the block: whether `flag` holds in all, and the sum of `value`. In every thread the same
+// to the bit: a butterfly in each warp, then the warps in order.
+__device__ inline Reduced reduce(bool flag, float value) {
+    __shared__ float sums[32];
+    for (int distance = 16; distance; distance /= 2)
+        value += __shfl_xor_sync(0xffffffffu, value, distance);
+    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = value;
+    const bool all = __syncthreads_and(flag);
+    float sum = 0;
+    for (unsigned warp = 0; warp < blockDim.x / 32; warp++) sum += sums[warp];
+    return {all, sum};
+}
+
+// Thread 0, after the barrier: counts the step of a row and decides whether the row ends here.
+__device__ inline void close_step(const Search &search, const Row &row, bool finite) {
+    const int at = row.at, steps = row.step + 1;
+    search.steps[at] = steps;
+    if (!finite) {
+        search.status[at] = FAILED;
+        return;
+    }
+    if (row.better) {
+        search.best_loss[at] = row.loss;
+        search.best_contextual[at] = row.contextual;
+        search.best_perceptual[at] = row.perceptual;
+    }
+    if (steps == 1 || row.mark - row.loss > search.tolerance * fabsf(row.mark)) {
+        search.mark[at] = row.loss;
+        search.marked_at[at] = steps;
+    } else if (search.patience && steps - row.marked_at >= search.patience) {
+        search.status[at] = CONVERGED;
+    }
+    if (row.loss <= search.goal) search.status[at] = REACHED;
+}
+
+// x in [-bound, bound]; NaN stays NaN, as in NumPy.
+__device__ inline float project(float x, float bound) {
+    return x < -bound ? -bound : x > bound ? bound : x;
+}
