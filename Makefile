@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export OMP_NUM_THREADS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench kernels clean
 
 setup: $(VENV)/.dev
 
@@ -25,6 +25,9 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.step --name step
 	$(BIN)/python -m benchmarks.step --model faces64 --name step-faces64
 	$(BIN)/python -m benchmarks.quality --pictures 200 --name quality
+
+kernels: $(VENV)/.dev
+	$(BIN)/python -m edgefill.kernels.compile
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -12,7 +12,7 @@
 #include "search.cuh"
 
 extern "C" __global__ void adam_step(const Search search) {
-    const Row row(search);
+    const Row row = row_of_block(search);
     if (!row.pending) return;
     const Rates rates = search.rates[row.step];
     float *z = search.z + row.begin, *best = search.best_z + row.begin;

@@ -1,4 +1,4 @@
-"""What the kernels are given, as aligned NumPy dtypes that mirror the structs of the sources field by field."""
+"""What the kernels are given: aligned NumPy dtypes that mirror the structs of the sources field by field."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ COMPOSE = _struct(_PICTURES, _SHAPE)
 def search_arguments(
     settings: SearchSettings, addresses: Mapping[str, int], *, rows: int, z_dim: int, bound: float
 ) -> np.ndarray:
-    """A SEARCH struct for ``rows`` latents of ``z_dim`` numbers; ``addresses`` are those of the state's arrays.
+    """A SEARCH struct for ``rows`` latents of ``z_dim`` numbers; ``addresses`` are of the state's arrays.
 
     Sums and shares of settings are worked out here in float64, as the reference does.
     """
@@ -87,9 +87,7 @@ def compose_arguments(
             f"cannot compose {rows} pictures of {width}×{height} at once: expected fewer than {2**31:,} "
             "pixels together; use a smaller --batch"
         )
-    return _filled(
-        COMPOSE, addresses, {"rows": rows, "channels": channels, "height": height, "width": width}
-    )
+    return _filled(COMPOSE, addresses, {"rows": rows, "channels": channels, "height": height, "width": width})
 
 
 def _filled(struct: np.dtype, addresses: Mapping[str, int], values: Mapping[str, float]) -> np.ndarray:

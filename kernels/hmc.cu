@@ -15,7 +15,7 @@
 #include "search.cuh"
 
 extern "C" __global__ void hmc_step(const Search search) {
-    const Row row(search);
+    const Row row = row_of_block(search);
     if (!row.pending) return;
     const Rates rates = search.rates[row.step];
     const int trajectory = row.step / (search.leapfrog + 1), position = row.step % (search.leapfrog + 1);

@@ -10,7 +10,7 @@
 #include "search.cuh"
 
 extern "C" __global__ void momentum_step(const Search search) {
-    const Row row(search);
+    const Row row = row_of_block(search);
     if (!row.pending) return;
     const Rates rates = search.rates[row.step];
     float *z = search.z + row.begin, *velocity = search.first + row.begin, *best = search.best_z + row.begin;

@@ -44,28 +44,32 @@ struct Search {
 
 enum Status { RUNNING, FAILED, REACHED, CONVERGED };
 
-// The row of this block before its step, read by every thread before the barrier. All of it is asked for at
-// once: waiting for memory is what a launch consists of.
+// A row before its step.
 struct Row {
-    int at, step;        // which row; its evaluations before this one
-    long long begin;     // where its vectors begin
-    bool pending;        // whether it takes this step
-    float loss;
-    bool better;         // than its best so far; unless it fails
-    float contextual, perceptual, mark;
+    int at, step;     // which row; its evaluations before this one
+    long long begin;  // where its vectors begin
+    bool pending;     // whether it takes this step
+    bool better;      // whether its loss is less than the least so far; it may still fail
+    float loss, contextual, perceptual, mark;
     int marked_at;
-
-    __device__ explicit Row(const Search &search) : at(blockIdx.x), step(search.steps[at]) {
-        begin = static_cast<long long>(at) * search.z_dim;
-        pending = (search.status[at] == RUNNING) & (step < search.limit[at]);
-        loss = search.loss[at];
-        better = loss < search.best_loss[at];
-        contextual = search.contextual[at];
-        perceptual = search.perceptual[at];
-        mark = search.mark[at];
-        marked_at = search.marked_at[at];
-    }
 };
+
+// The row of this block, read by every thread before the barrier. All of it is asked for at once: waiting for
+// memory is what a launch consists of.
+__device__ inline Row row_of_block(const Search &search) {
+    Row row;
+    const int at = row.at = blockIdx.x;
+    row.step = search.steps[at];
+    row.begin = static_cast<long long>(at) * search.z_dim;
+    row.pending = (search.status[at] == RUNNING) & (row.step < search.limit[at]);
+    row.loss = search.loss[at];
+    row.better = row.loss < search.best_loss[at];
+    row.contextual = search.contextual[at];
+    row.perceptual = search.perceptual[at];
+    row.mark = search.mark[at];
+    row.marked_at = search.marked_at[at];
+    return row;
+}
 
 struct Reduced {
     bool all;

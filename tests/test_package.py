@@ -16,6 +16,7 @@ import edgefill
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for room in ("edgefill", "export", "kernels") for path in (ROOT / room).rglob("*.py"))
+FORMS = {".cu", ".cuh", ".cubin", ".ptx", ".json"}  # of kernels, beside the Python
 HEAVY = {"numpy", "scipy", "PIL", "torch", "onnx", "onnxscript", "onnxruntime", "typer", "rich"}
 
 
@@ -99,5 +100,8 @@ def test_wheel_holds_one_top_level_name_and_its_data(tmp_path):
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"edgefill"}
     for name in ("edgefill/py.typed", "edgefill/export/gradient.py", "edgefill/kernels/reference.py"):
         assert name in names
+    kernels = [path for path in (ROOT / "kernels").rglob("*") if path.suffix in FORMS]
+    assert len(kernels) > len(FORMS)
+    assert {f"edgefill/{path.relative_to(ROOT)}" for path in kernels} <= set(names)
     assert "edgefill/assets/faces64.edgefill" in names
     assert "edgefill/assets/faces64.md" in names
