@@ -59,7 +59,9 @@ class DeviceBackend:
         """Takes ``n`` steps as ``solve`` does, with a clock around them."""
         with self._device as device:
             search = self._search_for(len(state.z))
-            search.upload(state, n)
+            state.allow(n)
+            n = int(np.max(state.limit - state.steps, where=state.pending, initial=0))
+            search.upload(state)
             replay = self._replay(search) if n >= STEPS_A_GRAPH else None
             begin, first = time.perf_counter(), device.record()
             _enqueue(search, replay, n)

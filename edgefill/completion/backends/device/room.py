@@ -12,11 +12,11 @@ def check_room(device: Device, batch: int, shapes: Sequence[Shapes]) -> None:
     """Raises InputError that names the batch size that fits, where buffers of ``shapes`` do not."""
     needed, free = sum(Buffers.size(each) for each in shapes), device.free_memory()
     if needed > free:
-        fits = free * batch // needed
+        fits = 1 << (free * batch // needed).bit_length() >> 1  # batches are padded to powers of two
         advice = (
             f"at most {fits} fit: use --batch {fits}" if fits else "not one fits: close what else runs there"
         )
         raise InputError(
-            f"a batch of {batch} pictures needs {needed / 1e6:.0f} MB on {device.name}, where "
-            f"{free / 1e6:.0f} MB are free; {advice}"
+            f"a batch of {batch} pictures needs {needed / 1e6:.1f} MB on {device.name}, where "
+            f"{free / 1e6:.1f} MB are free; {advice}"
         )

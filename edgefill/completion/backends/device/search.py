@@ -56,9 +56,8 @@ class DeviceSearch:
         """On the device."""
         return sum(buffers.bytes for buffers in (self._ledger, self._task, self._outputs, self._schedule))
 
-    def upload(self, state: SearchState, n: int) -> None:
+    def upload(self, state: SearchState) -> None:
         """Enqueues copies of where ``state`` stands, and of its task and schedule unless they are there."""
-        state.allow(n)
         self._ledger.host["status"][len(state.z) :] = CONVERGED  # what pads the batch never runs
         self._ledger.upload(**{name: getattr(state, name) for name in _LEDGER})
         if self._state is not state:
