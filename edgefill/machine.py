@@ -108,6 +108,17 @@ def driver(root: Path = _ROOT) -> Driver:
     return Driver(gpus, versions, release, "" if gpus else "the driver finds no GPU")
 
 
+def free_memory(root: Path = _ROOT) -> int | None:
+    """Bytes that are free on the first GPU, None without one; on a Jetson those of its one memory."""
+    library, found = _driver_library(), driver(root)
+    if library is None or not found.gpus:
+        return None
+    available = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    if jetson(root) and available:
+        return int(available[1]) << 10  # the driver does not count what the system's caches would give back
+    return _free_memory(library, _number(library.cuDeviceGet, 0) or 0)
+
+
 def jetson(root: Path = _ROOT) -> Jetson | None:
     """The Jetson that this is, or None."""
     model = _text(root / "proc/device-tree/model").strip("\0\n ")
@@ -190,6 +201,18 @@ def _gpu(library: Any, index: int) -> Gpu:
     major = _number(library.cuDeviceGetAttribute, _CAPABILITY_MAJOR, handle) or 0
     minor = _number(library.cuDeviceGetAttribute, _CAPABILITY_MINOR, handle) or 0
     return Gpu(name.value.decode(errors="replace"), (major, minor), memory.value)
+
+
+def _free_memory(library: Any, device: int) -> int | None:
+    """What the driver counts as free, asked in the primary context."""
+    context, free, total = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
+    if library.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
+        return None
+    library.cuCtxPushCurrent_v2(context)
+    failed = library.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+    library.cuCtxPopCurrent_v2(ctypes.byref(context))
+    library.cuDevicePrimaryCtxRelease_v2(device)
+    return None if failed else free.value
 
 
 def _number(function: Any, *arguments: int) -> int | None:

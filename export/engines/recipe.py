@@ -1,0 +1,35 @@
+"""What an engine is built for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LIBRARIES = ("tensorrt", "rtx")
+Batch = tuple[int, int, int]  # smallest, most likely and largest number of rows
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One engine: which graph, in which precision, by which library, for how many rows and which GPUs."""
+
+    graph: str  # "step" or "generator"
+    precision: str  # that the graph computes in, "fp32" or "fp16"
+    library: str  # one of LIBRARIES
+    batch: Batch
+    sm: tuple[int, ...] = ()  # architectures such as 86; () leaves them to the library
+
+    @property
+    def static(self) -> bool:
+        """Whether the engine runs at one batch size only."""
+        return self.batch[0] == self.batch[2]
+
+    @property
+    def name(self) -> str:
+        """The stem of the engine's file: what a newer build of the same replaces."""
+        rows = str(self.batch[2]) if self.static else "-".join(map(str, self.batch))
+        return f"{self.graph}-{self.library}-{self.precision}-b{rows}"
+
+
+def static(rows: int) -> Batch:
+    """The batch of an engine for exactly ``rows``."""
+    return rows, rows, rows
