@@ -28,14 +28,14 @@ extern "C" __global__ void hmc_step(const Search search) {
     const float energy_before = search.energy[row.at];
 
     bool finite = isfinite(row.loss);
-    float squares = 0;
+    Sum squares;
 #pragma unroll 1
     for (int i = threadIdx.x; i < search.z_dim; i += blockDim.x) {
         finite &= isfinite(gradient[i]);
         const float p = starts ? noise[i] : momentum[i] - kick * gradient[i];
-        squares += p * p;
+        squares.add(p * p);
     }
-    const Reduced row_wide = reduce(finite, squares);
+    const Reduced row_wide = reduce(finite, squares.total());
     const int moving = row_wide.all ? search.z_dim : 0;
 
     const float energy = rates.beta * row.loss + row_wide.sum / 2;

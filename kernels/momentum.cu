@@ -17,13 +17,13 @@ extern "C" __global__ void momentum_step(const Search search) {
     const float *gradient = search.gradient + row.begin;
 
     bool finite = isfinite(row.loss);
-    float squares = 0;
+    Sum squares;
 #pragma unroll 1
     for (int i = threadIdx.x; i < search.z_dim; i += blockDim.x) {
         finite &= isfinite(gradient[i]);
-        squares += gradient[i] * gradient[i];
+        squares.add(gradient[i] * gradient[i]);
     }
-    const Reduced row_wide = reduce(finite, squares);
+    const Reduced row_wide = reduce(finite, squares.total());
     const int moving = row_wide.all ? search.z_dim : 0;
 
     const float tiny = 1.17549435e-38f;

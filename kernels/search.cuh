@@ -71,6 +71,19 @@ __device__ inline Row row_of_block(const Search &search) {
     return row;
 }
 
+// A sum that keeps what rounding takes from it, so that one of a million numbers is as good as NumPy's pairwise.
+struct Sum {
+    float value = 0, lost = 0;
+
+    __device__ void add(float x) {
+        const float next = value + x;
+        lost += x - (next - value);
+        value = next;
+    }
+
+    __device__ float total() const { return isfinite(lost) ? value + lost : value; }  // inf stays inf
+};
+
 struct Reduced {
     bool all;
     float sum;

@@ -44,11 +44,12 @@ class HostKernels:
 
     def step(self, state: SearchState, found: Evaluation, *, block: int = 128, order: int = 0) -> None:
         """Moves ``state`` on in place by one launch, as ``search.take_step`` does."""
-        arrays = {**vars(state), **found._asdict()}
-        addresses = {name: array.ctypes.data for name, array in arrays.items() if name in SEARCH.names}
-        for name in addresses:
+        values = {**vars(state), **found._asdict()}
+        arrays = {name: values[name] for name in SEARCH.names if isinstance(values.get(name), np.ndarray)}
+        for name, array in arrays.items():
             kind = RATES if name == "rates" else np.int32 if name in _COUNTS else np.float32
-            assert arrays[name].flags.c_contiguous and arrays[name].dtype == kind, name
+            assert array.flags.c_contiguous and array.dtype == kind, name
+        addresses = {name: array.ctypes.data for name, array in arrays.items()}
         rows, z_dim = state.z.shape
         arguments = search_arguments(state.settings, addresses, rows=rows, z_dim=z_dim, bound=state.bound)
         self._launch(f"{state.settings.solver}_step", rows, block, order, arguments)

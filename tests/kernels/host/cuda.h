@@ -12,7 +12,7 @@
 #include <vector>
 
 #define __global__
-#define __device__ static
+#define __device__
 #define __shared__ static __attribute__((section("shared")))
 using std::isfinite;
 
@@ -117,13 +117,13 @@ static bool launch(unsigned grid, unsigned block, unsigned order, void (*kernel)
 
 }  // namespace host
 
-__device__ inline bool __syncthreads_and(bool flag) {
+inline bool __syncthreads_and(bool flag) {
     host::threads[threadIdx.x].flag = flag;
     host::wait(host::BLOCK);
     return host::threads[threadIdx.x].flag;
 }
 
-__device__ inline float __shfl_xor_sync(unsigned, float value, int distance) {
+inline float __shfl_xor_sync(unsigned, float value, int distance) {
     host::Thread &me = host::threads[threadIdx.x];
     me.value = value, me.distance = distance;
     host::wait(host::WARP);
