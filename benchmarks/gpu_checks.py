@@ -189,7 +189,7 @@ class _FixedEvaluation:
     def __init__(self, device: Device, found: Evaluation) -> None:
         self._device, self._found = device, found
 
-    def capacity(self, rows: int) -> int:
+    def capacity(self, graph: str, rows: int) -> int:
         return rows
 
     def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> Bound:
@@ -198,6 +198,8 @@ class _FixedEvaluation:
         device = self._device
 
         class Copies:
+            capturable = False
+
             def enqueue(self) -> None:
                 for name, address in places.items():
                     device.upload(address, sources[name])

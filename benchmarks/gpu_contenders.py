@@ -20,8 +20,8 @@ _MATRIX_SIDE = 8192
 
 
 def on_gpu(networks: Completion, precision: str) -> Completion:
-    """A copy of ``networks`` on the GPU that computes in ``precision``; fp32 may be TF32, as TensorRT's."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    """A copy of ``networks`` on the GPU that computes in ``precision``; fp32 without TF32, as engines do."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
     dtype = torch.float16 if precision == "fp16" else torch.float32
     modules = (

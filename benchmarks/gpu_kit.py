@@ -80,7 +80,7 @@ def _split(archive: Path, folder: Path, size: int) -> None:
 
 def _build_pycuda(python: str, scratch: Path, wheels: Path) -> None:
     """pycuda comes as source: compiled against CUDA's headers, without curand; libcuda is the driver's."""
-    _pip(python, "download", "--no-deps", "--no-binary=:all:", "--dest", scratch, "pycuda")
+    _pip(python, "download", "--no-deps", "--no-binary=pycuda", "--dest", scratch, "pycuda")
     headers, stub = scratch / "headers", scratch / "stub"
     _pip(python, "install", "--no-deps", "--target", headers, *_HEADERS)
     (source,) = scratch.glob("pycuda-*.tar.gz")

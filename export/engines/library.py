@@ -128,6 +128,11 @@ class Library:
         """What runs ``engine``; it holds the engine's memory on the device."""
         return self.call("make room for this engine on the GPU", engine.create_execution_context)
 
+    def context_bytes(self, engine: Any) -> int:
+        """What a context of ``engine`` holds on the device beside its weights."""
+        size = getattr(engine, "device_memory_size_v2", None)
+        return int(engine.device_memory_size if size is None else size)
+
     def is_capturable(self, context: Any, stream: int) -> bool:
         """Whether ``context`` may run inside a CUDA graph that is captured on ``stream``."""
         asked = getattr(context, "is_stream_capturable", None)

@@ -89,18 +89,22 @@ class DeviceBackend:
 
     def footprint(self) -> Footprint:
         """What the executor's plans weigh, and all that was allocated beside them."""
-        own = sum(each.bytes for each in (*self._searches.values(), *self._pictures.values()))
+        own = sum(each.bytes for each in self._arenas)
         plans = self._executor.footprint()
         return replace(plans, device_bytes=plans.device_bytes + own)
 
     def close(self) -> None:
         """Gives every buffer, graph and engine back."""
         with self._device:
-            for each in (*self._searches.values(), *self._pictures.values()):
+            for each in self._arenas:
                 each.close()
             self._searches.clear()
             self._pictures.clear()
             self._executor.close()
+
+    @property
+    def _arenas(self) -> list[DeviceSearch | DevicePictures]:
+        return [*self._searches.values(), *self._pictures.values()]
 
     def _replay(self, search: DeviceSearch) -> Callable[[], None] | None:
         """What enqueues STEPS_A_GRAPH steps in one call; None where graphs are not wanted or not possible."""
@@ -114,14 +118,14 @@ class DeviceBackend:
             return None
 
     def _search_for(self, rows: int) -> DeviceSearch:
-        batch = self._executor.capacity(rows)
+        batch = self._executor.capacity("step", rows)
         if batch not in self._searches:
             parts = (self._device, self._executor, self._kernels)
             self._searches[batch] = DeviceSearch(self._model, batch, *parts)
         return self._searches[batch]
 
     def _pictures_for(self, rows: int) -> DevicePictures:
-        batch = self._executor.capacity(rows)
+        batch = self._executor.capacity("generator", rows)
         if batch not in self._pictures:
             parts = (self._device, self._executor, self._kernels)
             self._pictures[batch] = DevicePictures(self._model, batch, *parts)

@@ -49,7 +49,8 @@ class DevicePictures:
         self._executable.enqueue()
         self._drawn.download()
         self._device.synchronize()
-        return self._drawn.host["generated"][: len(z)].copy()
+        generated: np.ndarray = self._drawn.host["generated"][: len(z)].copy()
+        return generated
 
     def compose(self, z: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Pictures, uint8 [N, H, W, C], of at most ``batch`` rows."""
@@ -59,7 +60,8 @@ class DevicePictures:
         self._kernels.compose(self._arguments)
         self._composed.download()
         self._device.synchronize()
-        return self._composed.host["composed"][: len(z)].copy()
+        composed: np.ndarray = self._composed.host["composed"][: len(z)].copy()
+        return composed
 
     def close(self) -> None:
         """Frees what was allocated."""

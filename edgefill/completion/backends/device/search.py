@@ -11,7 +11,7 @@ from edgefill.completion.backends.device.executors import Executor, tensor_shape
 from edgefill.completion.backends.device.room import check_room
 from edgefill.completion.search import CONVERGED, RUNNING, Evaluation, SearchState, Task
 from edgefill.kernels.arguments import SEARCH, search_arguments
-from edgefill.kernels.device import Buffers, Device, Graph, Shapes
+from edgefill.kernels.device import Buffers, CaptureFailed, Device, Graph, Shapes
 from edgefill.kernels.launcher import Kernels
 
 STEPS_A_GRAPH = 10
@@ -96,13 +96,16 @@ class DeviceSearch:
 
     def captured(self) -> Callable[[], None]:
         """What enqueues STEPS_A_GRAPH steps in one call. Raises CaptureFailed."""
+        if not self._executable.capturable:
+            raise CaptureFailed("the library says that this engine cannot be captured as a CUDA graph")
         wanted = self._solver, self._arguments.tobytes()
         if self._graph is None or self._graph_is_of != wanted:
             self._drop_graph()
             self._executable.enqueue()  # a library may allocate in its first run, which no capture allows
             self._device.synchronize()
             self._graph, self._graph_is_of = self._device.capture(self._several_steps), wanted
-        return self._graph.launch
+        launch: Callable[[], None] = self._graph.launch
+        return launch
 
     def ask(self, slot: int) -> Callable[[], bool]:
         """Enqueues a copy of every row's status; what comes back waits for it: does any row still run?
@@ -158,8 +161,9 @@ class DeviceSearch:
             "contextual": outputs["contextual"],
             "perceptual": outputs["perceptual"],
         }
-        z_dim = state.z.shape[1]
-        return search_arguments(state.settings, addresses, rows=self._batch, z_dim=z_dim, bound=state.bound)
+        shape = {"rows": self._batch, "z_dim": state.z.shape[1]}
+        arguments: np.ndarray = search_arguments(state.settings, addresses, **shape, bound=state.bound)
+        return arguments
 
 
 def _ledger_shape(name: str, batch: int, z_dim: int) -> tuple[tuple[int, ...], type]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgefill.bundle import Manifest, graph_signatures
 from edgefill.completion.backends import Footprint
-from edgefill.completion.backends.device.executors import tensor_shapes
+from edgefill.completion.backends.device.executors import padded, tensor_shapes
 from edgefill.completion.backends.host import HostBackend
 from edgefill.completion.search import Evaluation, SearchState, Task, take_step
 from edgefill.completion.settings import SearchSettings
@@ -77,9 +77,10 @@ class FunctionExecutor:
         self._cuda, self._model, self._backend = cuda, model, backend
         self.bound: list[tuple[str, int]] = []
         self.refuses = False
+        self.capturable = True
 
-    def capacity(self, rows: int) -> int:
-        return 1 << (rows - 1).bit_length()
+    def capacity(self, graph: str, rows: int) -> int:
+        return padded(rows)
 
     def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> _Run:
         assert set(addresses) == {name for side in graph_signatures(self._model)[graph] for name in side}
@@ -106,6 +107,7 @@ class FunctionExecutor:
 class _Run:
     def __init__(self, executor: FunctionExecutor, graph: str, tensors: Mapping[str, np.ndarray]) -> None:
         self._executor, self._graph, self._tensors = executor, graph, tensors
+        self.capturable = executor.capturable
 
     def enqueue(self) -> None:
         if self._executor.refuses:

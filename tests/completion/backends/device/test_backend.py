@@ -108,6 +108,13 @@ def test_where_no_graph_can_be_made_the_steps_are_enqueued_one_by_one(call, monk
     assert call in said and "901" in said and "slower" in said
 
 
+def test_an_engine_that_says_it_cannot_be_captured_is_not(monkeypatch):
+    gpu = Gpu(monkeypatch)
+    gpu.executor.capturable = False
+    gpu.backend.solve(gpu.start(), 60)
+    assert "cuStreamBeginCapture" not in gpu.cuda.calls and len(gpu.said) == 1
+
+
 def test_a_search_without_graphs_captures_nothing(monkeypatch):
     gpu = Gpu(monkeypatch, graph=False)
     gpu.backend.solve(gpu.start(), 60)

@@ -23,8 +23,8 @@ class Executor(Protocol):
 
     runtime: str  # such as "TensorRT 10.3.0, fp16"
 
-    def capacity(self, rows: int) -> int:
-        """The batch size that ``rows`` pictures run in: ``rows`` or a little more."""
+    def capacity(self, graph: str, rows: int) -> int:
+        """The batch size that ``rows`` pictures of ``graph`` run in: ``rows`` or more."""
 
     def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> Bound:
         """``graph`` ("step" or "generator") at ``batch`` rows, with each of its tensors at its address.
@@ -42,6 +42,8 @@ class Executor(Protocol):
 class Bound(Protocol):
     """A graph that is ready to run at its addresses."""
 
+    capturable: bool  # whether a CUDA graph may be captured around it
+
     def enqueue(self) -> None:
         """Enqueues one run on the device's stream. Raises EngineError where the library refuses."""
 
@@ -57,6 +59,11 @@ def open_executor(
     from edgefill.completion.backends.device.executors.tensorrt import TensorRTExecutor
 
     return TensorRTExecutor(name, bundle, device, precision=precision, say=say)
+
+
+def padded(rows: int) -> int:
+    """``rows`` rounded up to a power of two, so that few sizes are ever built, bound or captured."""
+    return 1 << (rows - 1).bit_length()
 
 
 def tensor_shapes(model: Manifest, graph: str, batch: int) -> dict[str, tuple[int, ...]]:

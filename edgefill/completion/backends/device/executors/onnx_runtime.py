@@ -12,7 +12,7 @@ import numpy as np
 
 from edgefill.bundle import graph_signatures
 from edgefill.completion.backends import Footprint
-from edgefill.completion.backends.device.executors import tensor_shapes
+from edgefill.completion.backends.device.executors import padded, tensor_shapes
 from edgefill.errors import BackendUnavailable, EngineError
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class OnnxRuntimeExecutor:
         self._load_seconds = 0.0
         self.runtime = f"ONNX Runtime {self._runtime.__version__}, {precision}"
 
-    def capacity(self, rows: int) -> int:
-        """``rows`` rounded up to a power of two, so that few sizes are ever bound."""
-        return 1 << (rows - 1).bit_length()
+    def capacity(self, graph: str, rows: int) -> int:
+        """A power of two: the graphs take any batch."""
+        return padded(rows)
 
     def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> _Bound:
         """``graph`` with its tensors at ``addresses``; see Executor."""
@@ -86,6 +86,8 @@ class OnnxRuntimeExecutor:
 
 
 class _Bound:
+    capturable = True
+
     def __init__(self, session: Any, binding: Any, options: Any, graph: str) -> None:
         self._session, self._binding, self._options, self._graph = session, binding, options, graph
 

@@ -1,0 +1,85 @@
+"""Which backend runs: the one that was asked for or an error; only auto chooses."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from edgefill.bundle import Bundle
+from edgefill.completion import backends
+from edgefill.completion.backends import open_backend
+from edgefill.errors import BackendUnavailable
+from tests.bundles import tiny_bundle
+from tests.fakes.cuda import FakeCuda
+from tests.fakes.onnxruntime import FakeOnnxRuntime
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_bundle())
+    return Bundle.open(tmp_path / "tiny.edgefill")
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Makes modules impossible to import."""
+
+    def hide(*names: str) -> None:
+        for name in names:
+            monkeypatch.setitem(sys.modules, name, None)
+
+    return hide
+
+
+def test_auto_without_a_gpu_is_the_cpu_and_loads_nothing_of_cuda(bundle, monkeypatch, without):
+    monkeypatch.setattr(backends, "gpu_present", lambda: False)
+    without("pycuda.driver", "tensorrt", "tensorrt_rtx")
+    said: list[str] = []
+    assert open_backend("auto", bundle, say=said.append).info.name == "cpu"
+    assert not said
+
+
+def test_auto_with_a_gpu_that_nothing_can_use_says_why_before_it_takes_the_cpu(bundle, monkeypatch, without):
+    monkeypatch.setattr(backends, "gpu_present", lambda: True)
+    without("pycuda.driver")
+    said: list[str] = []
+    assert open_backend("auto", bundle, say=said.append).info.name == "cpu"
+    (reasons,) = said
+    assert reasons.startswith("a GPU is here, and no backend that uses it works")
+    assert all(f"\n{name}: pycuda cannot be imported" in reasons for name in backends.DEVICE_BACKENDS)
+
+
+def test_auto_takes_the_first_that_works(bundle, monkeypatch, without):
+    monkeypatch.setattr(backends, "gpu_present", lambda: True)
+    FakeCuda().install(monkeypatch)
+    FakeOnnxRuntime().install(monkeypatch)
+    without("tensorrt", "tensorrt_rtx")
+    info = open_backend("auto", bundle, say=lambda line: None).info
+    assert str(info) == "cuda (ONNX Runtime 1.31.1, fp32, Fake GPU)"
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "line"),
+    [
+        ("tensorrt", "tensorrt", r'pip install "edgefill\[tensorrt\]"'),
+        ("rtx", "tensorrt_rtx", r'pip install "edgefill\[rtx\]"'),
+        ("cuda", "onnxruntime", r'pip install "edgefill\[gpu\]"'),
+        ("cpu", "edgefill.completion.backends.onnx_runtime", r'pip install "edgefill\[cpu\]"'),
+    ],
+)
+def test_one_that_was_asked_for_and_is_not_there_is_an_error(
+    name, module, line, bundle, monkeypatch, without
+):
+    from edgefill.export.engines.library import open_library
+
+    open_library.cache_clear()
+    FakeCuda().install(monkeypatch)
+    without(module)
+    with pytest.raises(BackendUnavailable, match=line):
+        open_backend(name, bundle)
+
+
+def test_an_unknown_name_lists_the_known(bundle):
+    with pytest.raises(BackendUnavailable, match="no backend 'vulkan'; expected one of auto, tensorrt, rtx"):
+        open_backend("vulkan", bundle)
