@@ -119,6 +119,17 @@ def free_memory(root: Path = _ROOT) -> int | None:
     return _free_memory(library, _number(library.cuDeviceGet, 0) or 0)
 
 
+def pci_bus() -> str | None:
+    """Where the first GPU that CUDA sees sits, as NVML writes it, such as "0000:65:00.0"; None without one."""
+    library = _driver_library()
+    if library is None or library.cuInit(0):
+        return None
+    name = ctypes.create_string_buffer(_NAME_LENGTH)
+    device = _number(library.cuDeviceGet, 0)
+    failed = device is None or library.cuDeviceGetPCIBusId(name, _NAME_LENGTH, device)
+    return None if failed else name.value.decode()
+
+
 def jetson(root: Path = _ROOT) -> Jetson | None:
     """The Jetson that this is, or None."""
     model = _text(root / "proc/device-tree/model").strip("\0\n ")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, progress_bar, say
-from edgefill.errors import BackendUnavailable, InputError
+from edgefill.cli.console import numbers, print_json, progress_bar, say
+from edgefill.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from edgefill.export.engines.recipe import Batch
@@ -51,7 +51,7 @@ def build(
     from edgefill.export.engines.store import Engines
     from edgefill.models import find
 
-    sizes, architectures = _numbers("--batch", batch), _numbers("--sm", sm) if sm else []
+    sizes, architectures = numbers("--batch", batch), numbers("--sm", sm) if sm else []
     bundle = Bundle.open(find(model))
     engines = Engines(bundle, library or _installed(), precision=precision, say=say, folder=out)
     if engines.precision == "fp32" and precision is None:
@@ -95,14 +95,6 @@ def _installed() -> str:
         'pip install "edgefill[rtx]" (GeForce and RTX GPUs) or pip install "edgefill[tensorrt]" (others); '
         "on a Jetson it comes with JetPack, and `edgefill doctor` says what hides it"
     )
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    """The numbers of a list such as "1,8,64", ascending."""
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise InputError(f"{option} is {text!r}; expected positive whole numbers such as 1,8,64")
-    return sorted({int(part) for part in parts})
 
 
 def _range(sizes: list[int]) -> Batch:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from edgefill.errors import BackendUnavailable
+from edgefill.errors import BackendUnavailable, InputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,6 +34,14 @@ def require(extra: str, *modules: str) -> None:
             raise BackendUnavailable(
                 f'{module} cannot be imported ({error}); it comes with: pip install "edgefill[{extra}]"'
             ) from error
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """The numbers of a list such as "1,8,64", each once, ascending. Raises InputError."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise InputError(f"{option} is {text!r}; expected positive whole numbers such as 1,8,64")
+    return sorted({int(part) for part in parts})
 
 
 @contextmanager

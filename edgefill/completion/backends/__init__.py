@@ -30,6 +30,7 @@ class BackendInfo:
     name: str  # one of BACKENDS, or "fake"
     runtime: str  # such as "ONNX Runtime 1.31.0"
     device: str  # such as "CPU, 2 threads"
+    steps_at_once: int = 1  # that one launch starts: more than 1 where a CUDA graph of steps is replayed
 
     def __str__(self) -> str:
         return f"{self.name} ({self.runtime}, {self.device})"
@@ -37,10 +38,11 @@ class BackendInfo:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """How long some steps took together, in seconds; copies in and out are not counted."""
+    """How long some steps took together, in seconds."""
 
     host: float  # until the last of them was enqueued
     device: float  # from the first's start to the last's end where they run; on a CPU the same as host
+    copies: float = 0.0  # in before and out after them, which the others do not count
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,12 @@ def open_backend(
     return _open_cpu(bundle, precision, threads)
 
 
+def precision_for(name: str, bundle: Bundle) -> str:
+    """What the backend ``name`` computes in unless told: fp16 on a GPU where the bundle has it."""
+    halves = name in DEVICE_BACKENDS and "fp16" in bundle.precisions
+    return "fp16" if halves else bundle.manifest.precision
+
+
 def _open_cpu(bundle: Bundle, precision: str | None, threads: int | None) -> Backend:
     try:
         from edgefill.completion.backends.onnx_runtime import OnnxRuntimeBackend
@@ -131,5 +139,5 @@ def _open_device(
 ) -> Backend:
     from edgefill.completion.backends.device.backend import DeviceBackend
 
-    precision = precision or ("fp16" if "fp16" in bundle.precisions else bundle.manifest.precision)
+    precision = precision or precision_for(name, bundle)
     return DeviceBackend.open(name, bundle, precision, graph=graph, say=say)

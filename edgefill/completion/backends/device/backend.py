@@ -40,7 +40,7 @@ class DeviceBackend:
         self._pictures: dict[int, DevicePictures] = {}
         with device:
             self._kernels = Kernels(device)
-        self.info = BackendInfo(name, executor.runtime, device.name)
+        self.info = BackendInfo(name, executor.runtime, device.name, STEPS_A_GRAPH if graph else 1)
 
     @classmethod
     def open(
@@ -61,13 +61,18 @@ class DeviceBackend:
             search = self._search_for(len(state.z))
             state.allow(n)
             n = int(np.max(state.limit - state.steps, where=state.pending, initial=0))
+            before = device.record()
             search.upload(state)
+            uploaded = device.record()
             replay = self._replay(search) if n >= STEPS_A_GRAPH else None
             begin, first = time.perf_counter(), device.record()
             _enqueue(search, replay, n)
             last, host = device.record(), time.perf_counter() - begin
             search.download(state)
-            return StepTimes(host=host, device=first.time_till(last) / 1e3)
+            after = device.record()
+            after.synchronize()
+            copies = before.time_till(uploaded) + last.time_till(after)
+            return StepTimes(host=host, device=first.time_till(last) / 1e3, copies=copies / 1e3)
 
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
@@ -113,7 +118,7 @@ class DeviceBackend:
         try:
             return search.captured()
         except CaptureFailed as error:
-            self._wants_graph = False
+            self._wants_graph, self.info = False, replace(self.info, steps_at_once=1)
             self._say(f"{error}; every step is enqueued by itself, which is slower")
             return None
 
