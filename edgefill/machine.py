@@ -120,7 +120,7 @@ def free_memory(root: Path = _ROOT) -> int | None:
 
 
 def pci_bus() -> str | None:
-    """Where the first GPU that CUDA sees sits, as NVML writes it, such as "0000:65:00.0"; None without one."""
+    """Where the first GPU of CUDA sits, as NVML writes it, such as "0000:65:00.0"; None without one."""
     library = _driver_library()
     if library is None or library.cuInit(0):
         return None

@@ -1,0 +1,187 @@
+"""What is measured of a backend at one batch size.
+
+The pictures are the model's own, drawn from seeds, and their centre is filled: the bench needs no data. A
+step costs the same whatever z is, so steps are timed in a search that never stops early.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgefill.bench.board import Board
+from edgefill.bench.timing import Rule, Spread, repeated
+from edgefill.completion import Completer, SearchSettings
+from edgefill.completion.arrays import pixel_task
+from edgefill.completion.backends import Backend, Footprint, StepTimes
+from edgefill.completion.latents import Prior
+from edgefill.completion.search import FAILED, Evaluation, SearchState, Task, search_failed
+from edgefill.images import from_unit
+
+_STEPS = 1000  # of the search that steps are timed in, before it starts anew
+_COPIES = 5  # searches whose copies are timed
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one batch size costs; times that are spreads are in milliseconds."""
+
+    batch: int
+    step_ms: Spread  # one step of all rows, where it runs: between events on a GPU
+    enqueue_ms: Spread  # the host's part of it
+    copies_ms: float  # of a search, in and out together, median
+    completion_ms: Spread  # a batch of pictures in to finished pictures out
+    picture_ms: float  # the median of it, for each picture
+    pictures_per_second: float  # all that were finished, by wall clock
+    steps_per_picture: float  # evaluations until a picture's search ended, mean
+    build_seconds: float  # of engines that were not there
+    load_seconds: float
+    first_run_seconds: float  # of the first steps, without building and loading
+    memory_bytes: int | None  # allocated on the device; on a CPU the peak of the process so far
+    plan_bytes: int
+    picture_joules: float | None
+    clock_mhz: int | None  # of the GPU, right after the completions
+    loss_difference: float | None = None  # from the fp32 reference: relative, the largest of any row
+    gradient_difference: float | None = None  # norm of the difference by norm of the gradient, likewise
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a backend said at some places, to be compared with a reference."""
+
+    task: Task
+    places: list[np.ndarray]  # each [N, Z]
+    found: list[Evaluation]
+
+    def differences(self, reference: Backend) -> tuple[float, float]:
+        """The largest relative difference of the loss and of the gradient from ``reference``."""
+        pairs = [
+            (found, reference.evaluate(z, self.task))
+            for z, found in zip(self.places, self.found, strict=True)
+        ]
+        loss = max(_relative(found.loss[:, None], right.loss[:, None]) for found, right in pairs)
+        return loss, max(_relative(found.gradient, right.gradient) for found, right in pairs)
+
+
+class Subject:
+    """One backend at one batch size, with its pictures."""
+
+    def __init__(self, completer: Completer, batch: int, settings: SearchSettings) -> None:
+        self._completer, self._backend, model = completer, completer.backend, completer.model
+        self._settings, self._batch = settings, batch
+        self._prior = Prior.of(model)
+        self._seeds = range(batch, 2 * batch)  # not those of the pictures, where the loss would be 0
+        drawn = self._backend.generate(self._prior.latents(range(batch)))
+        self._pictures = from_unit(drawn.transpose(0, 2, 3, 1))
+        self._known = np.ones((batch, model.height, model.width), bool)
+        top, left = model.height // 4, model.width // 4
+        self._known[:, top : model.height - top, left : model.width - left] = False
+        self._task = pixel_task(self._pictures, self._known, model, settings)
+        self._endless = replace(settings, steps=_STEPS, goal=None, patience=0)
+        self._state = self._started(self._endless)
+
+    def measured(
+        self, rule: Rule, board: Board, progress: Callable[[str, float], None]
+    ) -> tuple[Figures, Trial]:
+        """The figures, without the differences, and what those are computed from."""
+        first_run = self._first_run()
+        at_once = self._backend.info.steps_at_once
+        launches = replace(rule, iterations=math.ceil(rule.iterations / at_once))
+        times = repeated(self._launch, launches, progress=lambda share: progress("steps", share))
+        copies = statistics.median(self._launch(fresh=True).copies for _ in range(_COPIES))
+        ended = self._searched()  # which also warms up what completions need beyond steps
+        once = replace(rule, warm_up=0.0, iterations=1)
+        joules, begin = board.joules(), time.perf_counter()
+        seconds = repeated(self._complete, once, progress=lambda share: progress("pictures", share))
+        elapsed, pictures = time.perf_counter() - begin, len(seconds) * self._batch
+        clock, spent = board.clock_mhz(), _since(joules, board.joules())
+        completion, weight = Spread.of([1e3 * each for each in seconds]), self._backend.footprint()
+        figures = Figures(
+            self._batch,
+            step_ms=Spread.of([1e3 * each.device / at_once for each in times]),
+            enqueue_ms=Spread.of([1e3 * each.host / at_once for each in times]),
+            copies_ms=1e3 * copies,
+            completion_ms=completion,
+            picture_ms=completion.median / self._batch,
+            pictures_per_second=pictures / elapsed,
+            steps_per_picture=float(ended.steps.mean()),
+            build_seconds=weight.build_seconds,
+            load_seconds=weight.load_seconds,
+            first_run_seconds=first_run,
+            memory_bytes=weight.device_bytes or _process_peak(),
+            plan_bytes=weight.plan_bytes,
+            picture_joules=None if spent is None else spent / pictures,
+            clock_mhz=clock,
+        )
+        return figures, self._trial(ended)
+
+    def _started(self, settings: SearchSettings) -> SearchState:
+        return SearchState.start(self._task, settings, self._seeds, self._prior)
+
+    def _launch(self, *, fresh: bool = False) -> StepTimes:
+        """As many steps as start together, in a search that is begun anew where it has ended."""
+        if fresh or self._state.ended:
+            self._state = self._started(self._endless)
+        times = self._backend.timed(self._state, self._backend.info.steps_at_once)
+        _check(self._state)
+        return times
+
+    def _first_run(self) -> float:
+        before, begin = self._backend.footprint(), time.perf_counter()
+        self._launch()
+        elapsed, after = time.perf_counter() - begin, self._backend.footprint()
+        return max(0.0, elapsed - (_preparation(after) - _preparation(before)))
+
+    def _searched(self) -> SearchState:
+        """Where the search of a completion ends."""
+        state = self._started(self._settings)
+        self._backend.solve(state, self._settings.steps)
+        _check(state)
+        return state
+
+    def _complete(self) -> float:
+        """Seconds of one batch, pictures in to pictures out."""
+        begin = time.perf_counter()
+        self._completer.fill(self._pictures, self._known, seeds=self._seeds, settings=self._settings)
+        return time.perf_counter() - begin
+
+    def _trial(self, ended: SearchState) -> Trial:
+        """What is said where a search begins and where it ends."""
+        places = [self._prior.latents(self._seeds), ended.best_z]
+        return Trial(self._task, places, [self._backend.evaluate(z, self._task) for z in places])
+
+
+def _check(state: SearchState) -> None:
+    """Raises ModelError where a row has failed: it would stand still, and look quick."""
+    for row in np.flatnonzero(state.status == FAILED):
+        raise search_failed(f"picture {row}", int(state.steps[row]))
+
+
+def _preparation(footprint: Footprint) -> float:
+    return footprint.build_seconds + footprint.load_seconds
+
+
+def _relative(found: np.ndarray, right: np.ndarray) -> float:
+    """The largest of any row: norm of the difference by norm."""
+    scale = np.maximum(np.linalg.norm(right, axis=1), np.finfo(np.float32).tiny)
+    return float(np.max(np.linalg.norm(found - right, axis=1) / scale))
+
+
+def _since(before: float | None, now: float | None) -> float | None:
+    return None if before is None or now is None else now - before
+
+
+def _process_peak() -> int | None:
+    """The most memory that this process has held, in bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10

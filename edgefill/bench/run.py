@@ -1,0 +1,115 @@
+"""The bench: every batch size in turn, each with a backend of its own, then the comparison with fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from edgefill import __version__
+from edgefill.bench.board import open_board
+from edgefill.bench.measure import Figures, Subject, Trial
+from edgefill.bench.timing import Rule
+from edgefill.bundle import Bundle
+from edgefill.completion import Completer, SearchSettings
+from edgefill.completion.backends import (
+    DEVICE_BACKENDS,
+    Backend,
+    BackendInfo,
+    open_backend,
+    precision_for,
+)
+from edgefill.errors import BackendUnavailable, InputError
+from edgefill.machine import environment
+
+_FORMAT = 1
+_PACKAGES = ("edgefill", "numpy", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, of what, and where."""
+
+    model: str
+    model_sha256: str  # of its fp32 step graph
+    backend: BackendInfo
+    precision: str
+    settings: SearchSettings  # when a picture is finished
+    rule: Rule
+    energy: str | None  # what the joules are read from
+    environment: dict[str, Any]
+    figures: list[Figures]
+
+    @property
+    def graph(self) -> bool:
+        """Whether steps were replayed as a CUDA graph."""
+        return self.backend.steps_at_once > 1
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {"format": _FORMAT, "edgefill": __version__, **asdict(self), "graph": self.graph}
+
+
+def bench(
+    bundle: Bundle,
+    backend: str,
+    batches: Sequence[int],
+    *,
+    settings: SearchSettings,
+    rule: Rule,
+    precision: str | None = None,
+    threads: int | None = None,
+    graph: bool = True,
+    say: Callable[[str], None],
+    progress: Callable[[str, float], None] = lambda phase, share: None,
+) -> Report:
+    """What ``backend`` costs with ``bundle`` at each of ``batches``; ``settings`` say when a picture is done.
+
+    ``progress`` is told the phase and the share of it that is done. Raises BackendUnavailable, ModelError.
+    """
+    if not batches or min(batches) < 1:
+        raise InputError(f"cannot measure batches of {list(batches)}: expected sizes of 1 or more")
+    rows: list[tuple[Figures, Trial]] = []
+    for batch in sorted(set(batches)):  # rising, since the peak of a process never falls
+        opened = open_backend(backend, bundle, precision=precision, threads=threads, graph=graph, say=say)
+        on_device = opened.info.name in DEVICE_BACKENDS
+        with Completer(bundle.manifest, opened) as completer, open_board(on_device) as board:
+            rows.append(Subject(completer, batch, settings).measured(rule, board, _named(progress, batch)))
+        info, energy, backend = opened.info, board.source, opened.info.name
+    progress("comparing with fp32", 0.0)
+    return Report(
+        bundle.manifest.name,
+        bundle.manifest.files["step.onnx"]["sha256"],
+        info,
+        precision or precision_for(info.name, bundle),
+        settings,
+        rule,
+        energy,
+        environment(_PACKAGES),
+        _compared(rows, _reference(bundle, threads)),
+    )
+
+
+def _named(progress: Callable[[str, float], None], batch: int) -> Callable[[str, float], None]:
+    return lambda phase, share: progress(f"batch {batch}: {phase}", share)
+
+
+def _reference(bundle: Bundle, threads: int | None) -> Backend | None:
+    """ONNX Runtime on the CPU with the fp32 graphs; None where either is not there."""
+    if "fp32" not in bundle.precisions:
+        return None
+    try:
+        return open_backend("cpu", bundle, precision="fp32", threads=threads)
+    except BackendUnavailable:
+        return None
+
+
+def _compared(rows: list[tuple[Figures, Trial]], reference: Backend | None) -> list[Figures]:
+    if reference is None:
+        return [figures for figures, _ in rows]
+    differences = [trial.differences(reference) for _, trial in rows]
+    reference.close()
+    return [
+        replace(figures, loss_difference=loss, gradient_difference=gradient)
+        for (figures, _), (loss, gradient) in zip(rows, differences, strict=True)
+    ]
