@@ -1,1 +1,1 @@
-"""What one step does to z: NumPy references, which are the specification of every faster kernel."""
+"""What one step does to z: NumPy references, the CUDA kernels they specify, and how those reach a device."""

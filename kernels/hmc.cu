@@ -2,7 +2,7 @@
 // trajectory starts it from fresh noise, L more walk it, and the last of them takes its end or goes back.
 //
 //     p = noise at the start, else p - size/2 beta g   (the half kick that completes the step before)
-//     at the end: z' = z if uniform <= exp(min(energy there - energy here, 0)) else the start's
+//     at the end: z' = z if uniform <= exp(energy at the start - energy here), else the start's
 //     elsewhere:  p' = p - size/2 beta g;  z' = clip(z + size p', +-bound)
 //     energy = beta loss + |p|^2 / 2
 //
@@ -39,8 +39,7 @@ extern "C" __global__ void hmc_step(const Search search) {
     const int moving = row_wide.all ? search.z_dim : 0;
 
     const float energy = rates.beta * row.loss + row_wide.sum / 2;
-    const float gain = energy_before - energy;
-    const bool accepted = ends && search.uniform[draw] <= expf(gain > 0 ? 0 : gain);
+    const bool accepted = ends && search.uniform[draw] <= expf(energy_before - energy);
 #pragma unroll 1
     for (int i = threadIdx.x; i < moving; i += blockDim.x) {
         const float here = z[i];

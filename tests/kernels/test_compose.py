@@ -48,5 +48,13 @@ def test_halves_are_rounded_to_even_and_the_neighbours_of_a_half_to_their_side(h
 
 def test_what_is_no_number_is_black_and_what_is_too_bright_is_white(host):
     generated = np.array([np.nan, -np.inf, -7, np.inf, 7, -0.0], np.float32).reshape(1, 1, 2, 3)
-    composed = host.compose(generated, generated, np.array([[[0, 0, 0], [0, 0, 255]]]))
+    composed = host.compose(generated, np.ones_like(generated), np.zeros((1, 2, 3)))
     assert composed.ravel().tolist() == [0, 0, 0, 255, 255, 128]
+
+
+def test_any_known_but_zero_is_known(host):
+    generated, target, _ = pictures(1, 3, 2, 128)
+    marks = np.arange(256, dtype=np.uint8).reshape(1, 2, 128)
+    np.testing.assert_array_equal(
+        host.compose(generated, target, marks), expected(generated, target, marks > 0)
+    )

@@ -54,6 +54,14 @@ def test_every_driver_of_cuda_12_reads_the_ptx_and_its_parameters_are_the_struct
     }
 
 
+def test_every_operation_is_rounded_by_itself_so_that_the_driver_fuses_none():
+    ptx = form_for(120)[1].decode()
+    roundings = set(re.findall(r"\b((?:add|sub|mul|div|sqrt|fma)\.[a-z.]*f32)", ptx))
+    of_expf = {"fma.rm.f32", "fma.rn.f32"}
+    assert roundings - of_expf == {f"{name}.rn.f32" for name in ("add", "sub", "mul", "div", "sqrt")}
+    assert not re.search(r"\bfma", re.sub(r"(?s)\.entry hmc_step\(.*?\n}", "", ptx))
+
+
 @pytest.mark.parametrize("sm", CUBINS)
 def test_no_kernel_spills_and_many_blocks_fit(sm):
     kernels = report()["forms"][f"sm_{sm}.cubin"]["kernels"]
