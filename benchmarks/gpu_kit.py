@@ -26,7 +26,7 @@ PACKAGES = (  # each by itself, since pip would fetch a second NumPy and PyTorch
     "typer", "rich", "shellingham", "annotated-doc", "pillow", "scipy",
 )  # fmt: skip
 # What pycuda is compiled against: the oldest CUDA 13, since a newer one asks for functions of newer drivers.
-_HEADERS = ("nvidia-cuda-runtime==13.0.*", "nvidia-cuda-crt==13.0.*", "nvidia-cuda-nvcc==13.0.*")
+_HEADERS = tuple(f"nvidia-cuda-{part}==13.0.*" for part in ("runtime", "crt", "nvcc", "profiler-api"))
 _INDEX = "kit.json"
 
 

@@ -71,9 +71,6 @@ def test_auto_takes_the_first_that_works(bundle, monkeypatch, without):
 def test_one_that_was_asked_for_and_is_not_there_is_an_error(
     name, module, line, bundle, monkeypatch, without
 ):
-    from edgefill.export.engines.library import open_library
-
-    open_library.cache_clear()
     FakeCuda().install(monkeypatch)
     without(module)
     with pytest.raises(BackendUnavailable, match=line):

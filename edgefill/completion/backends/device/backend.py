@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class DeviceBackend:
         self._pictures: dict[int, DevicePictures] = {}
         with device:
             self._kernels = Kernels(device)
-        self.info = BackendInfo(name, executor.runtime, device.name, STEPS_A_GRAPH if graph else 1)
+        self._name = name
 
     @classmethod
     def open(
@@ -50,6 +51,12 @@ class DeviceBackend:
         device = Device()
         executor = open_executor(name, bundle, device, precision, say)
         return cls(name, bundle.manifest, device, executor, graph=graph, say=say)
+
+    @property
+    def info(self) -> BackendInfo:
+        """What it runs on, and how many steps it replays at once."""
+        at_once = STEPS_A_GRAPH if self._wants_graph else 1
+        return BackendInfo(self._name, self._executor.runtime, self._device.name, at_once)
 
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place; fewer where every row stops before."""
@@ -61,18 +68,20 @@ class DeviceBackend:
             search = self._search_for(len(state.z))
             state.allow(n)
             n = int(np.max(state.limit - state.steps, where=state.pending, initial=0))
-            before = device.record()
+            events = [device.record()]
             search.upload(state)
-            uploaded = device.record()
+            events.append(device.record())
             replay = self._replay(search) if n >= STEPS_A_GRAPH else None
-            begin, first = time.perf_counter(), device.record()
+            events.append(device.record())
+            begin = time.perf_counter()
             _enqueue(search, replay, n)
-            last, host = device.record(), time.perf_counter() - begin
+            host = time.perf_counter() - begin
+            events.append(device.record())
             search.download(state)
-            after = device.record()
-            after.synchronize()
-            copies = before.time_till(uploaded) + last.time_till(after)
-            return StepTimes(host=host, device=first.time_till(last) / 1e3, copies=copies / 1e3)
+            events.append(device.record())
+            device.synchronize()
+            uploading, _, stepping, downloading = (a.time_till(b) / 1e3 for a, b in pairwise(events))
+        return StepTimes(host, stepping, copies=uploading + downloading)
 
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
@@ -118,7 +127,7 @@ class DeviceBackend:
         try:
             return search.captured()
         except CaptureFailed as error:
-            self._wants_graph, self.info = False, replace(self.info, steps_at_once=1)
+            self._wants_graph = False
             self._say(f"{error}; every step is enqueued by itself, which is slower")
             return None
 

@@ -106,6 +106,7 @@ def test_where_no_graph_can_be_made_the_steps_are_enqueued_one_by_one(call, monk
     gpu.backend.solve(gpu.start(), 60)
     (said,) = gpu.said
     assert call in said and "901" in said and "slower" in said
+    assert gpu.backend.info.steps_at_once == 1
 
 
 def test_an_engine_that_says_it_cannot_be_captured_is_not(monkeypatch):
@@ -118,6 +119,7 @@ def test_an_engine_that_says_it_cannot_be_captured_is_not(monkeypatch):
 def test_a_search_without_graphs_captures_nothing(monkeypatch):
     gpu = Gpu(monkeypatch, graph=False)
     gpu.backend.solve(gpu.start(), 60)
+    assert gpu.backend.info.steps_at_once == 1
     assert not any("Graph" in call or "Capture" in call for call in gpu.cuda.calls) and not gpu.said
 
 
@@ -128,7 +130,7 @@ def test_nothing_comes_back_between_steps_but_what_says_who_still_runs(monkeypat
     gpu.backend.solve(gpu.start(), 60)
     calls = gpu.cuda.calls
     assert calls.count("download") == 6 + 1, "a status each ten steps, and the state at the end"
-    assert calls.count("synchronize") == 1
+    assert calls.count("synchronize") == 2, "for the state, and for the last event"
     waits = [place for place, call in enumerate(calls) if call == "wait for event"]
     launches = [place for place, call in enumerate(calls) if call == "cuGraphLaunch"]
     assert all(wait > launch for wait, launch in zip(waits, launches[1:], strict=False)), (
