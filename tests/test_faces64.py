@@ -10,7 +10,7 @@ import pytest
 import edgefill
 from edgefill import models
 from edgefill.blending import harmonic_fill
-from edgefill.bundle import GRAPHS, Bundle
+from edgefill.bundle import Bundle
 from edgefill.completion import Request, SearchSettings
 from edgefill.completion.arrays import pixel_task
 from edgefill.completion.backends.onnx_runtime import OnnxRuntimeBackend
@@ -18,7 +18,6 @@ from edgefill.completion.latents import Prior
 from edgefill.completion.search import SearchState
 from edgefill.images import find_pictures, from_unit, read_picture, to_unit
 from edgefill.metrics import psnr, ssim
-from tests.export.engines import build_engine
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +32,6 @@ def test_it_is_small_and_says_where_it_comes_from(bundle):
     assert bundle.manifest.picture_shape == (1, 64, 64)
     assert "LFW" in bundle.manifest.licence
     assert "edgefill train" in Path(str(entry.path).replace(".edgefill", ".md")).read_text()
-
-
-@pytest.mark.parametrize("graph", GRAPHS)
-def test_its_graphs_build_in_tensorrt(bundle, graph):
-    assert build_engine(bundle.graph(graph)) > 0
 
 
 def test_two_seeds_are_two_faces():

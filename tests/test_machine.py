@@ -61,6 +61,25 @@ def test_release_of_the_closed_kernel_module_is_read_too(cuda, root):
     assert machine.driver(root()).release == "550.54.15"
 
 
+def test_free_memory_is_the_drivers_and_its_context_is_given_back(cuda, root):
+    library = cuda(FakeCuda([("RTX 4090", (8, 9), 24 << 30)], free=20 << 30))
+    assert machine.free_memory(root()) == 20 << 30
+    assert library.contexts == 0
+    library.free = 0
+    assert machine.free_memory(root()) is None
+    library.gpus = []
+    assert machine.free_memory(root()) is None
+    cuda(None)
+    assert machine.free_memory(root()) is None
+
+
+def test_free_memory_of_a_jetson_is_what_its_system_has(cuda, root):
+    cuda(FakeCuda([ORIN], free=1 << 30))
+    root("etc/nv_tegra_release", R36)
+    root("proc/meminfo", "MemTotal:  64000000 kB\nMemAvailable:   50000000 kB\n")
+    assert machine.free_memory(root()) == 50_000_000 * 1024
+
+
 def test_machine_without_a_driver_says_which_library_is_absent(cuda, root):
     cuda(None)
     found = machine.driver(root())

@@ -1,7 +1,7 @@
 """tensorrt 10.3 to 11 and tensorrt_rtx as one library: the only file that knows how they differ.
 
 Both fail by returning None or False after logging why; here every such call raises EngineError with what was
-logged. They enforce one logger per process, so a library is opened once.
+logged.
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ _TITLES = {"tensorrt": "TensorRT", "rtx": "TensorRT for RTX"}
 _MEMORY_POOLS = ("WORKSPACE", "TACTIC_DRAM")  # what a layer may use, and what trying tactics may
 
 
-@functools.cache
 def open_library(name: str) -> Library:
     """The library ``name``, one of LIBRARIES. Raises BackendUnavailable with the line that installs it."""
     if name not in LIBRARIES:
         raise BackendUnavailable(f"there is no library {name!r}; expected one of {', '.join(LIBRARIES)}")
     package = PACKAGES[name]
     try:
-        return Library(name, importlib.import_module(package))
+        module = importlib.import_module(package)
     except (ImportError, OSError) as error:  # OSError: it loads shared libraries itself
         raise BackendUnavailable(
             f'{package} cannot be imported ({error}); install it with: pip install "edgefill[{name}]"; '
             "on a Jetson it comes with JetPack, and `edgefill doctor` says what hides it"
         ) from error
+    return _opened(name, module)
+
+
+@functools.cache
+def _opened(name: str, module: ModuleType) -> Library:
+    return Library(name, module)  # once, since TensorRT keeps the first logger of a process
 
 
 class Library:

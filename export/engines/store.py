@@ -69,7 +69,7 @@ class Engines:
 
     def batches(self, graph: str = "step") -> list[Batch]:
         """Smallest, most likely and largest batch of each engine that fits this machine, smallest first."""
-        return [recipe.batch for recipe in self._recipes(graph) if self._fitting(recipe)]
+        return [recipe.batch for recipe in self._recipes(graph) if self._fitting(recipe, self._gpu)]
 
     def load(self, graph: str, rows: int) -> tuple[bytes, Recipe]:
         """The plan of the smallest engine that holds ``rows``, and its recipe; it may be deserialised.
@@ -82,14 +82,14 @@ class Engines:
         holding = [recipe for recipe in self._recipes(graph) if rows <= recipe.batch[2]]
         recipe = holding[0] if holding else self._recipe(graph, static(1 << (rows - 1).bit_length()))
         try:
-            return self._read(recipe)[0], recipe
+            return self._read(recipe, self._gpu)[0], recipe
         except EngineError as problem:
             if not self._rebuild:
                 raise EngineError(f"{problem}; run: {self._command(recipe)}") from problem
             self._say(f"{problem}: building it now with {self._library.title}; it is kept")
         entry = self.build(graph, recipe.batch)
         self.build_seconds += entry.sidecar.build_seconds * entry.built
-        return self._read(entry.recipe)[0], entry.recipe
+        return self._read(entry.recipe, self._gpu)[0], entry.recipe
 
     def build(
         self,
@@ -122,21 +122,21 @@ class Engines:
         return Entry(recipe, path, sidecar, built=True, complaints=plan.complaints)
 
     def _kept(self, recipe: Recipe, level: int | None) -> Entry | None:
-        """The engine of ``recipe`` where it is there as wanted."""
-        sidecar = self._fitting(recipe)
+        """The engine of ``recipe`` where it is there as wanted, be it for another GPU than this one."""
+        sidecar = self._fitting(recipe, None)
         if sidecar and sidecar.sm == recipe.sm and level in (None, sidecar.level):
             return Entry(recipe, self._path(recipe), sidecar, built=False)
         return None
 
-    def _fitting(self, recipe: Recipe) -> Sidecar | None:
+    def _fitting(self, recipe: Recipe, gpu: int | None) -> Sidecar | None:
         try:
-            return self._read(recipe)[1]
+            return self._read(recipe, gpu)[1]
         except EngineError:
             return None
 
-    def _read(self, recipe: Recipe) -> tuple[bytes, Sidecar]:
-        """The engine's bytes and sidecar. Raises EngineError that says why it must not be used here."""
-        found: tuple[bytes, Sidecar] = read_engine(self._path(recipe), self._wanted(recipe), self._gpu)
+    def _read(self, recipe: Recipe, gpu: int | None) -> tuple[bytes, Sidecar]:
+        """The engine's bytes and sidecar. Raises EngineError that says why it must not be used on ``gpu``."""
+        found: tuple[bytes, Sidecar] = read_engine(self._path(recipe), self._wanted(recipe), gpu)
         return found
 
     def _wanted(self, recipe: Recipe) -> dict[str, Any]:

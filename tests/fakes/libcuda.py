@@ -1,4 +1,4 @@
-"""The few calls of the CUDA driver that need no context, answered as the driver answers them."""
+"""The few calls of the CUDA driver that are made through ctypes, answered as the driver answers them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class FakeCuda:
     gpus: list[tuple[str, tuple[int, int], int]] = field(default_factory=list)
     version: int = 12060
     fails: int = 0
+    free: int = 0  # bytes; asking for them fails where it is 0
+    contexts: int = 0  # that were retained and not released
 
     def cuDriverGetVersion(self, version):
         version._obj.value = self.version
@@ -42,6 +44,26 @@ class FakeCuda:
 
     def cuDeviceGetAttribute(self, value, attribute, device):
         value._obj.value = self.gpus[device][1][{75: 0, 76: 1}[attribute]]
+        return 0
+
+    def cuDevicePrimaryCtxRetain(self, context, device):
+        self.contexts += 1
+        context._obj.value = 1
+        return 0
+
+    def cuCtxPushCurrent_v2(self, context):
+        assert self.contexts
+        return 0
+
+    def cuMemGetInfo_v2(self, free, total):
+        free._obj.value, total._obj.value = self.free, self.gpus[0][2]
+        return 0 if self.free else 2
+
+    def cuCtxPopCurrent_v2(self, context):
+        return 0
+
+    def cuDevicePrimaryCtxRelease_v2(self, device):
+        self.contexts -= 1
         return 0
 
     def cuGetErrorName(self, status, name):
