@@ -101,7 +101,12 @@ def _build_pycuda(python: str, scratch: Path, wheels: Path) -> None:
     ]
     subprocess.run(command, check=True)
     includes = sorted({str(path.parent) for path in headers.rglob("*.h") if path.parent.name == "include"})
-    environment = {**os.environ, "CPATH": ":".join(includes), "LIBRARY_PATH": str(stub)}
+    environment = {
+        **os.environ,
+        "CPATH": ":".join(includes),
+        "LIBRARY_PATH": str(stub),
+        "LDFLAGS": "-Wl,--no-as-needed",  # the stub has nothing that is needed, the driver's library has
+    }
     _pip(python, "wheel", "--no-deps", "--wheel-dir", wheels, tree, environment=environment)
 
 
