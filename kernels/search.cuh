@@ -3,7 +3,7 @@
 // A launch is one step of every row (picture), one block a row. Thread 0 does the row's bookkeeping; vectors
 // [Z] are walked by all threads with the block's stride, so any block of a multiple of 32 threads will do.
 // A row that has ended, or is at its limit, returns at once and nothing of it is touched. The others pass
-// one barrier (in `reduce`): before it nothing is written, after it nothing is read that thread 0 writes.
+// one barrier (__syncthreads_and): before it nothing is written, after it nothing is read that thread 0 writes.
 #pragma once
 
 struct Rates {  // of one step
