@@ -1,0 +1,46 @@
+"""A backend whose clock is scripted: what it says its steps took, and time that passes as it works."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgefill.completion.backends import BackendInfo, Footprint, StepTimes
+from edgefill.completion.backends.host import FakeBackend
+from edgefill.completion.search import SearchState
+from tests.completion.fakes import fake_backend, fake_model
+
+MODEL = fake_model()
+SOLVE_SECONDS, BUILD_SECONDS, FIRST_SECONDS = 0.5, 7.0, 0.25
+
+
+class TimedBackend(FakeBackend):
+    """Each launch says 8 ms on the device, 4 ms on the host, 1 ms of copies; its first builds and loads."""
+
+    def __init__(self, at_once: int = 4) -> None:
+        self._fake = fake_backend(MODEL)
+        super().__init__(self._fake.evaluate, self._fake.generate)
+        self.info = BackendInfo("fake", "scripted", "none", at_once)
+        self.now, self.closed = 0.0, False
+        self.launches: list[tuple[int, SearchState]] = []
+        self._footprint = Footprint(plan_bytes=1000, device_bytes=2000)
+
+    def clock(self) -> float:
+        return self.now
+
+    def solve(self, state: SearchState, n: int) -> None:
+        self.now += SOLVE_SECONDS
+        super().solve(state, n)
+
+    def timed(self, state: SearchState, n: int) -> StepTimes:
+        if not self.launches:
+            self.now += BUILD_SECONDS + FIRST_SECONDS
+            self._footprint = replace(self._footprint, build_seconds=6.0, load_seconds=1.0)
+        self.launches.append((n, state))
+        super().solve(state, n)
+        return StepTimes(host=4e-3, device=8e-3, copies=1e-3)
+
+    def footprint(self) -> Footprint:
+        return self._footprint
+
+    def close(self) -> None:
+        self.closed = True
