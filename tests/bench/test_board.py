@@ -68,7 +68,12 @@ def test_a_gpu_that_counts_no_energy_says_none(nvml, tmp_path):
 
 @pytest.mark.parametrize(
     ("library", "bus"),
-    [(None, "0000:65:00.0"), (FakeNvml(fails=9), "0000:65:00.0"), (FakeNvml(), "0000:17:00.0"), (FakeNvml(), None)],
+    [
+        (None, "0000:65:00.0"),
+        (FakeNvml(fails=9), "0000:65:00.0"),
+        (FakeNvml(), "0000:17:00.0"),
+        (FakeNvml(), None),
+    ],
     ids=["no NVML", "no driver", "another GPU", "no GPU"],
 )
 def test_without_a_gpu_that_nvml_knows_nothing_is_reported(nvml, tmp_path, library, bus):

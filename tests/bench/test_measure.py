@@ -44,7 +44,9 @@ def measured(monkeypatch):
 
     def run(backend, batch=5, settings=SETTINGS, board=None, progress=lambda phase, share: None):
         monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=backend.clock))
-        return Subject(Completer(MODEL, backend), batch, settings).measured(QUICK, board or Silent(), progress)
+        return Subject(Completer(MODEL, backend), batch, settings).measured(
+            QUICK, board or Silent(), progress
+        )
 
     return run
 
