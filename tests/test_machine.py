@@ -55,6 +55,15 @@ def test_gpu_is_described_by_its_driver(cuda, root):
     assert (found.cuda, found.release, found.problem) == ((13, 2), "540.4.0", "")
 
 
+def test_place_of_the_gpu_on_its_bus_is_what_nvml_asks_for(cuda):
+    cuda(FakeCuda([ORIN, ORIN]))
+    assert machine.pci_bus() == "0000:65:00.0"
+    cuda(FakeCuda())  # no GPU
+    assert machine.pci_bus() is None
+    cuda(None)  # no driver
+    assert machine.pci_bus() is None
+
+
 def test_release_of_the_closed_kernel_module_is_read_too(cuda, root):
     cuda(None)
     root("proc/driver/nvidia/version", CLOSED_MODULE)

@@ -46,6 +46,10 @@ class FakeCuda:
         value._obj.value = self.gpus[device][1][{75: 0, 76: 1}[attribute]]
         return 0
 
+    def cuDeviceGetPCIBusId(self, name, length, device):
+        name.value = b"0000:%02x:00.0" % (0x65 + device)
+        return 0
+
     def cuDevicePrimaryCtxRetain(self, context, device):
         self.contexts += 1
         context._obj.value = 1
