@@ -126,7 +126,10 @@ class Library:
         """The engine of ``plan``, which must be one that we built: deserialising executes what is in it."""
         reasons = self._invalid(runtime, plan)
         if reasons:
-            raise self.failure("use this engine", *reasons)
+            raise EngineError(
+                f"{self.failure('use this engine', *reasons)}\nbuild it again (`edgefill build MODEL --for "
+                f"{self.name} --force`); `edgefill doctor` says whether the driver is new enough"
+            )
         return self.call("load this engine", runtime.deserialize_cuda_engine, plan)
 
     def create_context(self, engine: Any) -> Any:

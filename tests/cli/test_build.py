@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from importlib.util import find_spec
 
@@ -101,6 +102,13 @@ def test_failure_is_tensorrts_own_words(edgefill, monkeypatch, model):
     fake.failing["build_serialized_network"] = None
     done = edgefill("build", model, "--for", "tensorrt", "--json")
     assert done.code == 4 and "what TensorRT says" in json.loads(done.out)["error"]["message"]
+
+
+def test_ctrl_c_ends_the_command(edgefill, monkeypatch, model):
+    fake = FakeTensorRT().install(monkeypatch)
+    fake.interrupt = lambda: signal.raise_signal(signal.SIGINT)
+    done = edgefill("build", model, "--for", "tensorrt")
+    assert done.code == 130 and done.out == "" and "Traceback" not in done.err
 
 
 @pytest.mark.parametrize(

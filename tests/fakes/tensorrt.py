@@ -53,6 +53,7 @@ class FakeTensorRT:
         self.failing: dict[str, Any] = {}  # name of a call → what it answers instead
         self.says: list[tuple[Severity, str]] = [(Severity.ERROR, "what TensorRT says")]
         self.warns: list[str] = []  # while it builds
+        self.interrupt: Callable[[], None] = lambda: None  # what happens in the middle of a build
         self.logger: Any = None
 
     @property
@@ -227,7 +228,7 @@ class _Config:
 
     def set_compute_capability(self, target: Any, index: int) -> bool:
         self.sm[index] = int(target.name[2:])
-        return self.fake.answer("set_compute_capability", True, target.name)
+        return self.fake.answer("set_compute_capability", True, target.name, index)
 
     def set_flag(self, flag: Any) -> None:
         self.flags.add(flag)
@@ -265,6 +266,7 @@ class _Config:
         going_on = True
         for phase, parent, steps in (("Building engine", None, 2), ("Timing tactics", "Building engine", 3)):
             monitor.phase_start(phase, parent, steps)
+            self.fake.interrupt()
             going_on = going_on and all(monitor.step_complete(phase, step) for step in range(steps))
             monitor.phase_finish(phase)
         return going_on

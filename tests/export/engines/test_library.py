@@ -114,7 +114,7 @@ def test_tensorrt_engines_can_always_be_captured(tensorrt):
 def test_rtx_builds_for_the_gpus_that_are_named(monkeypatch):
     fake = FakeTensorRT("1.7.1", rtx=True, sm=None).install(monkeypatch)
     build("rtx", sm=(75, 86))
-    assert fake.arguments("set_compute_capability") == [("SM75",), ("SM86",)]
+    assert fake.arguments("set_compute_capability") == [("SM75", 0), ("SM86", 1)]
     fake.failing["set_compute_capability"] = False
     with pytest.raises(EngineError, match=f"build for sm 86:\n{WORDS}"):
         build("rtx", sm=(86,))
@@ -125,7 +125,7 @@ def test_rtx_builds_for_the_gpus_that_are_named(monkeypatch):
 def test_rtx_names_why_an_engine_does_not_run_here_and_does_not_load_it(monkeypatch):
     fake = FakeTensorRT("1.7.1", rtx=True, sm=89).install(monkeypatch)
     plan = build("rtx", sm=(86,))
-    with pytest.raises(EngineError, match=r"cannot use this engine:\nUNSUPPORTED_CC$"):
+    with pytest.raises(EngineError, match=r"cannot use this engine:\nUNSUPPORTED_CC\n.*--for rtx --force"):
         run(plan, "rtx")
     fake.version = "1.8.0"
     with pytest.raises(EngineError, match="VERSION_MISMATCH\nUNSUPPORTED_CC"):

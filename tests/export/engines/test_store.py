@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
+from hashlib import sha256
 
 import pytest
 
-from edgefill import models
+from edgefill import __version__, models
 from edgefill.bundle import Bundle
 from edgefill.errors import EngineError, InputError, OutputError
 from edgefill.export.engines.recipe import static
@@ -192,6 +195,23 @@ def test_built_engine_is_kept_unless_it_is_wanted_otherwise(engines, tensorrt):
     assert tensorrt.count(BUILD) == 4
 
 
+def test_sidecar_says_what_the_engine_is(engines, bundle):
+    sidecar = engines.build("step", (1, 4, 8), level=2).sidecar
+    assert sidecar.source_sha256 == sha256(bundle.graph("step", "fp16")).hexdigest()
+    assert (sidecar.library, sidecar.library_version, sidecar.sm) == ("tensorrt", "10.3.0", (87,))
+    assert (sidecar.batch, sidecar.level, sidecar.edgefill) == ((1, 4, 8), 2, __version__)
+    assert sidecar.build_seconds > 0 and re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:]{8}Z", sidecar.created)
+
+
+def test_interrupted_build_leaves_nothing_and_can_be_repeated(engines, tensorrt, cache):
+    tensorrt.interrupt = lambda: signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        engines.build("step", static(1))
+    assert [path.name for path in folder(cache).iterdir()] == [".lock"]
+    tensorrt.interrupt = lambda: None
+    assert engines.build("step", static(1)).built
+
+
 def test_build_uses_what_the_board_has_free_and_keeps_timings(engines, tensorrt, cache):
     engines.build("step", static(1))
     ((_, config),) = tensorrt.arguments(BUILD)
@@ -210,6 +230,7 @@ def test_two_that_need_the_same_engine_build_it_once(engines, bundle, tensorrt, 
     for thread in threads:
         thread.join()
     assert plans[0] == plans[1] and tensorrt.count(BUILD) == 1
+    assert 0 in (engines.build_seconds, other.build_seconds)  # who only waited has not built
 
 
 def test_tensorrt_builds_for_the_gpu_that_is_here_only(engines):
