@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from edgefill.completion.settings import SearchSettings
 from edgefill.export.objective import Completion
 
 Steps = Callable[[int], None]  # enqueues so many steps
+Turn = Callable[[int], float]  # seconds on the GPU of so many steps
 _MATRIX_SIDE = 8192
 
 
@@ -29,6 +32,29 @@ def on_gpu(networks: Completion, precision: str) -> Completion:
     )
     generator, discriminator = (module.requires_grad_(False) for module in modules)
     return replace(networks, generator=generator, discriminator=discriminator, dtype=dtype)
+
+
+def torch_turns(
+    networks: Completion, z: np.ndarray, task: Task, settings: SearchSettings, precision: str
+) -> tuple[dict[str, Turn], dict[str, str]]:
+    """What takes turns with the executors, and why a contender cannot."""
+    search = TorchSearch(on_gpu(networks, precision), z, task, settings)
+    turns: dict[str, Turn] = {}
+    failed: dict[str, str] = {}
+    makers = {
+        "torch eager": search.eager,
+        "torch.compile": search.compiled,
+        "torch with a CUDA graph": search.graphed,
+    }
+    for name, make in makers.items():
+        try:
+            steps = make()
+            steps(3)
+        except Exception as error:  # noqa: BLE001  a compiler may throw anything
+            failed[name] = f"{type(error).__name__}: {error}"
+        else:
+            turns[name] = partial(_seconds, steps)
+    return turns, failed
 
 
 class TorchSearch:
@@ -87,22 +113,13 @@ class TorchSearch:
             self._z.sub_(settings.lr * step).clamp_(-1, 1)
 
 
-def seconds_per_step(steps: Steps, *, warm_up: float, seconds: float) -> list[float]:
-    """GPU seconds of a step, one figure for each of the turns of ten that fit into ``seconds``."""
-    _turns(steps, warm_up)
-    return _turns(steps, seconds)
-
-
-def _turns(steps: Steps, seconds: float, size: int = 10) -> list[float]:
-    taken: list[float] = []
-    while sum(taken) * size < seconds or len(taken) < 3:
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        steps(size)
-        end.record()
-        end.synchronize()
-        taken.append(begin.elapsed_time(end) / 1e3 / size)
-    return taken
+def _seconds(steps: Steps, n: int) -> float:
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin.record()
+    steps(n)
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1e3
 
 
 def flops(networks: Completion, z: np.ndarray, task: Task) -> int:
@@ -118,10 +135,10 @@ def flops(networks: Completion, z: np.ndarray, task: Task) -> int:
 
 
 def matrix_rate() -> float:
-    """FLOP/s of a large fp16 matrix product on random numbers: the median of ten."""
+    """FLOP/s of a large fp16 matrix product on random numbers: the median of ten turns."""
     a, b = (torch.randn(_MATRIX_SIDE, _MATRIX_SIDE, device="cuda", dtype=torch.float16) for _ in range(2))
-    taken = seconds_per_step(lambda n: _products(a, b, n), warm_up=0.2, seconds=0.5)
-    return 2 * _MATRIX_SIDE**3 / float(np.median(taken))
+    taken = [_seconds(lambda n: _products(a, b, n), 5) / 5 for _ in range(13)][3:]
+    return 2 * _MATRIX_SIDE**3 / statistics.median(taken)
 
 
 def _products(a: Tensor, b: Tensor, n: int) -> None:

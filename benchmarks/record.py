@@ -13,9 +13,9 @@ RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("edgefill", "numpy", "onnxruntime", "openvino", "torch")
 
 
-def record(name: str, figures: dict[str, Any]) -> Path:
-    """Writes ``results/<name>.json`` and returns its path."""
-    path = RESULTS / f"{name}.json"
+def record(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Writes ``<name>.json`` into ``folder`` and returns its path."""
+    path = folder / f"{name}.json"
     document = {"benchmark": name, "environment": environment(_PACKAGES), "figures": figures}
     write_atomically(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return path

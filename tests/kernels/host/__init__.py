@@ -52,7 +52,7 @@ class HostKernels:
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
         rows, z_dim = state.z.shape
         arguments = search_arguments(state.settings, addresses, rows=rows, z_dim=z_dim, bound=state.bound)
-        self._launch(f"{state.settings.solver}_step", rows, block, order, arguments)
+        self.launch(f"{state.settings.solver}_step", rows, block, arguments, order)
 
     def compose(
         self,
@@ -75,10 +75,14 @@ class HostKernels:
         }
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
         arguments = compose_arguments(addresses, rows=rows, channels=channels, height=height, width=width)
-        self._launch("compose", grid, block, order, arguments)
+        self.launch("compose", grid, block, arguments, order)
         return composed
 
-    def _launch(self, kernel: str, grid: int, block: int, order: int, arguments: np.ndarray) -> None:
+    def launch(
+        self, kernel: str, grid: int, block: int, arguments: np.ndarray | np.void, order: int = 0
+    ) -> None:
+        """One launch of ``kernel`` with its struct; ``order`` is that of the threads between barriers."""
+        arguments = np.asarray(arguments)
         function = getattr(self._library, f"launch_{kernel}")
         function.restype = ctypes.c_bool
         ended = function(grid, block, order, ctypes.c_void_p(arguments.ctypes.data))

@@ -1,0 +1,244 @@
+"""Proves and measures the search on an NVIDIA GPU, with what is installed there and no network.
+
+    python -m benchmarks.gpu [--model faces64] [--minutes 7.5] [--out FOLDER] [--name gpu]
+
+First it proves: kernels against NumPy, every executor against ONNX Runtime in fp32 on the CPU, graphs on
+against off, memory, compute-sanitizer. Then it measures: every executor by turns with PyTorch on the same
+weights, what the update adds to a step, and what ``edgefill bench`` measures. One JSON and one Markdown table
+are written; what could not be run, or was left out for time, says so. ``benchmarks/gpu_kit.py`` packs what
+such a machine needs.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from benchmarks.gpu_checks import Check, executor_checks, kernel_checks, sanitizer_checks
+from benchmarks.gpu_table import markdown
+from benchmarks.record import RESULTS, record
+from edgefill.bench import Rule, bench
+from edgefill.bundle import Bundle
+from edgefill.completion.arrays import pixel_task
+from edgefill.completion.backends import DEVICE_BACKENDS, Backend, open_backend
+from edgefill.completion.backends.device.executors import open_executor, tensor_shapes
+from edgefill.completion.latents import Prior
+from edgefill.completion.search import SearchState
+from edgefill.completion.settings import SearchSettings
+from edgefill.errors import EdgefillError
+from edgefill.files import write_atomically
+from edgefill.kernels.device import Buffers, Device
+from edgefill.models import find
+
+Turn = Callable[[int], float]  # seconds on the GPU of so many steps
+_RULE = Rule(seconds=1.5)
+_ROUNDS, _STEPS_A_TURN = 15, 50
+_OVERHEAD_STEPS = 10  # of the graph that the overhead is taken from
+
+
+def main(
+    model: Annotated[str, typer.Option(help="The model.")] = "faces64",
+    batches: Annotated[str, typer.Option(help="Batch sizes.")] = "1,8,64",
+    minutes: Annotated[float, typer.Option(help="After this long nothing more is begun.")] = 7.5,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = RESULTS,
+    name: Annotated[str, typer.Option(help="Of the results.")] = "gpu",
+) -> None:
+    try:
+        device = Device()
+    except EdgefillError as error:
+        raise SystemExit(f"nothing can be measured here: {error}") from error
+    session = Session(Bundle.open(find(model)), [int(size) for size in batches.split(",")], minutes)
+    session.prove(device)
+    session.measure(device)
+    figures = session.figures()
+    table = markdown(figures, device.name)
+    write_atomically(out / f"{name}.md", table)
+    print(table, f"recorded in {record(name, figures, out)}", sep="\n")
+
+
+class Session:
+    """What was proven and measured so far, and the time that is left."""
+
+    def __init__(self, bundle: Bundle, batches: list[int], minutes: float) -> None:
+        self._bundle, self._batches = bundle, batches
+        self._end = time.monotonic() + 60 * minutes
+        self._checks: list[tuple[str, Check]] = []
+        self._benches: list[dict[str, Any]] = []
+        self._races: list[dict[str, Any]] = []
+        self._overheads: list[dict[str, Any]] = []
+        self._left_out: list[str] = []
+        self._matrix_rate: float | None = None
+        self._flops: int | None = None
+
+    def prove(self, device: Device) -> None:
+        """Every check; the executors that fail none are those that are measured."""
+        self._run("kernels", lambda: self._take("kernels", kernel_checks(device)))
+        for name, precision in self._executors():
+            opened = partial(open_backend, name, self._bundle, precision=precision, say=print)
+            label = f"{name} {precision}"
+            self._run(label, lambda: self._take(label, executor_checks(self._bundle, precision, opened)))  # noqa: B023
+        self._run("compute-sanitizer", lambda: self._take("compute-sanitizer", sanitizer_checks()))
+
+    def measure(self, device: Device) -> None:
+        """The races with PyTorch, the overhead of the update, and the bench of every executor that works."""
+        working = [pair for pair in self._executors() if self._works(*pair)]
+        self._run("floor", self._floor)
+        for precision in self._bundle.precisions:
+            names = [name for name, its in working if its == precision]
+            for batch in self._batches:
+                self._run(f"race {precision} batch {batch}", partial(self._race, names, precision, batch))
+        for name, precision in working:
+            for batch in self._batches:
+                label = f"overhead {name} {precision} batch {batch}"
+                self._run(label, partial(self._overhead, device, name, precision, batch))
+            self._run(f"bench {name} {precision}", partial(self._bench, name, precision))
+
+    def figures(self) -> dict[str, Any]:
+        """Everything, for the record."""
+        return {
+            "model": self._bundle.manifest.name,
+            "checks": [{"of": of, **asdict(check)} for of, check in self._checks],
+            "races": self._races,
+            "overheads": self._overheads,
+            "benches": self._benches,
+            "flops_a_step": self._flops,
+            "matrix_flops_per_second": self._matrix_rate,
+            "left_out": self._left_out,
+        }
+
+    def _executors(self) -> Iterator[tuple[str, str]]:
+        for name in DEVICE_BACKENDS:
+            for precision in self._bundle.precisions:
+                yield name, precision
+
+    def _works(self, name: str, precision: str) -> bool:
+        """Whether its loss and gradient are right: the first of its checks."""
+        found = [check.passed for of, check in self._checks if of == f"{name} {precision}"]
+        return bool(found and found[0])
+
+    def _take(self, of: str, checks: Iterator[Check]) -> None:
+        for check in checks:
+            self._checks.append((of, check))
+            sign = {True: "ok", False: "FAILED", None: "not run"}[check.passed]
+            print(f"{sign:8} {of}: {check.name}: {check.measured}", flush=True)
+
+    def _run(self, what: str, work: Callable[[], None]) -> None:
+        """Runs ``work`` if there is time; whatever goes wrong in it is written down and the rest goes on."""
+        if time.monotonic() > self._end:
+            self._left_out.append(f"{what}: no time was left")
+            return
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  a driver or a library may throw anything
+            self._left_out.append(f"{what}: {type(error).__name__}: {error}")
+            print(self._left_out[-1], flush=True)
+
+    def _floor(self) -> None:
+        """What the arithmetic alone needs, at the rate that the GPU multiplies matrices here."""
+        from benchmarks.gpu_contenders import flops, matrix_rate
+        from benchmarks.networks import networks_of
+
+        state = self._state(1, SearchSettings())
+        self._flops = flops(networks_of(self._bundle), state.z, state.task)
+        self._matrix_rate = matrix_rate()
+
+    def _race(self, names: list[str], precision: str, batch: int) -> None:
+        """Executors and PyTorch by turns: medians of a step, and the median ratio to the first."""
+        backends = [open_backend(name, self._bundle, precision=precision, say=print) for name in names]
+        turns: dict[str, Turn] = {
+            name: self._turn(backend, batch) for name, backend in zip(names, backends, strict=True)
+        }
+        self._run(
+            f"PyTorch {precision} batch {batch}", lambda: turns.update(self._torch_turns(precision, batch))
+        )
+        seconds: dict[str, list[float]] = {name: [] for name in turns}
+        for number in range(_ROUNDS + 2):
+            for name, turn in turns.items():
+                taken = turn(_STEPS_A_TURN) / _STEPS_A_TURN
+                if number >= 2:  # the first turns warm up
+                    seconds[name].append(taken)
+        for backend in backends:
+            backend.close()
+        medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+        self._races.append({"precision": precision, "batch": batch, "seconds": medians})
+        print(
+            precision, batch, {name: f"{1e6 * taken:.1f} us" for name, taken in medians.items()}, flush=True
+        )
+
+    def _turn(self, backend: Backend, batch: int) -> Turn:
+        settings = SearchSettings(steps=_STEPS_A_TURN)
+
+        def turn(steps: int) -> float:
+            return backend.timed(self._state(batch, settings), steps).device
+
+        return turn
+
+    def _torch_turns(self, precision: str, batch: int) -> dict[str, Turn]:
+        from benchmarks.gpu_contenders import torch_turns
+        from benchmarks.networks import networks_of
+
+        settings = SearchSettings(steps=_STEPS_A_TURN)
+        state = self._state(batch, settings)
+        turns, failed = torch_turns(networks_of(self._bundle), state.z, state.task, settings, precision)
+        self._left_out += [f"{name}, {precision}, batch {batch}: {why}" for name, why in failed.items()]
+        return turns
+
+    def _overhead(self, device: Device, name: str, precision: str, batch: int) -> None:
+        """What update and graph add to a step: a step of the search less the engine's run, both in graphs."""
+        executor = open_executor(name, self._bundle, device, precision, print)
+        backend = open_backend(name, self._bundle, precision=precision, say=print)
+        batch = executor.capacity("step", batch)
+        with device:
+            shapes = tensor_shapes(self._bundle.manifest, "step", batch)
+            buffers = Buffers(device, {key: (shape, np.float32) for key, shape in shapes.items()})
+            bound = executor.bind("step", batch, buffers.address)
+            bound.enqueue()
+            device.synchronize()
+            graph = device.capture(lambda: [bound.enqueue() for _ in range(_OVERHEAD_STEPS)] and None)
+        search, alone = [], []
+        for _ in range(_ROUNDS + 2):
+            search.append(self._turn(backend, batch)(_STEPS_A_TURN) / _STEPS_A_TURN)
+            with device:
+                begin = device.record()
+                for _ in range(_STEPS_A_TURN // _OVERHEAD_STEPS):
+                    graph.launch()
+                end = device.record()
+                device.synchronize()
+                alone.append(begin.time_till(end) / 1e3 / _STEPS_A_TURN)
+        with device:
+            graph.close()
+            buffers.free()
+            executor.close()
+        backend.close()
+        added = statistics.median(a - b for a, b in list(zip(search, alone, strict=True))[2:])
+        engine = statistics.median(alone[2:])
+        case = {"backend": name, "precision": precision, "batch": batch}
+        self._overheads.append({**case, "engine_seconds": engine, "added_seconds": added})
+
+    def _bench(self, name: str, precision: str) -> None:
+        settings = SearchSettings()
+        report = bench(
+            self._bundle, name, self._batches, settings=settings, rule=_RULE, precision=precision, say=print
+        )
+        self._benches.append(report.document())
+
+    def _state(self, batch: int, settings: SearchSettings) -> SearchState:
+        """A search for random pictures: a step costs the same whatever they are."""
+        model = self._bundle.manifest
+        shape = (batch, model.height, model.width)
+        pictures = np.random.default_rng(0).integers(0, 256, (*shape, model.channels), np.uint8)
+        known = np.ones(shape, bool)
+        task = pixel_task(pictures, known, model, settings)
+        return SearchState.start(task, settings, range(batch), Prior.of(model))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,146 @@
+"""The program for a machine with a GPU, run on a fake one: the shipped kernels, compiled for the host, and
+engines that ONNX Runtime runs. Its timings mean nothing here; that it proves, refutes and reports does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from benchmarks import gpu, gpu_checks
+from benchmarks.gpu_table import NOT_MEASURED, markdown
+from edgefill import machine
+from tests.bundles import tiny_bundle
+from tests.fakes.cuda import FakeCuda, floats
+from tests.fakes.tensorrt import FakeTensorRT
+from tests.kernels.host import HostKernels
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory) -> HostKernels:
+    return HostKernels(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture
+def cuda(kernels, monkeypatch, tmp_path):
+    """A GPU with TensorRT and without anything else; programs take the short way."""
+    cuda = FakeCuda(lambda name, struct, grid, block: kernels.launch(name, grid, block, struct))
+    cuda.install(monkeypatch)
+    monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
+    monkeypatch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("Fake GPU", (8, 9), 10**9),)))
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    monkeypatch.setattr(gpu, "_ROUNDS", 1)
+    monkeypatch.setattr(gpu, "_RULE", gpu.Rule(0.0, 0.01, 2))
+    monkeypatch.setattr(gpu_checks, "SIZES", (1, 33, 100))
+    monkeypatch.setattr(gpu_checks, "_RUNS", 20)
+    return cuda
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_bundle())
+    return tmp_path / "tiny.edgefill"
+
+
+def engines(cuda: FakeCuda, monkeypatch, *, wrong: float = 0.0) -> None:
+    """TensorRT whose engines are run by ONNX Runtime, with ``wrong`` added to every gradient."""
+
+    def execute(graph, addresses, shapes, stream) -> None:
+        views = {name: floats(addresses[name], *shapes[name]) for name in shapes}
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+        def run() -> None:
+            feeds = {value.name: views[value.name].copy() for value in session.get_inputs()}
+            names = [value.name for value in session.get_outputs()]
+            for name, found in zip(names, session.run(names, feeds), strict=True):
+                views[name][...] = found + wrong * (name == "grad_z")
+
+        cuda.enqueue("engine", run)
+
+    FakeTensorRT("10.16.1", sm=89, execute=execute).install(monkeypatch)
+
+
+def run(model, folder) -> tuple[dict, str]:
+    gpu.main(model=str(model), batches="1,2", minutes=5, out=folder, name="gpu")
+    return json.loads((folder / "gpu.json").read_text())["figures"], (folder / "gpu.md").read_text()
+
+
+def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model, tmp_path, monkeypatch):
+    engines(cuda, monkeypatch)
+    figures, table = run(model, tmp_path / "results")
+    checks = {(check["of"], check["name"]): check["passed"] for check in figures["checks"]}
+    of_kernels = [passed for (of, _), passed in checks.items() if of == "kernels"]
+    assert of_kernels == [True] * 9
+    assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"] == [True] * 4
+    assert [passed for (of, _), passed in checks.items() if of == "rtx fp32"] == [None]
+    assert [race["batch"] for race in figures["races"]] == [1, 2]
+    assert set(figures["races"][0]["seconds"]) == {"tensorrt"}
+    assert [each["batch"] for each in figures["benches"][0]["figures"]] == [1, 2]
+    assert all(each["added_seconds"] == 0 for each in figures["overheads"]) and len(figures["overheads"]) == 2
+    left_out = "\n".join(figures["left_out"])
+    assert "PyTorch fp32 batch 1" in left_out and "floor" in left_out
+    assert f"| batch 1, times torch eager, in every precision, at least | 3 × | {NOT_MEASURED} |" in table
+    assert not cuda.allocations and cuda.contexts == 0
+
+
+def test_an_executor_that_computes_something_else_is_refuted_and_not_measured(
+    cuda, model, tmp_path, monkeypatch
+):
+    engines(cuda, monkeypatch, wrong=50.0)
+    figures, table = run(model, tmp_path / "results")
+    first = next(check for check in figures["checks"] if check["of"] == "tensorrt fp32")
+    assert first["passed"] is False and "cosine" in first["measured"]
+    assert figures["benches"] == [] and all(not race["seconds"] for race in figures["races"])
+    assert "| tensorrt fp32 | loss and gradient | NO |" in table
+
+
+def test_a_kernel_that_differs_is_refuted(cuda, kernels):
+    def late(name, struct, grid, block):
+        kernels.launch(name, grid, block, struct)
+        floats(int(struct["z"]), 1)[0] += 1e-3
+
+    cuda.kernel = late
+    found = list(gpu_checks.kernel_checks(gpu.Device()))
+    assert found and not any(check.passed for check in found)
+
+
+def test_nothing_is_begun_when_the_time_is_up(cuda, model, tmp_path, monkeypatch):
+    engines(cuda, monkeypatch)
+    gpu.main(model=str(model), batches="1", minutes=0, out=tmp_path, name="none")
+    figures = json.loads((tmp_path / "none.json").read_text())["figures"]
+    assert figures["checks"] == figures["races"] == []
+    assert all("no time was left" in line for line in figures["left_out"])
+
+
+def test_without_a_gpu_it_says_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+    with pytest.raises(SystemExit, match="nothing can be measured here: pycuda cannot be imported"):
+        gpu.main(out=tmp_path)
+
+
+def test_goals_are_judged_by_what_was_measured():
+    races = [
+        {
+            "precision": "fp16",
+            "batch": 1,
+            "seconds": {"rtx": 1e-4, "torch eager": 5e-4, "torch.compile": 3e-4},
+        },
+        {"precision": "fp16", "batch": 64, "seconds": {"rtx": 4e-4, "tensorrt": 2e-4}},
+    ]
+    figures = {
+        "model": "m", "checks": [], "races": races, "benches": [], "left_out": [],
+        "overheads": [{"backend": "rtx", "precision": "fp16", "batch": 1, "engine_seconds": 9e-5,
+                       "added_seconds": 4e-6}],
+        "flops_a_step": 10**9, "matrix_flops_per_second": 6.4e14,
+    }  # fmt: skip
+    table = markdown(figures, "GPU")
+    assert "| update and graph add to a step, at most | 3 µs | 4.00 µs | no |" in table
+    assert "| 3 × | 5.00 × | yes |" in table
+    assert f"CUDA graph, in every precision, at least | 1.5 × | {NOT_MEASURED} | {NOT_MEASURED} |" in table
+    assert "| batch 64 fp16, times what the FLOPs need, at most | 2.5 × | 2.00 × | yes |" in table
+    np.testing.assert_equal(table.count("| fp16 | 64 | tensorrt | 200.0 | 1.00 |"), 1)
