@@ -95,7 +95,7 @@ def test_rails_are_added_up_where_none_holds_the_others(root):
 
 def test_energy_is_power_over_time_as_trapezoids(root):
     now = [0.0]
-    place = root({"VDD_IN": (5000, 2000)})  # 10 W
+    place = root({"VDD_IN": (5000, 2000), "VDD_SOC": (5000, 1000)})  # 10 W, of which 5 W there
     found = Rails(board._rails(place), place, clock=lambda: now[0])
     now[0] = 3.0
     assert found.joules() == pytest.approx(30)

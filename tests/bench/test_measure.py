@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,6 +58,18 @@ def test_a_step_is_its_share_of_a_launch(measured):
     assert figures.step_ms.samples == figures.enqueue_ms.samples == 3  # 10 steps, 4 at once
     figures, _ = measured(TimedBackend(at_once=1))
     assert figures.step_ms.median == 8.0 and figures.step_ms.samples == 10
+
+
+def test_copies_are_those_of_a_search_that_begins(measured):
+    backend = TimedBackend()
+    say = backend.timed
+
+    def timed(state, n):
+        begins = state.steps.max() == 0
+        return replace(say(state, n), copies=5e-3 if begins else 1e-3)
+
+    backend.timed = timed
+    assert measured(backend)[0].copies_ms == 5.0
 
 
 def test_first_run_is_without_building_and_loading(measured):
@@ -120,12 +133,15 @@ def test_a_search_that_fails_is_an_error_and_no_figure(measured):
     backend = TimedBackend()
     good = backend.evaluate
 
+    evaluations = []
+
     def broken(z, task):
         found = good(z, task)
-        return found._replace(loss=np.full_like(found.loss, np.nan))
+        evaluations.append(z)
+        return found._replace(loss=np.full_like(found.loss, np.nan)) if len(evaluations) == 6 else found
 
     backend.evaluate = broken
-    with pytest.raises(ModelError, match="picture 0 stopped at step 1: its loss or gradient is not finite"):
+    with pytest.raises(ModelError, match="picture 0 stopped at step 6: its loss or gradient is not finite"):
         measured(backend)
 
 
