@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,8 @@ from edgefill.completion.latents import Prior
 from edgefill.completion.search import SearchState
 from edgefill.completion.settings import SearchSettings
 from edgefill.errors import EdgefillError
+from edgefill.export.engines.recipe import LIBRARIES, static
+from edgefill.export.engines.store import Engines
 from edgefill.files import write_atomically
 from edgefill.kernels.device import Buffers, Device
 from edgefill.models import find
@@ -81,6 +84,8 @@ class Session:
     def prove(self, device: Device) -> None:
         """Every check; the executors that fail none are those that are measured."""
         self._run("kernels", lambda: self._take("kernels", kernel_checks(device)))
+        for library in LIBRARIES:
+            self._run(f"engines of {library}", partial(self._build, library))
         for name, precision in self._executors():
             opened = partial(open_backend, name, self._bundle, precision=precision, say=print)
             label = f"{name} {precision}"
@@ -140,6 +145,13 @@ class Session:
         except Exception as error:  # noqa: BLE001  a driver or a library may throw anything
             self._left_out.append(f"{what}: {type(error).__name__}: {error}")
             print(self._left_out[-1], flush=True)
+
+    def _build(self, library: str) -> None:
+        """An engine for every size that is measured: a larger one would do, and be slower."""
+        for precision in self._bundle.precisions:
+            engines = Engines(self._bundle, library, precision=precision, say=print)
+            for graph, batch in product(("step", "generator"), self._batches):
+                engines.build(graph, static(batch))
 
     def _floor(self) -> None:
         """What the arithmetic alone needs, at the rate that the GPU multiplies matrices here."""
