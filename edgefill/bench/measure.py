@@ -40,7 +40,7 @@ class Figures:
     picture_ms: float  # the median of it, for each picture
     pictures_per_second: float  # all that were finished, by wall clock
     steps_per_picture: float  # evaluations until a picture's search ended, mean
-    build_seconds: float  # of engines that were not there
+    build_seconds: float  # of its engines, when they were built
     load_seconds: float
     first_run_seconds: float  # of the first steps, without building and loading
     memory_bytes: int | None  # allocated on the device; on a CPU the peak of the process so far

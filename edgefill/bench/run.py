@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 from edgefill import __version__
@@ -20,6 +21,7 @@ from edgefill.completion.backends import (
     precision_for,
 )
 from edgefill.errors import BackendUnavailable, InputError
+from edgefill.export.engines.recipe import LIBRARIES, static
 from edgefill.machine import environment
 
 _FORMAT = 1
@@ -70,12 +72,20 @@ def bench(
     if not batches or min(batches) < 1:
         raise InputError(f"cannot measure batches of {list(batches)}: expected sizes of 1 or more")
     rows: list[tuple[Figures, Trial]] = []
+    if backend == "auto":
+        chosen = open_backend(backend, bundle, precision=precision, threads=threads, graph=graph, say=say)
+        backend = chosen.info.name
+        chosen.close()
+    built = _built(bundle, backend, batches, precision, say) if backend in LIBRARIES else {}
     for batch in sorted(set(batches)):  # rising, since the peak of a process never falls
         opened = open_backend(backend, bundle, precision=precision, threads=threads, graph=graph, say=say)
         on_device = opened.info.name in DEVICE_BACKENDS
         with Completer(bundle.manifest, opened) as completer, open_board(on_device) as board:
-            rows.append(Subject(completer, batch, settings).measured(rule, board, _named(progress, batch)))
-        info, energy, backend = opened.info, board.source, opened.info.name
+            figures, trial = Subject(completer, batch, settings).measured(
+                rule, board, _named(progress, batch)
+            )
+        rows.append((replace(figures, build_seconds=built.get(batch, figures.build_seconds)), trial))
+        info, energy = opened.info, board.source
     progress("comparing with fp32", 0.0)
     return Report(
         bundle.manifest.name,
@@ -88,6 +98,19 @@ def bench(
         environment(_PACKAGES),
         _compared(rows, _reference(bundle, threads)),
     )
+
+
+def _built(
+    bundle: Bundle, library: str, batches: Sequence[int], precision: str | None, say: Callable[[str], None]
+) -> dict[int, float]:
+    """Engines for every size that is measured, where a larger one would do and be slower; their seconds."""
+    from edgefill.export.engines.store import Engines
+
+    engines = Engines(bundle, library, precision=precision, say=say)
+    seconds = dict.fromkeys(batches, 0.0)
+    for graph, batch in product(("step", "generator"), seconds):
+        seconds[batch] += engines.build(graph, static(batch)).sidecar.build_seconds
+    return seconds
 
 
 def _named(progress: Callable[[str, float], None], batch: int) -> Callable[[str, float], None]:

@@ -27,6 +27,7 @@ from edgefill.export.engines.sidecar import Sidecar, beside, read_engine
 from edgefill.files import write_atomically
 
 SUFFIX = ".engine"
+_WASTE = 8  # A static engine takes as long for one row as for all: so many times too large is too slow.
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ class Engines:
     def load(self, graph: str, rows: int) -> tuple[bytes, Recipe]:
         """The plan of the smallest engine that holds ``rows``, and its recipe; it may be deserialised.
 
-        Where there is none it is built, for ``rows`` rounded up to a power of two; where it does not fit this
-        machine any more it is built again. Raises EngineError.
+        Where there is none, or only one for many times as many, it is built, for ``rows`` rounded up to a
+        power of two; where it does not fit this machine any more it is built again. Raises EngineError.
         """
         self._make_folder()
         keep_private(self._folder)
-        holding = [recipe for recipe in self._recipes(graph) if rows <= recipe.batch[2]]
+        holding = [recipe for recipe in self._recipes(graph) if _holds(recipe, rows)]
         recipe = holding[0] if holding else self._recipe(graph, static(1 << (rows - 1).bit_length()))
         try:
             return self._read(recipe, self._gpu)[0], recipe
@@ -221,3 +222,9 @@ class Engines:
         model = name if known else self._bundle.path
         batch = ",".join(map(str, dict.fromkeys(recipe.batch))) + " --dynamic" * (not recipe.static)
         return f"edgefill build {model} --for {recipe.library} --precision {recipe.precision} --batch {batch}"
+
+
+def _holds(recipe: Recipe, rows: int) -> bool:
+    """Whether an engine of ``recipe`` may run ``rows``, alone or with rows that pad them."""
+    smallest, _, largest = recipe.batch
+    return bool(rows <= largest and smallest <= _WASTE * rows)

@@ -32,7 +32,7 @@ def bundle_of(precision: str = "fp32") -> Bundle:
     return Bundle(manifest, "nowhere", {})
 
 
-def measure(bundle=None, backend="auto", batches=(1,), **options):
+def measure(bundle=None, backend="fake", batches=(1,), **options):
     return bench(bundle or bundle_of(), backend, batches, settings=SETTINGS, rule=QUICK, say=print, **options)
 
 
@@ -51,14 +51,15 @@ def test_each_size_has_a_backend_of_its_own_that_is_closed(opened):
 
 
 def test_auto_chooses_once(opened):
-    measure(batches=[1, 2, 3])
-    assert [name for name, _, _ in opened] == ["auto", "fake", "fake", "cpu"]
+    measure(backend="auto", batches=[1, 2, 3])
+    assert [name for name, _, _ in opened] == ["auto", "fake", "fake", "fake", "cpu"]
+    assert all(backend.closed for _, _, backend in opened)
 
 
 def test_without_fp32_graphs_nothing_is_compared(opened):
     (figures,) = measure(bundle_of("fp16")).figures
     assert figures.loss_difference is figures.gradient_difference is None
-    assert [name for name, _, _ in opened] == ["auto"]
+    assert [name for name, _, _ in opened] == ["fake"]
     assert measure().figures[0].loss_difference == 0.0
 
 

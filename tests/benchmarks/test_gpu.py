@@ -81,6 +81,7 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     assert [race["batch"] for race in figures["races"]] == [1, 2]
     assert set(figures["races"][0]["seconds"]) == {"tensorrt"}
     assert [each["batch"] for each in figures["benches"][0]["figures"]] == [1, 2]
+    assert all(each["build_seconds"] > 0 for each in figures["benches"][0]["figures"])
     assert [each["batch"] for each in figures["overheads"]] == [1, 2], "each in an engine of its own size"
     assert all(each["added_seconds"] == 0 for each in figures["overheads"]) and len(figures["overheads"]) == 2
     left_out = "\n".join(figures["left_out"])

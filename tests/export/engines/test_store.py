@@ -76,6 +76,15 @@ def test_smallest_engine_that_holds_the_rows_is_taken(engines, tensorrt):
     assert engines.load("step", 65)[1].batch == (128, 128, 128)
 
 
+def test_engine_that_is_far_too_large_is_not_taken_unless_it_runs_few_rows_as_well(engines, tensorrt):
+    engines.build("step", static(64))
+    assert engines.load("step", 8)[1].batch == static(64)
+    assert engines.load("step", 7)[1].batch == static(8)
+    engines.build("generator", (1, 8, 64))
+    assert engines.load("generator", 1)[1].batch == (1, 8, 64)
+    assert tensorrt.count(BUILD) == 3
+
+
 def test_precision_is_part_of_what_is_looked_for(engines, bundle, tensorrt, said):
     engines.load("step", 1)
     plain = Engines(bundle, "tensorrt", precision="fp32", say=said.append)
