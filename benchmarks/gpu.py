@@ -205,7 +205,7 @@ class Session:
 
     def _overhead(self, device: Device, name: str, precision: str, batch: int) -> None:
         """What update and graph add to a step: a step of the search less the engine's run, both in graphs."""
-        executor = open_executor(name, self._bundle, device, precision, print)
+        executor = open_executor(name, self._bundle, device, precision, say=print)
         backend = open_backend(name, self._bundle, precision=precision, say=print)
         batch = executor.capacity("step", batch)
         with device:

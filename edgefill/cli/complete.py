@@ -64,6 +64,9 @@ def complete(
     precision: Annotated[
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")
     ] = None,
+    engines: Annotated[
+        Path | None, typer.Option(help="Folder of `edgefill build --out`. [default: the cache]")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
 ) -> None:
     """Fill the missing part of pictures; what is known stays as it was, bit for bit.
@@ -84,7 +87,7 @@ def complete(
     plan = plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
     if not force:
         refuse_existing([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
-    with load(model, backend, precision=precision, threads=threads, say=say) as completer:
+    with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
         say(f"{completer.model.name} on {completer.backend.info}")
         run = _Run(completer, request, Sheet() if sheet else None)
         run.complete(plan, batch)

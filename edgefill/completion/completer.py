@@ -26,8 +26,8 @@ from edgefill.models import find
 def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
     """A Completer with ``model``, the name of a bundled or cached model or a path, on ``backend``.
 
-    ``options`` are those of ``open_backend``: precision, threads, graph, say. Raises ModelError for a model
-    that is not there or damaged, BackendUnavailable for a missing backend.
+    ``options`` are those of ``open_backend``: precision, threads, graph, engines, say. Raises ModelError for
+    a model that is not there or damaged, BackendUnavailable for a missing backend.
     """
     bundle = Bundle.open(find(model))
     return Completer(bundle.manifest, open_backend(backend, bundle, **options))

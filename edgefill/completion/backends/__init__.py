@@ -8,7 +8,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -90,13 +92,17 @@ def open_backend(
     precision: str | None = None,
     threads: int | None = None,
     graph: bool = True,
+    engines: Path | None = None,
     say: Callable[[str], None] = warnings.warn,
 ) -> Backend:
     """The backend ``name`` with the graphs of ``bundle``.
 
-    ``precision`` is that of the graphs: on a GPU fp16 where the bundle has it, else the bundle's own.
-    ``threads`` are the CPU's, None takes all cores; ``graph`` is whether a GPU replays its steps as one CUDA
-    graph. ``say`` is told what a user should know, such as an engine that is built.
+    Args:
+        precision: of the graphs; see ``precision_for``.
+        threads: of the CPU; None takes all cores.
+        graph: whether a GPU replays its steps as one CUDA graph.
+        engines: folder of TensorRT's engines, the user's cache unless given.
+        say: told what a user should know, such as an engine that is built.
 
     Raises BackendUnavailable with the line that installs what is missing, ModelError for a broken graph.
     """
@@ -104,12 +110,14 @@ def open_backend(
         raise BackendUnavailable(f"there is no backend {name!r}; expected one of {', '.join(BACKENDS)}")
     if name == "cpu":
         return _open_cpu(bundle, precision, threads)
+    options = {"precision": precision, "graph": graph, "engines": engines, "say": say}
+    open_device = partial(_open_device, bundle=bundle, **options)
     if name != "auto":
-        return _open_device(name, bundle, precision, graph, say)
+        return open_device(name)
     reasons = []
     for candidate in DEVICE_BACKENDS if gpu_present() else ():
         try:
-            return _open_device(candidate, bundle, precision, graph, say)
+            return open_device(candidate)
         except BackendUnavailable as error:
             reasons.append(f"{candidate}: {error}")
     if reasons:
@@ -134,10 +142,8 @@ def _open_cpu(bundle: Bundle, precision: str | None, threads: int | None) -> Bac
     return OnnxRuntimeBackend(bundle, precision=precision, threads=threads)
 
 
-def _open_device(
-    name: str, bundle: Bundle, precision: str | None, graph: bool, say: Callable[[str], None]
-) -> Backend:
+def _open_device(name: str, bundle: Bundle, precision: str | None, **options: Any) -> Backend:
     from edgefill.completion.backends.device.backend import DeviceBackend
 
     precision = precision or precision_for(name, bundle)
-    return DeviceBackend.open(name, bundle, precision, graph=graph, say=say)
+    return DeviceBackend.open(name, bundle, precision, **options)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -45,11 +46,18 @@ class DeviceBackend:
 
     @classmethod
     def open(
-        cls, name: str, bundle: Bundle, precision: str, *, graph: bool, say: Callable[[str], None]
+        cls,
+        name: str,
+        bundle: Bundle,
+        precision: str,
+        *,
+        graph: bool,
+        engines: Path | None,
+        say: Callable[[str], None],
     ) -> DeviceBackend:
         """The backend ``name`` on the first GPU. Raises BackendUnavailable that says what is missing."""
         device = Device()
-        executor = open_executor(name, bundle, device, precision, say)
+        executor = open_executor(name, bundle, device, precision, engines=engines, say=say)
         return cls(name, bundle.manifest, device, executor, graph=graph, say=say)
 
     @property

@@ -8,6 +8,7 @@ whichever it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgefill.bundle import Manifest, graph_signatures
@@ -49,7 +50,13 @@ class Bound(Protocol):
 
 
 def open_executor(
-    name: str, bundle: Bundle, device: Device, precision: str, say: Callable[[str], None]
+    name: str,
+    bundle: Bundle,
+    device: Device,
+    precision: str,
+    *,
+    engines: Path | None = None,
+    say: Callable[[str], None],
 ) -> Executor:
     """The executor of the backend ``name``. Raises BackendUnavailable with the line that installs it."""
     if name == "cuda":
@@ -58,7 +65,7 @@ def open_executor(
         return OnnxRuntimeExecutor(bundle, device, precision=precision)
     from edgefill.completion.backends.device.executors.tensorrt import TensorRTExecutor
 
-    return TensorRTExecutor(name, bundle, device, precision=precision, say=say)
+    return TensorRTExecutor(name, bundle, device, precision=precision, folder=engines, say=say)
 
 
 def padded(rows: int) -> int:

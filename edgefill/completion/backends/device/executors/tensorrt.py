@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefill.bundle import graph_signatures
@@ -23,10 +24,17 @@ class TensorRTExecutor:
     """The engines of ``bundle`` for ``library``, "tensorrt" or "rtx", each loaded when it is first needed."""
 
     def __init__(
-        self, library: str, bundle: Bundle, device: Device, *, precision: str, say: Callable[[str], None]
+        self,
+        library: str,
+        bundle: Bundle,
+        device: Device,
+        *,
+        precision: str,
+        folder: Path | None = None,
+        say: Callable[[str], None],
     ) -> None:
         self._library, self._bundle, self._device = open_library(library), bundle, device
-        self._engines = Engines(bundle, library, precision=precision, say=say)
+        self._engines = Engines(bundle, library, precision=precision, folder=folder, say=say)
         with device:
             self._runtime = self._library.create_runtime()
         self._choices: dict[tuple[str, int], Recipe] = {}  # graph and rows → the engine that holds them

@@ -16,6 +16,7 @@ from edgefill.completion import Completer, SearchSettings, load
 from edgefill.completion.backends.device.executors import tensor_shapes
 from edgefill.completion.backends.device.executors.tensorrt import TensorRTExecutor
 from edgefill.errors import EngineError
+from edgefill.export.engines.store import Engines
 from edgefill.kernels.device import Device
 from tests.bundles import tiny_bundle
 from tests.completion.backends.device.gpu import specified_kernels
@@ -92,6 +93,16 @@ def test_engines_that_were_built_are_used_again_and_few_rows_run_in_a_larger_one
         fill(completer, 2)
         assert completer.backend.footprint().build_seconds == 0 < completer.backend.footprint().plan_bytes
     assert gpu.trt.count("build_serialized_network") == 0 and not said
+
+
+def test_engines_may_lie_in_a_folder_that_is_named(path, monkeypatch, tmp_path):
+    gpu = Machine(monkeypatch, rtx=True)
+    Engines(Bundle.open(path), "rtx", folder=tmp_path / "own").build("step", (1, 1, 1))
+    said: list[str] = []
+    with load(path, "rtx", engines=tmp_path / "own", say=said.append) as completer:
+        fill(completer, 1)
+    assert gpu.trt.count("build_serialized_network") == 2 and len(said) == 1, "the generator was not there"
+    assert len(list((tmp_path / "own").glob("*.engine"))) == 2 and not (tmp_path / "cache").exists()
 
 
 def executor_on(gpu: Machine, path, batch=None) -> TensorRTExecutor:
