@@ -8,9 +8,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -110,8 +109,13 @@ def open_backend(
         raise BackendUnavailable(f"there is no backend {name!r}; expected one of {', '.join(BACKENDS)}")
     if name == "cpu":
         return _open_cpu(bundle, precision, threads)
-    options = {"precision": precision, "graph": graph, "engines": engines, "say": say}
-    open_device = partial(_open_device, bundle=bundle, **options)
+
+    def open_device(name: str) -> Backend:
+        from edgefill.completion.backends.device.backend import DeviceBackend
+
+        own = precision or precision_for(name, bundle)
+        return DeviceBackend.open(name, bundle, own, graph=graph, engines=engines, say=say)
+
     if name != "auto":
         return open_device(name)
     reasons = []
@@ -140,10 +144,3 @@ def _open_cpu(bundle: Bundle, precision: str | None, threads: int | None) -> Bac
             'install it with: pip install "edgefill[cpu]"'
         ) from error
     return OnnxRuntimeBackend(bundle, precision=precision, threads=threads)
-
-
-def _open_device(name: str, bundle: Bundle, precision: str | None, **options: Any) -> Backend:
-    from edgefill.completion.backends.device.backend import DeviceBackend
-
-    precision = precision or precision_for(name, bundle)
-    return DeviceBackend.open(name, bundle, precision, **options)
