@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from benchmarks.gpu_checks import Check, executor_checks, kernel_checks, sanitizer_checks
+from benchmarks.gpu_checks import Check, executor_checks, kernel_checks, sanitizer_checks, timing_check
 from benchmarks.gpu_table import markdown
 from benchmarks.record import RESULTS, record
 from edgefill.bench import Rule, bench
@@ -90,6 +90,11 @@ class Session:
             opened = partial(open_backend, name, self._bundle, precision=precision, say=print)
             label = f"{name} {precision}"
             self._run(label, lambda: self._take(label, executor_checks(self._bundle, precision, opened)))  # noqa: B023
+        if any(self._works("tensorrt", precision) for precision in self._bundle.precisions):
+            precision = self._bundle.precisions[-1]
+            self._run(
+                "timing cache", lambda: self._take("tensorrt", iter([timing_check(self._bundle, precision)]))
+            )
         self._run("compute-sanitizer", lambda: self._take("compute-sanitizer", sanitizer_checks()))
 
     def measure(self, device: Device) -> None:

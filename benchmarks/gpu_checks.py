@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from edgefill.completion.latents import Prior
 from edgefill.completion.search import Evaluation, SearchState, Task, take_step
 from edgefill.completion.settings import SOLVERS, SearchSettings
 from edgefill.errors import BackendUnavailable
+from edgefill.export.engines.recipe import static
+from edgefill.export.engines.store import Engines
 from edgefill.images import from_unit
 from edgefill.kernels.device import Device
 from edgefill.kernels.launcher import Kernels
@@ -111,6 +115,45 @@ def executor_checks(bundle: Bundle, precision: str, opened: Opened) -> Iterator[
     yield checked("200 steps, against 200 on the CPU", lambda: _search(bundle, precision, opened()))
     yield checked("graph on and off, to the bit", lambda: _graph(bundle, opened))
     yield checked(f"memory over {_RUNS} runs", lambda: _memory(bundle, opened(), Device()))
+
+    yield _shared_context(bundle, opened)
+
+
+def timing_check(bundle: Bundle, precision: str) -> Check:
+    """Whether TensorRT builds an engine again in a third of the time, by its own earlier measurements."""
+
+    def measure() -> tuple[bool, str]:
+        with TemporaryDirectory() as folder:
+            engines = Engines(bundle, "tensorrt", precision=precision, folder=Path(folder) / "engines")
+            first, again = (
+                engines.build("step", static(1), force=True).sidecar.build_seconds for _ in range(2)
+            )
+        return 3 * again <= first, f"{first:.2f} s at first, {again:.2f} s again"
+
+    return checked("timing cache", measure)
+
+
+def _shared_context(bundle: Bundle, opened: Opened) -> Check:
+    name = "100 turns with PyTorch in one context"
+    try:
+        import torch
+    except ImportError as error:
+        return Check(name, None, str(error))
+    if not torch.cuda.is_available():
+        return Check(name, None, "PyTorch sees no GPU")
+
+    def measure() -> tuple[bool, str]:
+        with closing(opened()) as backend:
+            alone = _searched(bundle, backend, 100)
+            shared = _started(bundle, 100)
+            ones = torch.ones(256, 256, device="cuda")
+            for _ in range(100):
+                backend.solve(shared, 1)
+                ones = ones @ ones / 256
+        same = np.array_equal(alone.z, shared.z) and bool((ones == 1).all())
+        return same, "z after 100 steps, and PyTorch's product of ones"
+
+    return checked(name, measure)
 
 
 def _step(bundle: Bundle, precision: str, backend: Backend) -> tuple[bool, str]:
@@ -245,9 +288,13 @@ def _case(bundle: Bundle, rows: int) -> tuple[Task, np.ndarray]:
     return pixel_task(pictures, known, bundle.manifest, SearchSettings()), latents
 
 
-def _searched(bundle: Bundle, backend: Backend, steps: int) -> SearchState:
+def _started(bundle: Bundle, steps: int) -> SearchState:
     task, _ = _case(bundle, 8)
-    state = SearchState.start(task, SearchSettings(steps=steps), range(8), Prior.of(bundle.manifest))
+    return SearchState.start(task, SearchSettings(steps=steps), range(8), Prior.of(bundle.manifest))
+
+
+def _searched(bundle: Bundle, backend: Backend, steps: int) -> SearchState:
+    state = _started(bundle, steps)
     backend.solve(state, steps)
     return state
 
