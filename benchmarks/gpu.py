@@ -23,7 +23,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from benchmarks.gpu_checks import Check, executor_checks, kernel_checks, sanitizer_checks, timing_check
+from benchmarks.gpu_checks import Check
+from benchmarks.gpu_executors import executor_checks, timing_check
+from benchmarks.gpu_kernels import kernel_checks, sanitizer_checks
 from benchmarks.gpu_table import markdown
 from benchmarks.record import RESULTS, record
 from edgefill.bench import Rule, bench

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from benchmarks import gpu, gpu_checks
+from benchmarks import gpu, gpu_executors, gpu_kernels
 from benchmarks.gpu_table import NOT_MEASURED, markdown
 from edgefill import machine
 from tests.bundles import tiny_bundle
@@ -36,8 +36,8 @@ def cuda(kernels, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     monkeypatch.setattr(gpu, "_ROUNDS", 1)
     monkeypatch.setattr(gpu, "_RULE", gpu.Rule(0.0, 0.01, 2))
-    monkeypatch.setattr(gpu_checks, "SIZES", (1, 33, 100))
-    monkeypatch.setattr(gpu_checks, "_RUNS", 20)
+    monkeypatch.setattr(gpu_kernels, "SIZES", (1, 33, 100))
+    monkeypatch.setattr(gpu_executors, "_RUNS", 20)
     return cuda
 
 
@@ -108,7 +108,7 @@ def test_a_kernel_that_differs_is_refuted(cuda, kernels):
         floats(int(struct["z"]), 1)[0] += 1e-3
 
     cuda.kernel = late
-    found = list(gpu_checks.kernel_checks(gpu.Device()))
+    found = list(gpu_kernels.kernel_checks(gpu.Device()))
     assert found and not any(check.passed for check in found)
 
 
