@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,11 @@ class Nvrtc:
 
     def compile(self, program: str, headers: Mapping[str, str], options: Sequence[str]) -> Compiled:
         """A cubin where ``options`` name an sm_ architecture, else PTX. Raises EngineError with the log."""
+        # NVRTC leaves the thread that calls it in the C locale, where Python reads files as ASCII.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(self._compile, program, headers, options).result()
+
+    def _compile(self, program: str, headers: Mapping[str, str], options: Sequence[str]) -> Compiled:
         handle = ctypes.c_void_p()
         sources, names = _strings(headers.values()), _strings(headers)
         named = program.encode(), b"kernels.cu", len(headers)

@@ -21,14 +21,14 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = re.findall(r"^    (edgefill .*)$", README, re.MULTILINE)
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_page_of_commands_is_what_the_commands_say():
     page = runpy.run_path(str(ROOT / "docs" / "commands.py"))["page"]
-    assert (ROOT / "docs" / "commands.md").read_text() == page(), "run: python docs/commands.py"
+    assert (ROOT / "docs" / "commands.md").read_text("utf-8") == page(), "run: python docs/commands.py"
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -46,7 +46,7 @@ def test_readme_shows_each_command():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
 
 
@@ -67,5 +67,5 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
 
 def test_no_page_holds_an_open_end():
     for page in PAGES:
-        assert "@@" not in page.read_text()
-        assert "TODO" not in page.read_text()
+        assert "@@" not in page.read_text("utf-8")
+        assert "TODO" not in page.read_text("utf-8")

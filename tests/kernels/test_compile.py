@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import locale
 import os
 import shutil
 import subprocess
@@ -71,3 +72,10 @@ def test_another_compiler_is_refused_before_it_writes_a_ptx_that_old_drivers_can
         nvrtc.Nvrtc()
     with pytest.raises(EngineError, match=r"ISA \(8, 1\)"):
         compiling._isa(b"//\n.version 8.1\n.target sm_75\n")
+
+
+@needs_nvrtc
+def test_compiling_leaves_the_locale_as_it_was():
+    before = locale.getpreferredencoding(False)
+    compiling.build()
+    assert locale.getpreferredencoding(False) == before
