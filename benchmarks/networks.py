@@ -86,4 +86,6 @@ def example_inputs(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
         "block_weight": np.zeros((batch, 1, *blocks), np.float32),
         "power": np.ones(batch, np.float32),
         "lam": np.full(batch, 0.1, np.float32),
+        "anchor": np.zeros((batch, manifest.z_dim), np.float32),
+        "pull": np.zeros(batch, np.float32),
     }

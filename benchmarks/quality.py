@@ -128,8 +128,8 @@ def _run(contender: Contender, paths: list[Path], mask: str, bundle: Bundle) -> 
     spec, manifest, settings = parse_mask(mask), bundle.manifest, contender.settings
     photographs = [prepare(read_picture(path), spec, manifest, seed=0) for path in paths]
     arrays = [np.stack(parts) for parts in zip(*(photo.task() for photo in photographs), strict=True)]
-    ones = np.ones(len(paths), np.float32)
-    task = Task(*arrays, power=settings.power * ones, lam=np.float32(settings.lam) * ones)
+    anchor = np.zeros((len(paths), manifest.z_dim), np.float32)
+    task = Task.of(*arrays, settings, anchor)
     state = SearchState.start(task, settings, [0] * len(paths), Prior.of(manifest))
     rows: list[tuple[float, list[float], list[float], list[float]]] = []
     spent = 0.0

@@ -23,7 +23,7 @@ from edgefill.errors import ModelError, OutputError
 from edgefill.files import atomic_writer, write_atomically
 from edgefill.onnx_file import MAX_BYTES, Shape, check_onnx
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 GRAPHS = ("generator", "discriminator", "step")
 HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
@@ -121,6 +121,7 @@ def graph_signatures(manifest: Manifest) -> dict[str, tuple[dict[str, Shape], di
     one: Shape = ("N",)
     step_inputs = {
         "z": z, "target": picture, "weight": weight, "block_weight": blocks, "power": one, "lam": one,
+        "anchor": z, "pull": one,
     }  # fmt: skip
     step_outputs = {"loss": one, "grad_z": z, "generated": picture, "contextual": one, "perceptual": one}
     return {

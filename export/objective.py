@@ -65,14 +65,22 @@ class Completion:
         return F.softplus(-self.logit(generated))
 
     def objective(
-        self, z: Tensor, target: Tensor, weight: Tensor, block_weight: Tensor, power: Tensor, lam: Tensor
+        self,
+        z: Tensor,
+        target: Tensor,
+        weight: Tensor,
+        block_weight: Tensor,
+        power: Tensor,
+        lam: Tensor,
+        anchor: Tensor,
+        pull: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """contextual + λ·perceptual per sample, and its parts by name."""
+        """contextual + λ·perceptual + pull·|z − anchor|² per sample, and its parts by name."""
         generated = self.generate(z)
         contextual = self.contextual(generated, target, weight, block_weight, power)
         perceptual = self.perceptual(generated)
         parts = {"generated": generated, "contextual": contextual, "perceptual": perceptual}
-        return contextual + lam * perceptual, parts
+        return contextual + lam * perceptual + pull * (z - anchor).square().sum(1), parts
 
 
 def _weighted_sum(difference: Tensor, weight: Tensor, power: Tensor) -> Tensor:

@@ -99,6 +99,8 @@ def _random_case(reference: Completion, manifest: Manifest) -> tuple[Tensor, dic
         "block_weight": torch.ones(SAMPLES, 1, *blocks) * only_blocks,
         "power": 1.0 + (torch.arange(SAMPLES) % 2).float(),
         "lam": torch.linspace(0.0, 1.0, SAMPLES),
+        "anchor": torch.rand(SAMPLES, manifest.z_dim, generator=random) * 2 - 1,
+        "pull": torch.linspace(0.0, 30.0, SAMPLES),
     }
 
 

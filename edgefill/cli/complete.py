@@ -39,6 +39,7 @@ def complete(
     ] = "",
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     lam: Annotated[float | None, typer.Option(help="Weight of the perceptual loss.")] = None,
+    pull: Annotated[float | None, typer.Option(help="Weight of z's distance from where it starts.")] = None,
     power: Annotated[int | None, typer.Option(help="1 sums absolute differences, 2 squared ones.")] = None,
     importance: Annotated[
         int | None, typer.Option(help="Weigh known pixels by what is missing in this odd window; 0: alike.")
@@ -78,7 +79,15 @@ def complete(
     from edgefill.completion.photograph import Box
 
     settings = search_settings(
-        preset, solver=solver, until=until, steps=steps, lr=lr, lam=lam, power=power, importance=importance
+        preset,
+        solver=solver,
+        until=until,
+        steps=steps,
+        lr=lr,
+        lam=lam,
+        pull=pull,
+        power=power,
+        importance=importance,
     )
     region = Box.parse(box) if box else None
     frames = GIF_FRAMES if gif else 0

@@ -42,7 +42,8 @@ def pixel_task(pictures: np.ndarray, known: np.ndarray, model: Manifest, setting
     height, width = model.height // model.block, model.width // model.block
     blocks = np.zeros((len(pictures), 1, height, width), np.float32)
     target = np.ascontiguousarray(to_unit(pictures).transpose(0, 3, 1, 2))
-    return Task.of(target, weight[:, None], blocks, settings)
+    anchor = np.zeros((len(pictures), model.z_dim), np.float32)
+    return Task.of(target, weight[:, None], blocks, settings, anchor)
 
 
 def _check(pictures: np.ndarray, known: np.ndarray, seeds: Sequence[int], model: Manifest) -> None:

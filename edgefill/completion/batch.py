@@ -53,7 +53,8 @@ def _start(photographs: Sequence[Photograph], request: Request) -> SearchState:
     settings = request.settings
     tasks = [photograph.task(settings.importance) for photograph in photographs]
     target, weight, block_weight = (np.stack(arrays) for arrays in zip(*tasks, strict=True))
-    task = Task.of(target, weight, block_weight, settings)
+    anchor = np.zeros((len(tasks), photographs[0].model.z_dim), np.float32)
+    task = Task.of(target, weight, block_weight, settings, anchor)
     return SearchState.start(task, settings, [request.seed] * len(tasks), Prior.of(photographs[0].model))
 
 

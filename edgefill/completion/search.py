@@ -29,14 +29,23 @@ class Task(NamedTuple):
     block_weight: np.ndarray  # [N, 1, H/8, W/8]
     power: np.ndarray  # [N]
     lam: np.ndarray  # [N]
+    anchor: np.ndarray  # [N, Z], where z is pulled to
+    pull: np.ndarray  # [N]
 
     @classmethod
     def of(
-        cls, target: np.ndarray, weight: np.ndarray, block_weight: np.ndarray, settings: SearchSettings
+        cls,
+        target: np.ndarray,
+        weight: np.ndarray,
+        block_weight: np.ndarray,
+        settings: SearchSettings,
+        anchor: np.ndarray,
     ) -> Task:
         """The task of pictures with one objective."""
-        power, lam = (np.full(len(target), value, np.float32) for value in (settings.power, settings.lam))
-        return cls(target, weight, block_weight, power, lam)
+        power, lam, pull = (
+            np.full(len(target), value, np.float32) for value in (settings.power, settings.lam, settings.pull)
+        )
+        return cls(target, weight, block_weight, power, lam, anchor, pull)
 
 
 class Evaluation(NamedTuple):

@@ -26,6 +26,7 @@ class SearchSettings:
     lr: float = 0.1
     lr_falls: bool = False  # linearly, from lr at the first step towards 0 after the last
     lam: float = 0.1  # weight of the perceptual loss
+    pull: float = 0.0  # weight of |z − anchor|²: the anchor is the encoder's z, or the mean of the prior
     power: int = 1  # the contextual loss sums |G(z) − y|^power: 1 (L1) or 2 (L2)
     importance: int = 0  # side of the window of Yeh et al. 2017; 0 weighs all known pixels alike
     momentum: float = 0.9
@@ -73,6 +74,7 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
     ("steps", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
     ("lr", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
     ("lam", lambda value: math.isfinite(value) and value >= 0, "0 or more"),
+    ("pull", lambda value: math.isfinite(value) and value >= 0, "0 or more"),
     ("power", (1, 2).__contains__, "1 (L1) or 2 (L2)"),
     ("importance", lambda value: value == 0 or (value > 0 and value % 2), "an odd window, or 0 for none"),
     ("momentum", lambda value: 0 <= value < 1, "a number from 0 to below 1"),

@@ -89,7 +89,7 @@ def test_a_picture_is_made_again_from_the_text_in_its_png(edgefill, model, tmp_p
     assert record["model"] == "tiny" and len(record["model_sha256"]) == 64
     settings = record["settings"]
     again = ["--seed", record["seed"], "--mask", record["mask"], "--blend", record["blend"], "--threads", 1]
-    for name in ("solver", "steps", "lr", "lam", "power", "importance"):
+    for name in ("solver", "steps", "lr", "lam", "pull", "power", "importance"):
         again += [f"--{name}", settings[name]]
     edgefill("complete", source, "--model", model, "--out", tmp_path / "two", *again)
     assert (tmp_path / "two" / "a.png").read_bytes() == (tmp_path / "one" / "a.png").read_bytes()

@@ -32,7 +32,9 @@ def fake_backend(model: Manifest) -> FakeBackend:
         spread = np.ones((model.block, model.block), np.float32) / model.block**2
         gradient = gradient + np.kron(task.block_weight * np.sign(means), spread)
         perceptual = np.full(len(z), np.log(2), np.float32)
-        loss = contextual + task.lam * perceptual
-        return Evaluation(loss, gradient.reshape(z.shape).astype(np.float32), contextual, perceptual)
+        away = z - task.anchor
+        loss = contextual + task.lam * perceptual + task.pull * (away * away).sum(1)
+        gradient = gradient.reshape(z.shape) + 2 * task.pull[:, None] * away
+        return Evaluation(loss, gradient.astype(np.float32), contextual, perceptual)
 
     return FakeBackend(step, generate)

@@ -177,3 +177,11 @@ def test_a_bundle_is_loaded_by_its_path_and_completes(tmp_path):
         result = completer.complete(pictures(1)[0], "left", settings=SETTINGS)
         assert result.loss < start.loss
         np.testing.assert_allclose(completer.backend.generate(result.z[None])[0], result.generated, atol=1e-6)
+
+
+def test_a_pull_keeps_z_near_its_anchor(completer):
+    free, held = (
+        completer.complete(pictures(1)[0], settings=replace(SETTINGS, steps=200, pull=pull))
+        for pull in (0.0, 1e3)
+    )
+    assert np.abs(held.z).max() < 0.05 < np.abs(free.z).mean()

@@ -37,7 +37,7 @@ def start(settings: SearchSettings, seeds: list[int], targets: np.ndarray | None
     rows = len(seeds)
     target = np.full((rows, 4), 0.25, np.float32) if targets is None else targets
     one = np.ones(rows, np.float32)
-    task = Task(target[:, :, None, None], one, one, one, one)
+    task = Task(target[:, :, None, None], one, one, one, one, target, 0 * one)
     return SearchState.start(task, settings, seeds, PRIOR)
 
 

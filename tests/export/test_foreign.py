@@ -150,6 +150,7 @@ def test_sure_discriminator_stays_finite_in_fp16(tmp_path):
             "weight": np.ones((2, 1, 128, 128), np.float32),
             "block_weight": np.zeros((2, 1, 16, 16), np.float32),
             "power": np.array([1, 2], np.float32), "lam": np.array([0.1, 100], np.float32),
+            "anchor": np.zeros((2, Z), np.float32), "pull": np.array([0, 100], np.float32),
         }  # fmt: skip
         for value in session.run(None, feeds):
             assert np.isfinite(value).all()

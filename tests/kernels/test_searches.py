@@ -40,7 +40,7 @@ def bowl(z: np.ndarray, task: Task) -> Evaluation:
 def start(settings: SearchSettings, rows: int, z_dim: int) -> SearchState:
     target = np.random.default_rng(5).uniform(-1.2, 1.2, (rows, z_dim)).astype(np.float32)
     one = np.ones(rows, np.float32)
-    return SearchState.start(Task(target, one, one, one, one), settings, range(rows), Prior("uniform", z_dim))
+    return SearchState.start(Task(target, *[one] * 6), settings, range(rows), Prior("uniform", z_dim))
 
 
 def advance_by_kernels(host, state: SearchState, n: int) -> None:

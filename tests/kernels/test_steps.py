@@ -31,7 +31,8 @@ def searching(settings: SearchSettings, z_dim: int, rows: int = 3, seed: int = 0
     """A state in the middle of a search; row i has taken i steps."""
     rng = np.random.default_rng(seed)
     one = np.ones(rows, np.float32)
-    state = SearchState.start(Task(one, one, one, one, one), settings, range(rows), Prior("uniform", z_dim))
+    task = Task(*[one] * len(Task._fields))
+    state = SearchState.start(task, settings, range(rows), Prior("uniform", z_dim))
     state.first, state.second, state.best_z = rng.standard_normal((3, rows, z_dim), np.float32)
     state.second = np.abs(state.second)
     state.best_loss, state.best_contextual, state.best_perceptual, state.mark = rng.uniform(

@@ -32,6 +32,8 @@ def tasks(bundle: Bundle, rows: int) -> Task:
         np.zeros((rows, 1, model.height // model.block, model.width // model.block)),
         np.ones(rows),
         np.full(rows, 0.1),
+        np.zeros((rows, model.z_dim)),
+        np.zeros(rows),
     )
     return Task(*(array.astype(np.float32) for array in arrays))
 

@@ -20,7 +20,7 @@ _COUNTS = ("marked_at", "steps", "limit", "status")  # int32 [N]
 _LEDGER = (
     *_WIDE, "loss", "best_loss", "best_contextual", "best_perceptual", "mark", "energy", *_COUNTS,
 )  # fmt: skip
-_TASK = ("target", "weight", "block_weight", "power", "lam")
+_TASK = ("target", "weight", "block_weight", "power", "lam", "anchor", "pull")
 _OUTPUTS = ("grad_z", "generated", "contextual", "perceptual")
 
 
