@@ -149,10 +149,12 @@ def _model_of(z_dim: int) -> Manifest:
 
 
 def _largest(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, relative where the values are above 1; infinite where only one is a number."""
     both = np.isfinite(found) & np.isfinite(expected)
     if not np.array_equal(found[~both], expected[~both], equal_nan=True):
         return float("inf")
-    return float(np.max(np.abs(found[both] - expected[both]), initial=0))
+    scale = np.maximum(np.abs(expected[both]), 1)  # energies are sums over the row, far above 1
+    return float(np.max(np.abs(found[both] - expected[both]) / scale, initial=0))
 
 
 if __name__ == "__main__":

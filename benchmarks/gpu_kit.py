@@ -2,7 +2,8 @@
 
     python benchmarks/gpu_kit.py pack kit --python python3.12   # on a connected machine of the same platform
     python benchmarks/gpu_kit.py unpack kit --into site         # there, when every piece lies in kit/
-    PYTHONPATH=site:. python -m benchmarks.gpu
+    PYTHONPATH=site python -m pip install --no-index --no-deps --no-build-isolation --editable .
+    PYTHONPATH=site python -m benchmarks.gpu
 
 It runs on Python's own library alone, since nothing is installed there yet.
 """
@@ -23,7 +24,9 @@ PACKAGES = (  # each by itself, since pip would fetch a second NumPy and PyTorch
     "tensorrt-rtx", "tensorrt-rtx-cu13", "tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings",
     "onnxruntime-gpu", "flatbuffers", "cuda-bindings", "cuda-pathfinder",
     "pytools", "platformdirs", "siphash24", "mako", "markupsafe",
-    "typer", "rich", "shellingham", "annotated-doc", "pillow", "scipy",
+    "typer", "pydantic", "pydantic-core", "typing-extensions", "typing-inspection", "annotated-types",
+    "annotated-doc", "shellingham", "rich", "markdown-it-py", "mdurl", "pygments",
+    "pillow", "scipy", "setuptools",
 )  # fmt: skip
 # What pycuda is compiled against: the oldest CUDA 13, since a newer one asks for functions of newer drivers.
 _HEADERS = tuple(f"nvidia-cuda-{part}==13.0.*" for part in ("runtime", "crt", "nvcc", "profiler-api"))
