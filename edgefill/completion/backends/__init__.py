@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from edgefill.errors import BackendUnavailable
+from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.machine import gpu_present
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def open_backend(
     for candidate in DEVICE_BACKENDS if gpu_present() else ():
         try:
             return open_device(candidate)
-        except BackendUnavailable as error:
+        except (BackendUnavailable, EngineError) as error:
             reasons.append(f"{candidate}: {error}")
     if reasons:
         say("a GPU is here, and no backend that uses it works:\n" + "\n".join(reasons))

@@ -6,13 +6,15 @@ import sys
 
 import pytest
 
+from edgefill import machine
 from edgefill.bundle import Bundle
 from edgefill.completion import backends
 from edgefill.completion.backends import open_backend
-from edgefill.errors import BackendUnavailable
+from edgefill.errors import BackendUnavailable, EngineError
 from tests.bundles import tiny_bundle
 from tests.fakes.cuda import FakeCuda
 from tests.fakes.onnxruntime import FakeOnnxRuntime
+from tests.fakes.tensorrt import FakeTensorRT
 
 
 @pytest.fixture
@@ -57,6 +59,22 @@ def test_auto_takes_the_first_that_works(bundle, monkeypatch, without):
     without("tensorrt", "tensorrt_rtx")
     info = open_backend("auto", bundle, say=lambda line: None).info
     assert str(info) == "cuda (ONNX Runtime 1.31.1, fp32, Fake GPU)"
+
+
+def test_auto_passes_by_an_rtx_that_does_not_run_on_this_gpu(bundle, monkeypatch, without, tmp_path):
+    """TensorRT for RTX builds engines for GPUs that it knows, and is installed on others too."""
+    monkeypatch.setattr(backends, "gpu_present", lambda: True)
+    monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("H", (9, 0), 10**9),)))
+    monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
+    FakeCuda(sm=(9, 0)).install(monkeypatch)
+    FakeOnnxRuntime().install(monkeypatch)
+    without("tensorrt")
+    rtx = FakeTensorRT("1.7.1", rtx=True, sm=90).install(monkeypatch)
+    rtx.failing["deserialize_cuda_engine"] = None
+    assert open_backend("auto", bundle, say=lambda line: None).info.name == "cuda"
+    with pytest.raises(EngineError, match="what TensorRT says"):
+        open_backend("rtx", bundle, say=lambda line: None)
 
 
 @pytest.mark.parametrize(

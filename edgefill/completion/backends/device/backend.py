@@ -58,6 +58,7 @@ class DeviceBackend:
         """The backend ``name`` on the first GPU. Raises BackendUnavailable that says what is missing."""
         device = Device()
         executor = open_executor(name, bundle, device, precision, engines=engines, say=say)
+        executor.check()
         return cls(name, bundle.manifest, device, executor, graph=graph, say=say)
 
     @property

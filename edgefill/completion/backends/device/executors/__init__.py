@@ -24,6 +24,9 @@ class Executor(Protocol):
 
     runtime: str  # such as "TensorRT 10.3.0, fp16"
 
+    def check(self) -> None:
+        """Raises BackendUnavailable or EngineError where it cannot run here, if that is seen quickly."""
+
     def capacity(self, graph: str, rows: int) -> int:
         """The batch size that ``rows`` pictures of ``graph`` run in: ``rows`` or more."""
 

@@ -34,6 +34,10 @@ class OnnxRuntimeExecutor:
         self._load_seconds = 0.0
         self.runtime = f"ONNX Runtime {self._runtime.__version__}, {precision}"
 
+    def check(self) -> None:
+        """Opens G: a CUDA library that is missing is seen then."""
+        self._session("generator")
+
     def capacity(self, graph: str, rows: int) -> int:
         """A power of two: the graphs take any batch."""
         return padded(rows)

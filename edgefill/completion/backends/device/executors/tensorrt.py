@@ -42,6 +42,12 @@ class TensorRTExecutor:
         self._load_seconds = 0.0
         self.runtime = f"{self._library.title}, {precision}"
 
+    def check(self) -> None:
+        """Loads an engine of TensorRT for RTX, which builds for GPUs that it does not run on as well."""
+        if self._library.names_targets:
+            batches = self._engines.batches()
+            self._choose("step", batches[0][2] if batches else 1)
+
     def capacity(self, graph: str, rows: int) -> int:
         """The batch of the engine that ``rows`` run in; a dynamic one runs few sizes, powers of two."""
         smallest, _, largest = self._choose(graph, rows).batch
