@@ -92,7 +92,7 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
 
 # What each solver starts from where no preset but the default is asked for. Only known pixels near the hole
 # count (importance), and z is pulled to the mean of its prior: for each kind of mask that is better than all
-# pixels alike without a pull, on faces with a centre hole by 0.4 dB. HMC's temperature is that of the plain loss.
+# pixels alike without a pull, on faces with a centre hole by 0.4 dB. HMC's temperature suits the plain loss.
 SOLVERS = {
     "adam": SearchSettings(importance=15, pull=0.5),
     "momentum": SearchSettings("momentum", lr=0.5, lr_falls=True, normalise=True, importance=15, pull=0.5),
