@@ -127,7 +127,8 @@ def _run(contender: Contender, paths: list[Path], mask: str, bundle: Bundle) -> 
     """Searches for one batch and appends one column per picture to what was measured."""
     spec, manifest, settings = parse_mask(mask), bundle.manifest, contender.settings
     photographs = [prepare(read_picture(path), spec, manifest, seed=0) for path in paths]
-    arrays = [np.stack(parts) for parts in zip(*(photo.task(settings.importance) for photo in photographs), strict=True)]
+    tasks = [photo.task(settings.importance) for photo in photographs]
+    arrays = [np.stack(parts) for parts in zip(*tasks, strict=True)]
     anchor = np.zeros((len(paths), manifest.z_dim), np.float32)
     task = Task.of(*arrays, settings, anchor)
     state = SearchState.start(task, settings, [0] * len(paths), Prior.of(manifest))
