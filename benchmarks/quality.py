@@ -71,6 +71,11 @@ class TorchBackend(HostBackend):
         values = (loss, gradient, parts["contextual"], parts["perceptual"])
         return Evaluation(*(value.detach().numpy() for value in values))
 
+    def generate(self, z: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            pictures: np.ndarray = self._networks.generate(torch.from_numpy(z)).numpy()
+        return pictures
+
 
 @dataclass
 class Contender:
