@@ -197,6 +197,7 @@ def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
         "loss": result.loss,
         "contextual": result.contextual,
         "perceptual": result.perceptual,
+        "prior": result.prior,
         "seconds": round(result.seconds, 4),
         "notices": list(result.notices),
     }

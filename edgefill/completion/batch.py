@@ -126,6 +126,7 @@ def _outcome(
         loss=float(state.best_loss[row]),
         contextual=float(state.best_contextual[row]),
         perceptual=float(state.best_perceptual[row]),
+        prior=float(state.task.pull[row] * np.square(state.best_z[row] - state.task.anchor[row]).sum()),
         steps=steps,
         ended=_ENDS.get(status, "steps"),
         seconds=seconds,

@@ -65,7 +65,8 @@ class Result:
     picture: Picture  # completed
     loss: float = 0.0
     contextual: float = 0.0
-    perceptual: float = 0.0
+    perceptual: float = 0.0  # before its weight λ
+    prior: float = 0.0  # pull·|z − anchor|²; loss = contextual + λ·perceptual + prior
     steps: int = 0
     ended: str = "steps"  # used up; or its search met the "goal", or a "plateau"
     seconds: float = 0.0  # this picture's share of its batch's search

@@ -59,8 +59,9 @@ def test_json_is_one_document_with_what_was_done(edgefill, model, tmp_path):
     assert (document["model"], document["backend"], document["seed"]) == ("tiny", "cpu", 4)
     assert document["box"] == [1, 2, 9, 8] and document["settings"]["steps"] == 5
     (result,) = document["results"]
-    assert {"input", "output", "steps", "loss", "contextual", "perceptual", "seconds"} <= result.keys()
-    assert result["loss"] == pytest.approx(result["contextual"] + 0.1 * result["perceptual"], rel=1e-4)
+    assert {"input", "output", "steps", "loss", "seconds"} <= result.keys()
+    parts = result["contextual"] + 0.1 * result["perceptual"] + result["prior"]
+    assert result["loss"] == pytest.approx(parts, rel=1e-4) and result["prior"] > 0
     assert Path(result["output"]).is_file() and Path(document["sheet"]).is_file()
     assert np.asarray(Image.open(result["strip"])).shape[1] > 3 * 12
     with np.load(result["trace"], allow_pickle=False) as trace:
