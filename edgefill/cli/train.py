@@ -61,6 +61,11 @@ def train(
         bool | None, typer.Option("--mirror/--no-mirror", help="Show half of the pictures mirrored.",
                                   show_default="mirror")
     ] = None,
+    augment: Annotated[
+        bool | None, typer.Option("--augment/--no-augment", help="Show D changed pictures only, so that it "
+                                  "cannot learn them by heart: for fewer than some thousand pictures.",
+                                  show_default="no-augment")
+    ] = None,
     precision: Annotated[str | None, _option("precision", "bf16 (mixed, half the time) or fp32.")] = None,
     seed: Annotated[int | None, _option("seed", "Of weights, latents, order and mirroring.")] = None,
     checkpoint_every: Annotated[

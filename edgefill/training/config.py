@@ -28,6 +28,7 @@ class TrainingConfig:
     generator_updates: int = 2  # Updates of G for one of D.
     ema_decay: float = 0.999  # Per step (one update of D).
     mirror: bool = True  # Show half of the pictures mirrored, drawn anew in each epoch.
+    augment: bool = False  # Show D changed pictures only: for folders of few pictures.
     precision: str = "bf16"
     seed: int = 0
     checkpoint_every: int = 500  # Steps; there is one after each epoch too.

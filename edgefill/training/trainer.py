@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from edgefill.errors import ModelError
 from edgefill.networks.dcgan import Discriminator, Generator, draw_latents, initialise
+from edgefill.training.augment import augmented
 from edgefill.training.checkpoint import part
 from edgefill.training.config import TrainingConfig
 from edgefill.training.ema import update_average
@@ -107,17 +108,26 @@ class Trainer:
             return self.G(latents)
 
     def _update_discriminator(self, real: Tensor, generated: Tensor) -> float:
+        real, generated = self._shown(real), self._shown(generated)
         with self._autocast():
             logits = self.D(real), self.D(generated)
         return _descend(self.optimisers["D"], discriminator_loss(logits[0].float(), logits[1].float()))
 
     def _update_generator(self, generated: Tensor) -> float:
         self.D.requires_grad_(False)  # Saves the gradients of its weights.
+        shown = self._shown(generated)
         with self._autocast():
-            logits = self.D(generated)
+            logits = self.D(shown)
         loss = _descend(self.optimisers["G"], generator_loss(logits.float()))
         self.D.requires_grad_(True)
         return loss
+
+    def _shown(self, pictures: Tensor) -> Tensor:
+        """What D sees of ``pictures``."""
+        if not self.config.augment:
+            return pictures
+        changed = augmented(pictures.float(), self.random)
+        return changed.contiguous(memory_format=torch.channels_last)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")

@@ -100,3 +100,18 @@ def test_training_learns_the_colour_of_the_pictures(tiny):
         trainer.advance(np.full((16, 1, 8, 8), 230, np.uint8))
     with torch.no_grad():
         assert trainer.G(torch.zeros(8, 4).uniform_(-1, 1)).mean() > 0.4
+
+
+def test_augmented_pictures_are_all_that_d_sees_and_a_resumed_training_draws_the_same(tiny, monkeypatch):
+    config = replace(tiny, augment=True)
+    seen = []
+    monkeypatch.setattr(module, "augmented", lambda pictures, random: seen.append(pictures) or pictures)
+    Trainer(replace(config, generator_updates=1), 10, CPU).advance(REAL)
+    assert len(seen) == 3  # real, generated for D, generated for G
+    monkeypatch.undo()
+    straight, other = Trainer(config, 10, CPU), Trainer(config, 10, CPU)
+    straight.advance(REAL)
+    other.load_tensors(straight.tensors(), 1)
+    assert straight.advance(REAL) == other.advance(REAL)
+    assert torch.equal(weights(straight.G), weights(other.G))
+    assert not torch.equal(weights(straight.G), weights(Trainer(tiny, 10, CPU).G))
