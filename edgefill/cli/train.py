@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from edgefill.training.data import Pictures
-    from edgefill.training.trainer import Progress
+    from edgefill.training.stage import Progress
 
 _DEFAULT = TrainingConfig()
 
@@ -152,7 +152,7 @@ def _reporting(config: TrainingConfig, pictures: int) -> Iterator[Callable[[Prog
 
         def report(progress: Progress) -> None:
             nonlocal clock
-            losses = f"D {progress.losses.discriminator:.3f}  G {progress.losses.generator:.3f}"
+            losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
             note = f"epoch {progress.epoch}/{config.epochs}  {losses}"
             bar.update(task, completed=progress.step, total=progress.total_steps, note=note)
             if progress.epoch_ended and bar.disable:

@@ -1,47 +1,40 @@
-"""What a training is told, as a frozen dataclass and as config.json; torch-free."""
+"""What a training is told, as frozen dataclasses and as config.json; torch-free."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgefill.errors import InputError, ModelError
 from edgefill.networks.config import NetworkConfig
 
+if TYPE_CHECKING:
+    from typing_extensions import Self  # Python 3.10 has none of its own
+
 PRECISIONS = ("bf16", "fp32")
-CHANGEABLE = ("epochs", "checkpoint_every")  # What a resumed training may be told anew.
+CHANGEABLE = ("epochs", "steps", "checkpoint_every")  # What a resumed training may be told anew.
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """The recipe of a training; the defaults are those of the source documents. Raises InputError."""
+class Recipe:
+    """What every stage of training has; the keys of config.json. Raises InputError."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    epochs: int = 25
     batch: int = 64
-    lr: float = 2e-4
-    beta1: float = 0.5
-    beta2: float = 0.999
-    lr_decay: float = 0.0  # The last share of all steps, in which the learning rate falls linearly to 0.
-    generator_updates: int = 2  # Updates of G for one of D.
-    ema_decay: float = 0.999  # Per step (one update of D).
+    ema_decay: float = 0.999  # Of the average of the weights, per step.
     mirror: bool = True  # Show half of the pictures mirrored, drawn anew in each epoch.
-    augment: bool = False  # Show D changed pictures only: for folders of few pictures.
     precision: str = "bf16"
     seed: int = 0
-    checkpoint_every: int = 500  # Steps; there is one after each epoch too.
+    checkpoint_every: int = 500  # Steps; the training of G and D has one after each epoch too.
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise InputError(f"precision cannot be {self.precision!r}; expected one of {PRECISIONS}")
-        for name in ("epochs", "batch", "generator_updates", "checkpoint_every"):
+        for name in ("batch", "checkpoint_every"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
-        for name in ("beta1", "beta2", "ema_decay"):
-            _check(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
-        _check("lr_decay", self.lr_decay, 0 <= self.lr_decay <= 1, "0 to 1")
+        _check("ema_decay", self.ema_decay, 0 <= self.ema_decay < 1, "at least 0 and below 1")
         _check("seed", self.seed, 0 <= self.seed < 2**63, "0 to 2^63 - 1")
 
     def to_json(self) -> str:
@@ -49,7 +42,7 @@ class TrainingConfig:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> TrainingConfig:
+    def from_json(cls, text: str | bytes) -> Self:
         """The config in the text of a config.json.
 
         Raises ModelError for text that is no JSON object, for a key that is unknown or missing, and for a
@@ -63,7 +56,50 @@ class TrainingConfig:
             raise ModelError(f"cannot read the config of the training: {_reason(error)}") from error
 
 
-def differences(old: TrainingConfig, new: TrainingConfig) -> dict[str, tuple[Any, Any]]:
+@dataclass(frozen=True)
+class TrainingConfig(Recipe):
+    """Of G and D; the defaults are those of the source documents."""
+
+    epochs: int = 25
+    lr: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    lr_decay: float = 0.0  # The last share of all steps, in which the learning rate falls linearly to 0.
+    generator_updates: int = 2  # Updates of G for one of D.
+    augment: bool = False  # Show D changed pictures only: for folders of few pictures.
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "generator_updates"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        for name in ("beta1", "beta2"):
+            _check(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+        _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
+        _check("lr_decay", self.lr_decay, 0 <= self.lr_decay <= 1, "0 to 1")
+
+
+@dataclass(frozen=True)
+class EncoderConfig(Recipe):
+    """Of the encoder that finds a first z for a trained G; ``network`` is the G's."""
+
+    steps: int = 6000
+    width: int = 32  # Channels of the encoder's largest feature maps.
+    lr: float = 2e-3  # Of AdamW at its highest; it rises for some steps, then falls linearly to 0.
+    known: float = 0.1  # Weight of a known pixel where a missing one has 1.
+    generated: float = 0.25  # Share of the pictures that G draws itself.
+    prior: float = 0.0  # Weight of the mean of z².
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("steps", "width"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
+        _check("known", self.known, 0 <= self.known < float("inf"), "0 or more")
+        _check("generated", self.generated, 0 <= self.generated <= 1, "0 to 1")
+        _check("prior", self.prior, 0 <= self.prior < float("inf"), "0 or more")
+
+
+def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:
     """Each key whose value differs, with its old and new value; ``network.size`` for a key of the network."""
     before, after = _flat(asdict(old)), _flat(asdict(new))
     return {key: (before[key], after[key]) for key in before if before[key] != after[key]}

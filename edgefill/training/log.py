@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from edgefill.errors import OutputError
 from edgefill.files import atomic_writer
 from edgefill.sheets import sheet
-from edgefill.training.trainer import Progress
+from edgefill.training.stage import Progress
 
 STATS = "stats.jsonl"
 
@@ -56,7 +56,7 @@ class Log:
 
     def losses(self, progress: Progress) -> None:
         """One line of stats.jsonl."""
-        losses = {"loss_D": progress.losses.discriminator, "loss_G": progress.losses.generator}
+        losses = {f"loss_{name}": value for name, value in progress.losses.items()}
         line = {"step": progress.step, "epoch": progress.epoch, **losses}
         with _writing(self.run):
             self._stats.write(json.dumps(line).encode() + b"\n")

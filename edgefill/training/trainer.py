@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,27 +15,10 @@ from edgefill.networks.dcgan import Discriminator, Generator, draw_latents, init
 from edgefill.training.augment import augmented
 from edgefill.training.checkpoint import part
 from edgefill.training.config import TrainingConfig
-from edgefill.training.ema import update_average
+from edgefill.training.ema import fit_batch_norms, update_average
 from edgefill.training.losses import discriminator_loss, generator_loss
 
-
-@dataclass(frozen=True)
-class Losses:
-    """Of D, and of G in the last of its updates in a step."""
-
-    discriminator: float
-    generator: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands after a step; ``epoch`` counts from 1."""
-
-    step: int
-    total_steps: int
-    epoch: int
-    epoch_ended: bool
-    losses: Losses
+_SAMPLES = 64
 
 
 class Trainer:
@@ -53,8 +35,8 @@ class Trainer:
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
         self.optimisers = {"G": self._adam(self.G), "D": self._adam(self.D)}
 
-    def advance(self, real: np.ndarray) -> Losses:
-        """One update of D on ``real [B, C, S, S]`` uint8, then the updates of G.
+    def advance(self, real: np.ndarray) -> dict[str, float]:
+        """One update of D on ``real [B, C, S, S]`` uint8, then the updates of G; the loss of each at last.
 
         Raises ModelError that names the step where a loss is NaN or infinite.
         """
@@ -62,12 +44,12 @@ class Trainer:
             optimiser.param_groups[0]["lr"] = self._learning_rate()
         # D and G's first update share their pictures, as in the reference: G is the same for both.
         generated = self._generate(len(real))
-        of_discriminator = self._update_discriminator(_to_unit(real, self.device), generated.detach())
+        of_discriminator = self._update_discriminator(to_unit(real, self.device), generated.detach())
         of_generator = self._update_generator(generated)
         for _ in range(self.config.generator_updates - 1):
             of_generator = self._update_generator(self._generate(len(real)))
-        losses = Losses(of_discriminator, of_generator)
-        self._check(losses)
+        losses = {"D": of_discriminator, "G": of_generator}
+        check_losses(losses, self.step)
         update_average(self.G_ema, self.G, self.config.ema_decay, self.step)
         self.step += 1
         return losses
@@ -78,8 +60,7 @@ class Trainer:
         for name, network in self._networks().items():
             tensors |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
         for name, optimiser in self.optimisers.items():
-            for number, moments in optimiser.state_dict()["state"].items():
-                tensors |= {f"adam_{name}.{number}.{key}": tensor for key, tensor in moments.items()}
+            tensors |= {f"adam_{name}.{key}": tensor for key, tensor in moments_of(optimiser).items()}
         return tensors
 
     def load_tensors(self, tensors: Mapping[str, Tensor], step: int) -> None:
@@ -89,7 +70,16 @@ class Trainer:
         for name, network in self._networks().items():
             load_weights(network, part(tensors, name))
         for name, optimiser in self.optimisers.items():
-            _load_moments(optimiser, part(tensors, f"adam_{name}"))
+            load_moments(optimiser, part(tensors, f"adam_{name}"))
+
+    @torch.no_grad()
+    def samples(self) -> np.ndarray:
+        """What the average of G draws of the same latents each time, [N, C, S, S] in [-1, 1]."""
+        random = torch.Generator().manual_seed(self.config.seed)
+        z = draw_latents(_SAMPLES, self.config.network.z_dim, random)
+        G = copy.deepcopy(self.G_ema)  # What is looked at leaves no trace in what is trained.
+        fit_batch_norms(G, self.config.network.z_dim, self.config.batch)
+        return G(z.to(self.device)).cpu().numpy()
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"G": self.G, "D": self.D, "G_ema": self.G_ema}
@@ -111,14 +101,14 @@ class Trainer:
         real, generated = self._shown(real), self._shown(generated)
         with self._autocast():
             logits = self.D(real), self.D(generated)
-        return _descend(self.optimisers["D"], discriminator_loss(logits[0].float(), logits[1].float()))
+        return descend(self.optimisers["D"], discriminator_loss(logits[0].float(), logits[1].float()))
 
     def _update_generator(self, generated: Tensor) -> float:
         self.D.requires_grad_(False)  # Saves the gradients of its weights.
         shown = self._shown(generated)
         with self._autocast():
             logits = self.D(shown)
-        loss = _descend(self.optimisers["G"], generator_loss(logits.float()))
+        loss = descend(self.optimisers["G"], generator_loss(logits.float()))
         self.D.requires_grad_(True)
         return loss
 
@@ -132,13 +122,15 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
-    def _check(self, losses: Losses) -> None:
-        for name, value in vars(losses).items():
-            if not math.isfinite(value):
-                raise ModelError(
-                    f"the training broke at step {self.step}: the loss of the {name} is {value}, expected a "
-                    "finite number; the last checkpoint is kept: train anew with a smaller --lr, or in fp32"
-                )
+
+def check_losses(losses: Mapping[str, float], step: int) -> None:
+    """Raises ModelError that names the step where a loss is NaN or infinite."""
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise ModelError(
+                f"the training broke at step {step}: the loss of {name} is {value}, expected a "
+                "finite number; the last checkpoint is kept: train anew with a smaller --lr, or in fp32"
+            )
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -150,19 +142,31 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         raise ModelError(f"the weights do not fit the {type(network).__name__}: {first}") from error
 
 
-def _to_unit(pictures: np.ndarray, device: torch.device) -> Tensor:
+def to_unit(pictures: np.ndarray, device: torch.device) -> Tensor:
+    """``pictures [N, C, S, S]`` uint8 in [-1, 1] on ``device``."""
     unit = torch.from_numpy(pictures).to(device).float() / 127.5 - 1
     return unit.contiguous(memory_format=torch.channels_last)
 
 
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
+    """One step of ``optimiser`` down the gradient of ``loss``, whose value is returned."""
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
     return loss.item()
 
 
-def _load_moments(optimiser: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What ``optimiser`` remembers of each parameter."""
+    return {
+        f"{number}.{key}": tensor
+        for number, moments in optimiser.state_dict()["state"].items()
+        for key, tensor in moments.items()
+    }
+
+
+def load_moments(optimiser: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    """Gives ``optimiser`` what ``moments_of`` gave."""
     for number, parameter in enumerate(optimiser.param_groups[0]["params"]):
         state = part(moments, str(number))
         for name, tensor in state.items():

@@ -5,11 +5,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from edgefill.training.log import STATS, Log
-from edgefill.training.trainer import Losses, Progress
+from edgefill.training.stage import Progress
 
 
 def progress(step):
-    return Progress(step, 10, epoch=1, epoch_ended=False, losses=Losses(step / 2, step / 4))
+    return Progress(step, 10, epoch=1, epoch_ended=False, losses={"D": step / 2, "G": step / 4})
 
 
 def steps_in(run):

@@ -84,7 +84,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step(tiny, monkeypatch, value):
     trainer = Trainer(tiny, 10, CPU)
     trainer.advance(REAL)
     monkeypatch.setattr(module, "discriminator_loss", lambda real, fake: (real.sum() + fake.sum()) * value)
-    with pytest.raises(ModelError, match=r"broke at step 1: the loss of the discriminator is (nan|-?inf)"):
+    with pytest.raises(ModelError, match=r"broke at step 1: the loss of D is (nan|-?inf)"):
         trainer.advance(REAL)
 
 
