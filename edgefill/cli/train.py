@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,7 +17,7 @@ from edgefill.cli.stopping import StopRequest
 from edgefill.errors import BackendUnavailable, InputError
 from edgefill.files import write_atomically
 from edgefill.networks.config import NetworkConfig
-from edgefill.training.config import TrainingConfig
+from edgefill.training.config import EncoderConfig, Recipe, TrainingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -25,19 +25,36 @@ if TYPE_CHECKING:
     from edgefill.training.data import Pictures
     from edgefill.training.stage import Progress
 
+STAGES = ("gan", "encoder")
 _DEFAULT = TrainingConfig()
+_ENCODER = EncoderConfig()
+_Config = TypeVar("_Config", bound=Recipe)
+_PICTURES = "pictures.txt"  # in a run: the folder that it was trained on
 
 
 def _option(name: str, help: str) -> Any:
     """An option that is None where it is not given, so that a resumed run keeps its own value."""
-    holder = _DEFAULT if hasattr(_DEFAULT, name) else _DEFAULT.network
-    return typer.Option(help=help, show_default=str(getattr(holder, name)))
+    holders = (_DEFAULT, _DEFAULT.network, _ENCODER)
+    values = [str(getattr(holder, name)) for holder in holders if hasattr(holder, name)]
+    shown = dict.fromkeys(values)  # in order, without repetition
+    return typer.Option(help=help, show_default="; encoder: ".join(shown))
 
 
 @app.command()
 def train(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures, searched recursively.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log, samples.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of pictures, searched recursively; for an encoder, of the run.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run: checkpoints, log, samples.", show_default=False)
+    ] = None,
+    stage: Annotated[
+        str, typer.Option(help="gan, or encoder: a first z for the G of a run, as it is now.")
+    ] = "gan",
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Of the encoder, if the run's own have moved.", show_default=False),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     epochs: Annotated[int | None, _option("epochs", "How often each picture is seen.")] = None,
     size: Annotated[int | None, _option("size", "Pixels of a side: 8, 16, 32, 64, 128 or 256.")] = None,
@@ -68,44 +85,106 @@ def train(
     ] = None,
     precision: Annotated[str | None, _option("precision", "bf16 (mixed, half the time) or fp32.")] = None,
     seed: Annotated[int | None, _option("seed", "Of weights, latents, order and mirroring.")] = None,
+    steps: Annotated[int | None, _option("steps", "Of the encoder's training.")] = None,
+    width: Annotated[int | None, _option("width", "Channels of the encoder's largest feature maps.")] = None,
     checkpoint_every: Annotated[
         int | None, _option("checkpoint_every", "Steps between two checkpoints.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:  # fmt: skip
-    """Train a DCGAN on a folder of pictures."""
+    """Train a DCGAN on a folder of pictures, then an encoder for its G: --stage encoder."""
     given = {key: value for key, value in locals().items() if value is not None}
     require("train", "safetensors.torch", "torch.utils.tensorboard")
-    from edgefill.training.loop import train as run_training
-    from edgefill.training.run import claim_folder, read_config
-
+    if stage not in STAGES:
+        raise InputError(f"there is no stage {stage!r}; expected {' or '.join(STAGES)}")
+    _check_options(stage, given)
     place = _device(device)
-    wanted = _with_given(read_config(out) if resume else _DEFAULT, given)
-    if not resume:
-        claim_folder(out)
-    pictures = _read(folder, wanted.network.size, wanted.network.channels if resume else channels, out)
-    config = _with_given(wanted, {"channels": pictures.values.shape[1]})
     started = time.monotonic()
-    with StopRequest() as stop, _reporting(config, len(pictures)) as report:
-        steps = run_training(
-            out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
-        )
+    with StopRequest() as stop:
+        start = _train_encoder if stage == "encoder" else _train_gan
+        run, config, read, done = start(given, place, stop)
     if json:
         print_json({
-            "run": str(out), "device": place.type,
-            "pictures": len(pictures), "skipped": len(pictures.skipped),
-            "steps": steps, "epochs": config.epochs, "stopped": stop(), "seconds": time.monotonic() - started,
+            "run": str(run), "stage": stage, "device": place.type,
+            "pictures": len(read), "skipped": len(read.skipped),
+            "steps": done, **{key: vars(config)[key] for key in ("epochs",) if key in vars(config)},
+            "stopped": stop(), "seconds": time.monotonic() - started,
         })  # fmt: skip
     if stop():
-        say(f"stopped and saved at step {steps}; go on with --resume")
+        say(f"stopped and saved at step {done}; go on with --resume")
         raise typer.Exit(128 + stop.signal)
 
 
-def _with_given(config: TrainingConfig, given: dict[str, Any]) -> TrainingConfig:
+def _train_gan(
+    given: dict[str, Any], place: torch.device, stop: StopRequest
+) -> tuple[Path, Recipe, Pictures, int]:
+    from edgefill.training.loop import train as run_training
+    from edgefill.training.run import claim_folder, read_config
+
+    folder, out, resume = given["folder"], given["out"], given["resume"]
+    wanted = _with_given(read_config(out) if resume else _DEFAULT, given)
+    if not resume:
+        claim_folder(out)
+    channels = wanted.network.channels if resume else given.get("channels")
+    pictures = _read(folder, wanted.network.size, channels, out)
+    write_atomically(out / _PICTURES, f"{folder.resolve()}\n")
+    config = _with_given(wanted, {"channels": pictures.values.shape[1]})
+    with _reporting(config, len(pictures)) as report:
+        steps = run_training(
+            out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
+        )
+    return out, config, pictures, steps
+
+
+def _train_encoder(
+    given: dict[str, Any], place: torch.device, stop: StopRequest
+) -> tuple[Path, Recipe, Pictures, int]:
+    from edgefill.training.encoder import FOLDER, train_encoder
+    from edgefill.training.run import claim_folder, read_config
+
+    run, resume = given["folder"], given["resume"]
+    network, out = read_config(run).network, run / FOLDER
+    folder = given.get("pictures") or _pictures_of(run)
+    config = _with_given(read_config(out, EncoderConfig) if resume else _ENCODER, given)
+    if not resume:
+        claim_folder(out)
+    pictures = _read(folder, network.size, network.channels, out)
+    with _reporting(config, len(pictures)) as report:
+        steps = train_encoder(
+            run, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
+        )
+    return out, config, pictures, steps
+
+
+def _pictures_of(run: Path) -> Path:
+    """The folder that ``run`` was trained on. Raises InputError where that is not known."""
+    try:
+        return Path((run / _PICTURES).read_text().strip())
+    except OSError as error:
+        raise InputError(
+            f"{str(run)!r} does not say which pictures it was trained on; name them with --pictures"
+        ) from error
+
+
+def _check_options(stage: str, given: dict[str, Any]) -> None:
+    """Raises InputError for an option that the stage does not have, or lacks."""
+    own = {entry.name for entry in fields(EncoderConfig if stage == "encoder" else TrainingConfig)}
+    own |= {"pictures"} if stage == "encoder" else {entry.name for entry in fields(NetworkConfig)} | {"out"}
+    other = {entry.name for kind in (EncoderConfig, TrainingConfig, NetworkConfig) for entry in fields(kind)}
+    strange = [name for name in given if name in (other | {"out", "pictures"}) - own]
+    if strange:
+        raise InputError(
+            f"--{strange[0].replace('_', '-')} does not belong to the stage {stage}; leave it out"
+        )
+    if stage == "gan" and "out" not in given:
+        raise InputError("there is no --out; expected the folder of the run")
+
+
+def _with_given(config: _Config, given: dict[str, Any]) -> _Config:
     """``config`` with what the command line names."""
     network = {entry.name: given[entry.name] for entry in fields(NetworkConfig) if entry.name in given}
-    recipe = {entry.name: given[entry.name] for entry in fields(TrainingConfig) if entry.name in given}
+    recipe = {entry.name: given[entry.name] for entry in fields(config) if entry.name in given}
     return replace(config, network=replace(config.network, **network), **recipe)
 
 
@@ -142,18 +221,19 @@ def _read(folder: Path, size: int, channels: int | None, out: Path) -> Pictures:
 
 
 @contextmanager
-def _reporting(config: TrainingConfig, pictures: int) -> Iterator[Callable[[Progress], None]]:
+def _reporting(config: Recipe, pictures: int) -> Iterator[Callable[[Progress], None]]:
     """A bar with losses and time left on a terminal, a line per epoch in a pipe."""
     if pictures < config.batch:
         say(f"fewer pictures than a batch of {config.batch}: batches of {pictures}")
     clock = time.monotonic()
+    epochs = f"/{config.epochs}" if isinstance(config, TrainingConfig) else ""
     with progress_bar() as bar:
         task = bar.add_task("training", note="", total=None)
 
         def report(progress: Progress) -> None:
             nonlocal clock
             losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
-            note = f"epoch {progress.epoch}/{config.epochs}  {losses}"
+            note = f"epoch {progress.epoch}{epochs}  {losses}"
             bar.update(task, completed=progress.step, total=progress.total_steps, note=note)
             if progress.epoch_ended and bar.disable:
                 say(f"{note}  {time.monotonic() - clock:.1f} s")

@@ -82,6 +82,7 @@ class TrainingConfig(Recipe):
 class EncoderConfig(Recipe):
     """Of the encoder that finds a first z for a trained G; ``network`` is the G's."""
 
+    generator_step: int = 0  # of the G that it is for, as its checkpoint counts
     steps: int = 6000
     width: int = 32  # Channels of the encoder's largest feature maps.
     lr: float = 2e-3  # Of AdamW at its highest; it rises for some steps, then falls linearly to 0.
@@ -91,6 +92,7 @@ class EncoderConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check("generator_step", self.generator_step, self.generator_step >= 0, "0 or more")
         for name in ("steps", "width"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
         _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")

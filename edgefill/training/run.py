@@ -5,7 +5,9 @@ last.safetensors, last-1.safetensors     the two newest checkpoints
 stats.jsonl                              one line a step
 samples/                                 one sheet an epoch
 tensorboard/                             the same for TensorBoard
+pictures.txt                             the folder of the pictures
 skipped.txt                              pictures that could not be read, if there are any
+encoder/                                 the same of the encoder's training, if there was one
 """
 
 from __future__ import annotations
@@ -15,16 +17,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from edgefill.errors import InputError, ModelError, OutputError
 from edgefill.files import write_atomically
 from edgefill.networks.dcgan import Discriminator, Generator
 from edgefill.training.checkpoint import Checkpoint, load_checkpoint, part
-from edgefill.training.config import CHANGEABLE, TrainingConfig, differences
+from edgefill.training.config import CHANGEABLE, Recipe, TrainingConfig, differences
 from edgefill.training.ema import fit_batch_norms
 from edgefill.training.trainer import load_weights
 
 CONFIG = "config.json"
+_Config = TypeVar("_Config", bound=Recipe)
 
 
 def load_generator(run: str | Path, warn: Callable[[str], object] = warnings.warn) -> Generator:
@@ -72,13 +76,13 @@ def load_run(
     return config, checkpoint
 
 
-def read_config(run: Path) -> TrainingConfig:
-    """What config.json of ``run`` says. Raises ModelError."""
+def read_config(run: Path, kind: type[_Config] = TrainingConfig) -> _Config:
+    """What config.json of ``run`` says, a recipe of ``kind``. Raises ModelError."""
     if not (run / CONFIG).is_file():
         raise ModelError(f"{str(run)!r} holds no training: {CONFIG} is missing; expected the folder given to "
                          "`edgefill train --out`")  # fmt: skip
     try:
-        return TrainingConfig.from_json((run / CONFIG).read_bytes())
+        return kind.from_json((run / CONFIG).read_bytes())
     except (ModelError, OSError) as error:
         raise ModelError(f"{str(run / CONFIG)!r}: {error}") from error
 
@@ -123,6 +127,6 @@ def sole_writer(run: Path) -> Iterator[None]:
         yield
 
 
-def write_config(run: Path, config: TrainingConfig) -> None:
+def write_config(run: Path, config: Recipe) -> None:
     """Writes config.json."""
     write_atomically(run / CONFIG, config.to_json())

@@ -1,0 +1,57 @@
+"""What is hidden from the encoder while it learns: masks of every kind that a picture can be completed by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgefill.masks import MASKS
+
+_POOL = 2048
+# How often each kind is drawn; a box or a pattern stands for whatever a user paints.
+_SHARES = {
+    "center": 6, "box": 4, "pattern": 4, "random": 2, "left": 1, "right": 1, "top": 1, "bottom": 1,
+    "grid": 1, "lowres": 1,
+}  # fmt: skip
+_PARAMETERS = {"center": (0.1, 0.4), "pattern": (0.05, 0.6), "random": (0.05, 0.95)}
+
+
+class Holes:
+    """A pool of masks for pictures of ``size`` × ``size``; all of it follows from ``seed``."""
+
+    def __init__(self, size: int, block: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        kinds = [kind for kind, share in _SHARES.items() for _ in range(share)]
+        drawn = [kinds[number % len(kinds)] for number in range(_POOL)]
+        known = [~_hole(kind, size, rng) for kind in drawn]
+        coarse = np.array([kind == "lowres" for kind in drawn], np.float32)
+        self._weight = np.stack(known)[:, None].astype(np.float32)
+        self._block_weight = np.zeros((_POOL, 1, size // block, size // block), np.float32)
+        self._block_weight += coarse[:, None, None, None]
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Weight [count, 1, S, S] and block weight [count, 1, S/b, S/b], as ``Evidence`` has them."""
+        chosen = rng.integers(_POOL, size=count)
+        return self._weight[chosen], self._block_weight[chosen]
+
+
+def _hole(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
+    if kind == "box":
+        return _box(size, rng)
+    parameter = rng.uniform(*_PARAMETERS[kind]) if kind in _PARAMETERS else 0.0
+    return MASKS[kind](size, size, parameter, rng)
+
+
+def _box(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A rectangle of an eighth to three quarters of the picture's sides, anywhere in it."""
+
+    def sides() -> Iterator[slice]:
+        for _ in range(2):
+            length = int(rng.integers(max(1, size // 8), 3 * size // 4 + 1))
+            start = int(rng.integers(size - length + 1))
+            yield slice(start, start + length)
+
+    hole = np.zeros((size, size), bool)
+    hole[tuple(sides())] = True
+    return hole
