@@ -21,16 +21,20 @@ from typing import Any
 
 from edgefill.errors import ModelError, OutputError
 from edgefill.files import atomic_writer, write_atomically
-from edgefill.onnx_file import MAX_BYTES, Shape, check_onnx
+from edgefill.onnx_file import MAX_BYTES, Shape, check_onnx, extracted
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 GRAPHS = ("generator", "discriminator", "step")
+ENCODER = "encoder"  # A model may have one, in the manifest's precision.
+FIT = "fit"  # The step without D: a part of the step's file.
 HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
 HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.
 _MAX_MANIFEST_BYTES = 1024 * 1024
 _GRAPH_FILES = {f"{name}.onnx" for name in GRAPHS}
 _HALF_FILES = {f"{name}{HALF}.onnx" for name in HALF_GRAPHS}
+_ENCODER_FILE = f"{ENCODER}.onnx"
+_FIT_OUTPUTS = {"loss": "fit", "grad_z": "grad_z_fit"}  # as the step's file calls them
 _ZIP_ERRORS = (
     zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, NotImplementedError,
     OSError, OverflowError, RuntimeError, UnicodeError, ValueError,
@@ -61,6 +65,11 @@ class Manifest:
     edgefill: str = ""
     format: int = FORMAT
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether an encoder finds a first z."""
+        return _ENCODER_FILE in self.files
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -124,11 +133,25 @@ def graph_signatures(manifest: Manifest) -> dict[str, tuple[dict[str, Shape], di
         "anchor": z, "pull": one,
     }  # fmt: skip
     step_outputs = {"loss": one, "grad_z": z, "generated": picture, "contextual": one, "perceptual": one}
+    fit_inputs = {name: shape for name, shape in step_inputs.items() if name != "lam"}
+    fit_outputs = {name: shape for name, shape in step_outputs.items() if name != "perceptual"}
     return {
         "generator": ({"z": z}, {"generated": picture}),
         "discriminator": ({"picture": picture}, {"logit": one}),
         "step": (step_inputs, step_outputs),
+        FIT: (fit_inputs, fit_outputs),
+        ENCODER: ({"picture": picture, "known": weight}, {"z": z}),
     }
+
+
+def _file_signature(manifest: Manifest, name: str) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """Inputs and outputs of the file that holds the graph ``name``: the step's has those of the fit too."""
+    signatures = graph_signatures(manifest)
+    if name not in ("step", FIT):
+        return signatures[name]
+    inputs, outputs = signatures["step"]
+    fit = {own: signatures[FIT][1][output] for output, own in _FIT_OUTPUTS.items()}
+    return inputs, {**outputs, **fit}
 
 
 class Bundle:
@@ -148,7 +171,8 @@ class Bundle:
         except _ZIP_ERRORS as error:
             raise ModelError(f"{path} cannot be read as a model: {error}; export or copy it again") from error
         manifest = Manifest.from_json(files.pop(MANIFEST), str(path))
-        if set(manifest.files) != set(files) or set(files) not in (_GRAPH_FILES, _GRAPH_FILES | _HALF_FILES):
+        named = set(files) - {_ENCODER_FILE}
+        if set(manifest.files) != set(files) or named not in (_GRAPH_FILES, _GRAPH_FILES | _HALF_FILES):
             raise ModelError(
                 f"{path} holds {sorted(files)} and its manifest lists {sorted(manifest.files)}; "
                 f"expected {sorted(_GRAPH_FILES)} in both; export the model again"
@@ -165,30 +189,41 @@ class Bundle:
     @property
     def precisions(self) -> tuple[str, ...]:
         """What a search can compute in: the manifest's precision, and fp16 where such graphs are beside."""
-        return (self.manifest.precision, *["fp16"] * (set(self._files) > _GRAPH_FILES))
+        return (self.manifest.precision, *["fp16"] * (set(self._files) >= _HALF_FILES))
+
+    def precision_of(self, name: str, wanted: str | None = None) -> str:
+        """What the graph ``name`` computes in where ``wanted`` is asked for; the encoder has one form."""
+        return self.manifest.precision if name == ENCODER or wanted is None else wanted
 
     def graph(self, name: str, precision: str | None = None) -> bytes:
-        """The ONNX model ``name``, one of GRAPHS, checked to be what a bundle's graph must be.
+        """The ONNX model ``name``, a key of ``graph_signatures``, checked to be what such a graph must be.
 
-        ``precision`` is the manifest's unless given. Raises ModelError where the graph is not there in it.
+        ``precision`` is the manifest's unless given; the encoder is always in that. Raises ModelError where
+        the graph is not there in it.
         """
-        beside = precision not in (None, self.manifest.precision)
-        file = f"{name}{HALF * beside}.onnx"
-        if beside and (precision != "fp16" or file not in self._files):
+        beside = self.precision_of(name, precision) != self.manifest.precision
+        file = f"{'step' if name == FIT else name}{HALF * beside}.onnx"
+        if file not in self._files or (beside and precision != "fp16"):
             raise ModelError(
-                f"{self.path} holds its {name} in {self.manifest.precision}, not in {precision}; "
-                "export the model again with --precision both"
+                f"{self.path} holds no {name} in {precision or self.manifest.precision}, but "
+                f"{', '.join(sorted(self._files))}; export the model again"
+                + " with --precision both"
+                * (precision == "fp16")
             )
         content = self._files[file]
-        inputs, outputs = graph_signatures(self.manifest)[name]
+        inputs, outputs = _file_signature(self.manifest, name)
         check_onnx(content, name=f"{file} in {self.path}", inputs=inputs, outputs=outputs)
-        return content
+        if name not in ("step", FIT):
+            return content
+        wanted = graph_signatures(self.manifest)[name][1]
+        return extracted(content, {key: _FIT_OUTPUTS.get(key, key) if name == FIT else key for key in wanted})
 
 
 def write_bundle(path: str | Path, manifest: Manifest, graphs: Mapping[str, bytes]) -> Manifest:
     """Writes a bundle to ``path``, whole or not at all, and returns its manifest with the files' hashes.
 
-    ``graphs`` are those of GRAPHS and, where an fp32 bundle has fp16 beside, of HALF_GRAPHS with HALF.
+    ``graphs`` are those of GRAPHS, the ENCODER if there is one and, where an fp32 bundle has fp16 beside,
+    HALF_GRAPHS with HALF.
 
     A path with a suffix becomes one zip (stored, without dates: equal contents give equal bytes), one without
     becomes a folder. Raises OutputError.
@@ -275,7 +310,7 @@ def _limit(name: str, path: Path) -> int:
     """How many bytes the file ``name`` of a bundle may have; any other name is refused."""
     if name == MANIFEST:
         return _MAX_MANIFEST_BYTES
-    if name not in _GRAPH_FILES | _HALF_FILES:
+    if name not in _GRAPH_FILES | _HALF_FILES | {_ENCODER_FILE}:
         raise ModelError(f"{path} holds the file {name!r}; expected {MANIFEST} and {sorted(_GRAPH_FILES)}")
     return MAX_BYTES
 

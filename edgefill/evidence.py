@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,11 @@ class Evidence(NamedTuple):
     target: np.ndarray  # [N, C, H, W], in [-1, 1]; anything where nothing is known
     weight: np.ndarray  # [N, 1, H, W], the share of each pixel that is known
     block_weight: np.ndarray  # [N, 1, H/b, W/b], 1 where the mean of a block is known, else 0
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Evidence]) -> Evidence:
+        """That of all pictures of ``parts``, one after the other."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def seen(self) -> tuple[np.ndarray, np.ndarray]:
         """What an encoder is given: the target, 0 where it is unknown, and how much of each pixel is known.

@@ -1,13 +1,13 @@
-"""What an ONNX file says of itself, read without onnx and before any runtime opens it.
+"""What an ONNX file says of itself, and the part of it that gives some outputs; read without onnx.
 
-Only the few protobuf fields that decide whether a graph may be run are looked at; tensors are skipped over,
-not copied. The numbers are those of onnx.proto.
+A file is looked through before any runtime opens it. Only the few protobuf fields that decide whether a graph
+may be run are looked at; tensors are skipped over, not copied. The numbers are those of onnx.proto.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgefill.errors import ModelError
@@ -188,6 +188,77 @@ def _read_value(data: memoryview, name: str) -> tuple[str, Shape]:
             entry = dict(_fields(_message(dimension)))
             shape.append(_integer(entry[1]) if 1 in entry else _text(entry.get(2)) or "?")
     return key, tuple(shape)
+
+
+def extracted(content: bytes, outputs: Mapping[str, str]) -> bytes:
+    """The ONNX model with only those nodes, weights and inputs of ``content`` that give ``outputs``.
+
+    ``outputs`` are names in the new model → names of outputs of ``content``, a model that passed
+    ``check_onnx``. Raises ModelError where an output is not there or a new name is taken.
+    """
+    model = list(_fields(memoryview(content)))
+    (graph,) = (list(_fields(_message(value))) for number, value in model if number == 7)
+    needed = _needed(graph, set(outputs.values()))
+    new_names = {old: new for new, old in outputs.items()}
+    declared = {_name_of(value): value for number, value in graph if number == 12}
+    if set(new_names) - set(declared) or {new for old, new in new_names.items() if new != old} & needed:
+        raise ModelError(
+            f"cannot take {sorted(new_names.items())} from a model with the outputs {sorted(declared)}"
+        )
+    part = []
+    for number, value in graph:
+        if number == 1:
+            message = _message(value)
+            if needed.intersection(_texts(message, 2)):
+                part.append(_field(1, _renamed(message, {1: new_names, 2: new_names})))
+        elif number == 12:
+            pass  # below, in the order that is asked for
+        elif number not in (5, 11, 13) or _name_of(value, 8 if number == 5 else 1) in needed:
+            part.append(_field(number, value))
+    part += [_field(12, _renamed(_message(declared[old]), {1: new_names})) for old in new_names]
+    return b"".join(_field(number, b"".join(part) if number == 7 else value) for number, value in model)
+
+
+def _needed(graph: Sequence[tuple[int, int | memoryview]], outputs: set[str]) -> set[str]:
+    """The names of all values that ``outputs`` are made of, these among them; nodes are in order."""
+    needed = set(outputs)
+    for number, value in reversed(graph):
+        if number == 1 and needed.intersection(_texts(_message(value), 2)):
+            needed.update(_texts(_message(value), 1))
+    return needed
+
+
+def _renamed(message: memoryview, names: Mapping[int, Mapping[str, str]]) -> bytes:
+    """``message`` with the texts in some of its fields replaced by others, by field number."""
+    parts = []
+    for number, value in _fields(message):
+        new = names[number].get(_text(value)) if number in names else None
+        parts.append(_field(number, value if new is None else new.encode()))
+    return b"".join(parts)
+
+
+def _texts(message: memoryview, wanted: int) -> list[str]:
+    return [_text(value) for number, value in _fields(message) if number == wanted]
+
+
+def _name_of(value: int | memoryview, number: int = 1) -> str:
+    return next(iter(_texts(_message(value), number)), "")
+
+
+def _field(number: int, value: int | memoryview | bytes) -> bytes:
+    """One field of a model, graph, node or value: onnx.proto has no numbers of fixed length there."""
+    if isinstance(value, int):
+        return _as_varint(number << 3) + _as_varint(value)
+    return _as_varint(number << 3 | 2) + _as_varint(len(value)) + bytes(value)
+
+
+def _as_varint(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
 
 
 def _fields(data: memoryview) -> Fields:

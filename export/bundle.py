@@ -13,13 +13,13 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from edgefill import __version__
-from edgefill.bundle import GRAPHS, HALF, HALF_GRAPHS, Manifest, graph_signatures, write_bundle
+from edgefill.bundle import ENCODER, GRAPHS, HALF, HALF_GRAPHS, Manifest, graph_signatures, write_bundle
 from edgefill.errors import InputError, ModelError
 from edgefill.export import onnx_passes
 from edgefill.export.gradient import OPSET, forward_graph, gradient_graph
 from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.objective import Completion, DiscriminatorOutput
-from edgefill.export.proof import prove
+from edgefill.export.proof import prove, prove_encoder
 
 PRECISIONS = ("fp32", "fp16", "both")
 _WEIGHTS = ("fp32", "fp16")
@@ -33,6 +33,7 @@ def export_bundle(
     path: str | Path,
     *,
     z_dim: int,
+    encoder: nn.Module | None = None,
     name: str | None = None,
     precision: str = "fp32",
     weights: str | None = None,
@@ -51,6 +52,8 @@ def export_bundle(
 
     Args:
         path: with a suffix a zip, without one a folder.
+        encoder: finds a first z; takes what is seen of pictures [N, C, H, W], in [-1, 1] and 0 where nothing
+            is known, and the share of each pixel that is known [N, 1, H, W]; returns z [N, Z] in [-1, 1].
         precision: what the graphs compute in: "fp32", "fp16" or "both", which puts fp16 forms of G and the
             step beside the fp32 graphs. Inputs and outputs are float32 either way. In fp16 the loss head and
             every reduction stay fp32.
@@ -89,8 +92,12 @@ def export_bundle(
         edgefill=__version__,
     )  # fmt: skip
     graphs = _graphs(reference, manifest)
+    if encoder is not None:
+        graphs[ENCODER] = _encoder_graph(encoder, manifest)
     proof = {"preparation": _preparation_error(original, reference, manifest)}
     proof |= prove(graphs, reference, manifest)
+    if encoder is not None:
+        proof["encoder"] = prove_encoder(graphs[ENCODER], encoder, manifest)
     if precision == "both":
         half = replace(manifest, precision="fp16", weights="fp16")
         half_graphs = _graphs(reference, half, HALF_GRAPHS)
@@ -134,6 +141,7 @@ def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GR
     examples = {
         graph: {key: torch.zeros(1, *shape[1:]) for key, shape in inputs.items()}
         for graph, (inputs, _) in graph_signatures(manifest).items()
+        if graph in GRAPHS
     }
 
     def generate(z: Tensor) -> Tensor:
@@ -145,9 +153,26 @@ def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GR
     models = {
         "generator": lambda: forward_graph(generate, examples["generator"], "generated"),
         "discriminator": lambda: forward_graph(logit, examples["discriminator"], "logit"),
-        "step": lambda: gradient_graph(networks.objective, examples["step"], wrt="z"),
+        "step": lambda: gradient_graph(networks.objective, examples["step"], wrt="z", also=["fit"]),
     }
     return {graph: _finished(models[graph](), graph, manifest) for graph in names}
+
+
+def _encoder_graph(encoder: nn.Module, manifest: Manifest) -> bytes:
+    """The encoder in the manifest's precision; like all graphs it takes and returns float32."""
+    network = prepared(encoder, "the encoder")
+    if manifest.weights == "fp16":
+        rounded_to(network, torch.float16)
+    dtype = torch.float16 if manifest.precision == "fp16" else torch.float32
+    network = network.to(dtype)
+
+    def encode(picture: Tensor, known: Tensor) -> Tensor:
+        z: Tensor = network(picture.to(dtype), known.to(dtype))
+        return z.float()
+
+    inputs, _ = graph_signatures(manifest)[ENCODER]
+    examples = {key: torch.zeros(1, *shape[1:]) for key, shape in inputs.items()}
+    return _finished(forward_graph(encode, examples, "z"), ENCODER, manifest)
 
 
 def _finished(model: ModelProto, graph: str, manifest: Manifest) -> bytes:

@@ -31,7 +31,9 @@ Objective = Callable[..., "Tensor | tuple[Tensor, Mapping[str, Tensor]]"]
 _TRACED_BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
 
 
-def gradient_graph(objective: Objective, example_inputs: Mapping[str, Tensor], wrt: str = "z") -> ModelProto:
+def gradient_graph(
+    objective: Objective, example_inputs: Mapping[str, Tensor], wrt: str = "z", also: Sequence[str] = ()
+) -> ModelProto:
     """An ONNX model that returns ``loss``, ``grad_<wrt>`` and the objective's extra outputs.
 
     The gradient is that of the summed loss, so each row of it belongs to its own sample. The batch, the first
@@ -53,6 +55,8 @@ def gradient_graph(objective: Objective, example_inputs: Mapping[str, Tensor], w
             dictionary of extra outputs, each with the batch first.
         example_inputs: name → tensor with the batch first; only shapes and types matter.
         wrt: the input to differentiate with respect to, of a floating type.
+        also: extra outputs, one number per sample, whose gradients are returned too, as
+            ``grad_<wrt>_<output>``. They share the way forward, and each has a way back of its own.
 
     Raises:
         ModelError: the objective cannot be traced, uses an operator that has no ONNX form (named), or fixes
@@ -68,9 +72,12 @@ def gradient_graph(objective: Objective, example_inputs: Mapping[str, Tensor], w
         inputs = dict(zip(example_inputs, tensors, strict=True))
         inputs[wrt] = inputs[wrt].detach().requires_grad_(True)
         loss, extras = _loss_and_extras(objective(**inputs))
-        (gradient,) = torch.autograd.grad(loss.sum(), inputs[wrt])
-        names[:] = ["loss", f"grad_{wrt}", *extras]
-        return [output.detach() for output in (loss, gradient, *extras.values())]
+        gradients = [
+            torch.autograd.grad(each.sum(), inputs[wrt], retain_graph=True)[0]
+            for each in (loss, *(extras[name] for name in also))
+        ]
+        names[:] = ["loss", f"grad_{wrt}", *extras, *(f"grad_{wrt}_{name}" for name in also)]
+        return [output.detach() for output in (loss, gradients[0], *extras.values(), *gradients[1:])]
 
     return _traced_to_onnx(step, example_inputs, names)
 
@@ -125,6 +132,7 @@ def _traced_to_onnx(
     _check_batch_is_dynamic(model)
     onnx_passes.check_standard(model)  # First: the traces name the operator that a refused node comes from.
     onnx_passes.strip_traces(model)
+    onnx_passes.batch_of_first_input(model)
     onnx_passes.without_output_padding(model)
     onnx_passes.reductions_in_fp32(model)
     return model

@@ -1,6 +1,6 @@
 """The completion objective: how well G(z) fits the known pixels, and how real D finds it.
 
-Written once, here; the step graph of a bundle is this function and its gradient with respect to z.
+Written once, here; the step graph of a bundle is this function and its gradients with respect to z.
 """
 
 from __future__ import annotations
@@ -75,12 +75,16 @@ class Completion:
         anchor: Tensor,
         pull: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """contextual + λ·perceptual + pull·|z − anchor|² per sample, and its parts by name."""
+        """contextual + λ·perceptual + pull·|z − anchor|² per sample, and its parts by name.
+
+        ``fit`` is all of it but D's part, which a search with λ = 0 does not have to compute.
+        """
         generated = self.generate(z)
         contextual = self.contextual(generated, target, weight, block_weight, power)
+        fit = contextual + pull * (z - anchor).square().sum(1)
         perceptual = self.perceptual(generated)
-        parts = {"generated": generated, "contextual": contextual, "perceptual": perceptual}
-        return contextual + lam * perceptual + pull * (z - anchor).square().sum(1), parts
+        parts = {"generated": generated, "contextual": contextual, "perceptual": perceptual, "fit": fit}
+        return fit + lam * perceptual, parts
 
 
 def _weighted_sum(difference: Tensor, weight: Tensor, power: Tensor) -> Tensor:

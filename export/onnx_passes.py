@@ -39,6 +39,18 @@ def write_metadata(model: ModelProto, metadata: Mapping[str, str]) -> None:
         model.metadata_props.add(key=key, value=metadata[key])
 
 
+def batch_of_first_input(model: ModelProto) -> None:
+    """The batch size is read from the first input, whichever of them tracing took it from.
+
+    So no graph needs an input for its shape alone.
+    """
+    inputs = [value.name for value in model.graph.input]
+    for node in model.graph.node:
+        sizes = {item.name: item.i for item in node.attribute}
+        if node.op_type == "Shape" and node.input[0] in inputs and sizes == {"start": 0, "end": 1}:
+            node.input[0] = inputs[0]
+
+
 def without_output_padding(model: ModelProto) -> None:
     """``output_padding`` of a ConvTranspose becomes shorter end pads: the same numbers, in TensorRT too.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgefill.bundle import Manifest
@@ -30,14 +30,22 @@ class Tolerance:
     logit: float = 1e-4  # largest difference, relative to 1 + |logit|
     loss: float = 1e-5  # largest relative difference
     gradient: float = 1e-4  # largest relative difference of a sample's gradient, in norm
+    encoder: float = 1e-4  # largest absolute difference of z
     cosine: float = 0.99999
     central_differences: float = 1e-2  # relative difference over all samples and directions, in norm
 
 
+_JUDGED_AS = {"batch": "gradient", "fit": "loss", "fit_gradient": "gradient"}
 TOLERANCES = {
     "fp32": Tolerance(),
     "fp16": Tolerance(
-        generated=0.05, logit=0.05, loss=0.02, gradient=0.05, cosine=0.999, central_differences=0.05
+        generated=0.05,
+        logit=0.05,
+        loss=0.02,
+        gradient=0.05,
+        encoder=0.05,
+        cosine=0.999,
+        central_differences=0.05,
     ),
 }
 
@@ -62,6 +70,8 @@ def prove(graphs: Mapping[str, bytes], reference: Completion, manifest: Manifest
         "logit": _largest(logit, expected["logit"], 1 + expected["logit"].abs()),
         "loss": _largest(step["loss"], expected["loss"], expected["loss"].abs()),
         "gradient": _relative(step["grad_z"], expected["grad_z"]),
+        "fit": _largest(step["fit"], expected["fit"], expected["fit"].abs()),
+        "fit_gradient": _relative(step["grad_z_fit"], expected["grad_z_fit"]),
         "cosine": float(F.cosine_similarity(step["grad_z"], expected["grad_z"]).min()),
         "central_differences": _central_differences(reference, z, rest, step["grad_z"]),
         "batch": _relative(first["grad_z"], step["grad_z"][:1]),
@@ -70,9 +80,34 @@ def prove(graphs: Mapping[str, bytes], reference: Completion, manifest: Manifest
     return {name: float(f"{value:.3g}") for name, value in measured.items()}
 
 
+def prove_encoder(graph: bytes, encoder: nn.Module, manifest: Manifest) -> float:
+    """How far the encoder's graph is from PyTorch on random pictures. Raises ModelError; see ``prove``."""
+    channels, height, width = manifest.picture_shape
+    random = torch.Generator().manual_seed(3)
+    known = (torch.rand(SAMPLES, 1, height, width, generator=random) < 0.7).float()
+    picture = (torch.rand(SAMPLES, channels, height, width, generator=random) * 2 - 1) * known
+    network = copy.deepcopy(encoder).eval().cpu().float()
+    try:
+        with torch.no_grad():
+            expected = network(picture, known)
+    except Exception as error:  # the encoder is foreign code
+        raise ModelError(
+            f"the encoder does not run on pictures [N, {channels}, {height}, {width}] and what is known of "
+            f"them [N, 1, {height}, {width}]: {type(error).__name__}: {error}"
+        ) from error
+    if expected.shape != (SAMPLES, manifest.z_dim):
+        raise ModelError(f"the encoder returned {list(expected.shape)}; expected [N, {manifest.z_dim}]")
+    found = _run(graph, {"picture": picture, "known": known})["z"]
+    _check_finite({"the encoder's z": found})
+    error = _largest(found, expected)
+    tolerance = TOLERANCES["fp16" if "fp16" in (manifest.precision, manifest.weights) else "fp32"]
+    _judge({"encoder": error}, tolerance, manifest.precision)
+    return float(f"{error:.3g}")
+
+
 def _judge(measured: Mapping[str, float], tolerance: Tolerance, precision: str) -> None:
     for name, value in measured.items():
-        limit = getattr(tolerance, "gradient" if name == "batch" else name)
+        limit = getattr(tolerance, _JUDGED_AS.get(name, name))
         passes = value >= limit if name == "cosine" else value <= limit
         if not passes:
             raise ModelError(
@@ -107,11 +142,13 @@ def _random_case(reference: Completion, manifest: Manifest) -> tuple[Tensor, dic
 def _autograd(reference: Completion, z: Tensor, rest: Mapping[str, Tensor]) -> dict[str, Tensor]:
     z = z.clone().requires_grad_(True)
     loss, parts = reference.objective(z, **rest)
-    (gradient,) = torch.autograd.grad(loss.sum(), z)
-    generated = parts["generated"].detach()
+    found = {"loss": loss, "fit": parts["fit"]}
+    for name, value in {"grad_z": loss, "grad_z_fit": parts["fit"]}.items():
+        (found[name],) = torch.autograd.grad(value.sum(), z, retain_graph=True)
+    found["generated"] = parts["generated"]
     with torch.no_grad():
-        logit = reference.logit(generated)
-    return {"loss": loss.detach(), "grad_z": gradient, "generated": generated, "logit": logit}
+        found["logit"] = reference.logit(parts["generated"])
+    return {name: tensor.detach() for name, tensor in found.items()}
 
 
 def _central_differences(

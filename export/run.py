@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgefill.bundle import Manifest
 from edgefill.export.bundle import export_bundle
+from edgefill.training.encoder import load_encoder
 from edgefill.training.run import load_config, load_discriminator, load_generator
 
 
@@ -21,7 +22,8 @@ def export_run(
 ) -> Manifest:
     """Writes the newest checkpoint of a run folder as a bundle; see ``export_bundle``, which says the rest.
 
-    G comes with its averaged weights. Raises ModelError for a folder that holds no readable run.
+    G comes with its averaged weights, and with the run's encoder if there is one. Raises ModelError for a
+    folder that holds no readable run.
     """
     config = load_config(run)
     return export_bundle(
@@ -29,6 +31,7 @@ def export_run(
         load_discriminator(run),
         path,
         z_dim=config.network.z_dim,
+        encoder=load_encoder(run),
         name=name,
         precision=precision,
         weights=weights,

@@ -18,10 +18,11 @@ import numpy as np
 from edgefill.bench.board import Board
 from edgefill.bench.timing import Rule, Spread, repeated
 from edgefill.completion import Completer, SearchSettings
-from edgefill.completion.arrays import pixel_task
+from edgefill.completion.arrays import pixel_evidence
 from edgefill.completion.backends import Backend, Footprint, StepTimes
 from edgefill.completion.latents import Prior
 from edgefill.completion.search import FAILED, Evaluation, SearchState, Task, search_failed
+from edgefill.completion.start import begin
 from edgefill.images import from_unit
 
 _STEPS = 1000  # of the search that steps are timed in, before it starts anew
@@ -82,7 +83,9 @@ class Subject:
         self._known = np.ones((batch, model.height, model.width), bool)
         top, left = model.height // 4, model.width // 4
         self._known[:, top : model.height - top, left : model.width - left] = False
-        self._task = pixel_task(self._pictures, self._known, model, settings)
+        evidence = pixel_evidence(self._pictures, self._known, model)
+        state = begin(evidence, settings, self._seeds, model, self._backend)
+        self._task, self._first = state.task, state.z
         self._endless = replace(settings, steps=_STEPS, goal=None, patience=0)
         self._state = self._started(self._endless)
 
@@ -122,7 +125,7 @@ class Subject:
         return figures, self._trial(ended)
 
     def _started(self, settings: SearchSettings) -> SearchState:
-        return SearchState.start(self._task, settings, self._seeds, self._prior)
+        return SearchState.start(self._task, settings, self._seeds, self._prior, self._first)
 
     def _launch(self, *, fresh: bool = False) -> StepTimes:
         """As many steps as start together, in a search that is begun anew where it has ended."""
@@ -153,7 +156,7 @@ class Subject:
 
     def _trial(self, ended: SearchState) -> Trial:
         """What is said where a search begins and where it ends."""
-        places = [self._prior.latents(self._seeds), ended.best_z]
+        places = [self._first, ended.best_z]
         return Trial(self._task, places, [self._backend.evaluate(z, self._task) for z in places])
 
 

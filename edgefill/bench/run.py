@@ -76,7 +76,8 @@ def bench(
         chosen = open_backend(backend, bundle, precision=precision, threads=threads, graph=graph, say=say)
         backend = chosen.info.name
         chosen.close()
-    built = _built(bundle, backend, batches, precision, say) if backend in LIBRARIES else {}
+    graphs = settings.graphs
+    built = _built(bundle, backend, graphs, batches, precision, say) if backend in LIBRARIES else {}
     for batch in sorted(set(batches)):  # rising, since the peak of a process never falls
         opened = open_backend(backend, bundle, precision=precision, threads=threads, graph=graph, say=say)
         on_device = opened.info.name in DEVICE_BACKENDS
@@ -101,14 +102,19 @@ def bench(
 
 
 def _built(
-    bundle: Bundle, library: str, batches: Sequence[int], precision: str | None, say: Callable[[str], None]
+    bundle: Bundle,
+    library: str,
+    graphs: Sequence[str],
+    batches: Sequence[int],
+    precision: str | None,
+    say: Callable[[str], None],
 ) -> dict[int, float]:
     """Engines for every size that is measured, where a larger one would do and be slower; their seconds."""
     from edgefill.export.engines.store import Engines
 
     engines = Engines(bundle, library, precision=precision, say=say)
     seconds = dict.fromkeys(batches, 0.0)
-    for graph, batch in product(("step", "generator"), seconds):
+    for graph, batch in product(graphs, seconds):
         seconds[batch] += engines.build(graph, static(batch)).sidecar.build_seconds
     return seconds
 

@@ -22,8 +22,14 @@ def bench(
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
     solver: Annotated[str | None, typer.Option(help="momentum, adam or hmc.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations until a picture is finished.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="encoder, random or best-of:N. [default: encoder if the model has one]", show_default=False
+        ),
+    ] = None,
     until: Annotated[
-        str, typer.Option(help="End a picture's search before its steps: converged, or loss:X.")
+        str, typer.Option(help="When a picture's search ends: converged, loss:X or a number of steps.")
     ] = "",
     warm_up: Annotated[float, typer.Option(min=0, help="Seconds that are not counted.")] = 0.2,
     seconds: Annotated[float, typer.Option(min=0.001, help="Measure steps, then pictures, so long.")] = 3.0,
@@ -62,7 +68,9 @@ def bench(
     from edgefill.models import find
 
     sizes = numbers("--batch", batch)
-    settings = search_settings(preset, solver=solver, steps=steps, until=until)
+    bundle = Bundle.open(find(model))
+    encoder = bundle.manifest.has_encoder
+    settings = search_settings(preset, encoder=encoder, solver=solver, start=start, steps=steps, until=until)
     if plot:
         require("plot", "matplotlib")
         format = plot_format(plot.suffix)
@@ -70,7 +78,7 @@ def bench(
     with progress_bar() as bar:
         task = bar.add_task("opening", total=100, note="%")
         report = measure(
-            Bundle.open(find(model)),
+            bundle,
             backend,
             sizes,
             settings=settings,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgefill.bundle import ENCODER, FIT
 from edgefill.cli.app import app
 from edgefill.cli.console import numbers, print_json, progress_bar, say
 from edgefill.errors import BackendUnavailable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from edgefill.export.engines.recipe import Batch
     from edgefill.export.engines.store import Engines, Entry
 
-_GRAPHS = ("step", "generator")  # what a search runs
+_GRAPHS = (FIT, "step", "generator")  # what searches run
 
 
 @app.command()
@@ -58,7 +59,8 @@ def build(
         say(f"{model} holds fp32 graphs only; fp16 is faster: edgefill export … --precision both")
     batches = [_range(sizes)] if dynamic else [(size, size, size) for size in sizes]
     options = {"sm": architectures, "level": optimization_level, "force": force}
-    entries = [_build(engines, graph, batch, **options) for graph in _GRAPHS for batch in batches]
+    graphs = [*_GRAPHS, *[ENCODER] * bundle.manifest.has_encoder]
+    entries = [_build(engines, graph, batch, **options) for graph in graphs for batch in batches]
     if json:
         print_json({"model": bundle.manifest.name, "engines": [_document(entry) for entry in entries]})
     else:

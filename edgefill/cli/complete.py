@@ -34,8 +34,14 @@ def complete(
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
     solver: Annotated[str | None, typer.Option(help="momentum, adam or hmc.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations of loss and gradient.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="encoder, random or best-of:N. [default: encoder if the model has one]", show_default=False
+        ),
+    ] = None,
     until: Annotated[
-        str, typer.Option(help="End a picture's search before its steps: converged, or loss:X.")
+        str, typer.Option(help="When a picture's search ends: converged, loss:X, ms:T or a number of steps.")
     ] = "",
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     lam: Annotated[float | None, typer.Option(help="Weight of the perceptual loss.")] = None,
@@ -78,26 +84,25 @@ def complete(
     from edgefill.completion import Request, load, search_settings
     from edgefill.completion.photograph import Box
 
-    settings = search_settings(
-        preset,
-        solver=solver,
-        until=until,
-        steps=steps,
-        lr=lr,
-        lam=lam,
-        pull=pull,
-        power=power,
-        importance=importance,
-    )
+    numbers: dict[str, Any] = {
+        "steps": steps, "lr": lr, "lam": lam, "pull": pull, "power": power, "importance": importance
+    }  # fmt: skip
     region = Box.parse(box) if box else None
     frames = GIF_FRAMES if gif else 0
-    request = Request(mask, seed, region, settings, blend, resize_mask, trace, frames)
+    search_settings(preset, solver=solver, start=start, until=until, **numbers)  # wrong ones are said first
     extras = [name for name, wanted in {"strip": strip, "gif": gif, "trace": trace}.items() if wanted]
     plan = plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
     if not force:
         refuse_existing([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
+        encoder = completer.model.has_encoder
         say(f"{completer.model.name} on {completer.backend.info}")
+        if not encoder and preset == "default" and start is None:
+            say(f"{completer.model.name} has no encoder: searches start at random, which takes longer")
+        settings = search_settings(
+            preset, encoder=encoder, solver=solver, start=start, until=until, **numbers
+        )
+        request = Request(mask, seed, region, settings, blend, resize_mask, trace, frames)
         run = _Run(completer, request, Sheet() if sheet else None)
         run.complete(plan, batch)
     run.finish(out / SHEET_NAME, len(plan), json=json)
@@ -180,7 +185,7 @@ class _Run:
             "seed": request.seed,
             "box": request.box and list(request.box),
             "blend": request.blend,
-            "settings": asdict(request.settings),
+            "settings": asdict(request.settings) if request.settings else {},
         }
 
     def _failures(self) -> str:

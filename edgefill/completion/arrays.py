@@ -8,11 +8,11 @@ import numpy as np
 
 from edgefill.bundle import Manifest
 from edgefill.completion.backends import Backend
-from edgefill.completion.latents import Prior
-from edgefill.completion.photograph import importance_weight
-from edgefill.completion.search import FAILED, SearchState, Task, search_failed
+from edgefill.completion.search import FAILED, Task, search_failed
 from edgefill.completion.settings import SearchSettings
+from edgefill.completion.start import begin
 from edgefill.errors import InputError
+from edgefill.evidence import Evidence
 from edgefill.images import to_unit
 
 
@@ -27,23 +27,25 @@ def fill(
 ) -> np.ndarray:
     """Completed pictures, uint8 [N, H, W, C]; see ``Completer.fill``."""
     _check(pictures, known, seeds, model)
-    state = SearchState.start(pixel_task(pictures, known, model, settings), settings, seeds, Prior.of(model))
+    state = begin(pixel_evidence(pictures, known, model), settings, seeds, model, backend)
     backend.solve(state, settings.steps)
     for row in np.flatnonzero(state.status == FAILED):
         raise search_failed(f"picture {row}", int(state.steps[row]))
     return backend.compose(state.best_z, state.task.target, known)
 
 
-def pixel_task(pictures: np.ndarray, known: np.ndarray, model: Manifest, settings: SearchSettings) -> Task:
-    """What the search fits in ``pictures``, uint8 [N, H, W, C], where ``known [N, H, W]``."""
-    weight = known.astype(np.float32)
-    if settings.importance:
-        weight = np.stack([importance_weight(each, settings.importance) for each in weight])
+def pixel_evidence(pictures: np.ndarray, known: np.ndarray, model: Manifest) -> Evidence:
+    """What ``pictures``, uint8 [N, H, W, C], say where ``known [N, H, W]``."""
     height, width = model.height // model.block, model.width // model.block
     blocks = np.zeros((len(pictures), 1, height, width), np.float32)
     target = np.ascontiguousarray(to_unit(pictures).transpose(0, 3, 1, 2))
+    return Evidence(target, known[:, None].astype(np.float32), blocks)
+
+
+def pixel_task(pictures: np.ndarray, known: np.ndarray, model: Manifest, settings: SearchSettings) -> Task:
+    """What a search from a random start fits in ``pictures`` where ``known``."""
     anchor = np.zeros((len(pictures), model.z_dim), np.float32)
-    return Task.of(target, weight[:, None], blocks, settings, anchor)
+    return Task.of(pixel_evidence(pictures, known, model), settings, anchor)
 
 
 def _check(pictures: np.ndarray, known: np.ndarray, seeds: Sequence[int], model: Manifest) -> None:

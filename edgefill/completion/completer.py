@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,10 +13,11 @@ import numpy as np
 from edgefill.bundle import Bundle, Manifest
 from edgefill.completion.arrays import fill
 from edgefill.completion.backends import Backend, open_backend
-from edgefill.completion.batch import search_batch
 from edgefill.completion.photograph import Box, Photograph, prepare
 from edgefill.completion.request import Failure, Request, Result, Source
-from edgefill.completion.settings import PRESETS, SearchSettings
+from edgefill.completion.settings import SearchSettings, default_settings
+from edgefill.completion.start import check_encoder
+from edgefill.completion.stream import Stream
 from edgefill.errors import EdgefillError, InputError
 from edgefill.images import read_picture
 from edgefill.masks import MaskSpec
@@ -47,7 +48,7 @@ class Completer:
         *,
         seed: int = 0,
         box: tuple[int, int, int, int] | None = None,
-        settings: SearchSettings = PRESETS["default"],
+        settings: SearchSettings | None = None,
         blend: str = "poisson",
         trace: bool = False,
     ) -> Result:
@@ -68,27 +69,22 @@ class Completer:
     ) -> Iterator[Result | Failure]:
         """A Result or a Failure for each of ``sources``, in their order; ``batch`` pictures run together.
 
-        No more than one batch is held in memory. ``progress`` is told how many pictures' worth of search was
+        Where one has ended the next takes its place; no more than a few batches of small pictures are held in
+        memory, and fewer of large ones. ``progress`` is told how many pictures' worth of search was
         just done. Raises EdgefillError for what concerns them all: the mask's name, the model.
         """
         if batch < 1:
             raise InputError(f"cannot complete batches of {batch} pictures: expected 1 or more")
-        request = request or Request()
+        request = self._resolved(request or Request())
         mask = request.mask_spec
-        remaining = iter(sources)
-        while group := list(islice(remaining, batch)):
-            prepared = [self._prepare(source, mask, request) for source in group]
-            jobs = [
-                (source, item)
-                for source, item in zip(group, prepared, strict=True)
-                if isinstance(item, Photograph) and item.needs_search
-            ]
-            searched = search_batch(jobs, request, self.backend, progress or (lambda _: None))
-            for source, item in zip(group, prepared, strict=True):
-                if isinstance(item, EdgefillError):
-                    yield Failure(source, item)
-                else:
-                    yield next(searched) if item.needs_search else Result(source, item, item.picture)
+
+        def prepared(source: Source) -> Photograph | EdgefillError:
+            return self._prepare(source, mask, request)
+
+        stream = Stream(
+            self.model, self.backend, request, prepared, batch=batch, progress=progress or (lambda _: None)
+        )
+        yield from stream.outcomes(sources)
 
     def fill(
         self,
@@ -96,7 +92,7 @@ class Completer:
         known: np.ndarray,
         *,
         seeds: Sequence[int] | None = None,
-        settings: SearchSettings = PRESETS["default"],
+        settings: SearchSettings | None = None,
     ) -> np.ndarray:
         """Completed pictures, uint8 [N, H, W, C], of uint8 ``pictures`` of that shape and the model's size.
 
@@ -105,6 +101,7 @@ class Completer:
         ``seeds`` are 0 unless given. Raises InputError for other shapes, ModelError where a search fails.
         """
         seeds = [0] * len(pictures) if seeds is None else seeds
+        settings = settings or default_settings(encoder=self.model.has_encoder)
         return fill(pictures, known, self.model, self.backend, seeds=seeds, settings=settings)
 
     def close(self) -> None:
@@ -118,6 +115,13 @@ class Completer:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
+
+    def _resolved(self, request: Request) -> Request:
+        """``request`` with settings. Raises ModelError where they need an encoder and there is none."""
+        settings = request.settings or default_settings(encoder=self.model.has_encoder)
+        if settings.start == "encoder":
+            check_encoder(self.model)
+        return replace(request, settings=settings)
 
     def _prepare(self, source: Source, mask: MaskSpec, request: Request) -> Photograph | EdgefillError:
         box = Box(*request.box) if request.box else None

@@ -1,4 +1,4 @@
-"""From a photograph to what the model searches for, and from G(z) back into the photograph.
+"""From a photograph to what the search has to go by, and from G(z) back into the photograph.
 
 The region that is completed (a box, or the whole picture) is scaled to the model's size without letting
 missing pixels leak into known ones; G(z) is scaled back, and everything known stays as it was, bit for bit.
@@ -7,15 +7,16 @@ missing pixels leak into known ones; G(z) is scaled back, and everything known s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from edgefill.blending import poisson_blend
 from edgefill.bundle import Manifest
 from edgefill.errors import InputError
+from edgefill.evidence import Evidence
 from edgefill.images import Picture, from_unit, join_luminance, luminance, split_luminance, to_unit
 from edgefill.masks import MASKS, MaskSpec, known_pixels
 
@@ -79,8 +80,9 @@ class Photograph:
         """The values [h, w, C] of the box, as a view."""
         return self.box.cut(self.picture.values)
 
-    def task(self, importance: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Target [C, H, W], weight [1, H, W] and block weight [1, H/b, W/b] for the step graph, float32."""
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What is known of it at the model's size, as the one row of an Evidence."""
         height, width = self.model.height, self.model.width
         blocks = (height // self.model.block, width // self.model.block)
         values = _as_channels(to_unit(self.region), self.model.channels)
@@ -90,9 +92,7 @@ class Photograph:
         else:
             target, weight = scale_known(values, self.known, (height, width))
             block_weight = np.zeros(blocks, np.float32)
-        if importance:
-            weight = importance_weight(weight, importance)
-        return target.transpose(2, 0, 1), weight[None], block_weight[None]
+        return Evidence(target.transpose(2, 0, 1)[None], weight[None, None], block_weight[None, None])
 
     def finished(self, generated: np.ndarray, blend: str = "poisson") -> Picture:
         """The picture with its hole filled from ``generated [C, H, W]`` in [-1, 1]; the rest as it was."""
@@ -222,17 +222,6 @@ def scale_known(
     total = scale(np.where(known[:, :, None], values, np.float32(0)), size, method)
     means = np.divide(total, share, out=np.zeros_like(total), where=share > 0)
     return np.clip(means, -1, 1), np.minimum(share[:, :, 0], 1)
-
-
-def importance_weight(weight: np.ndarray, window: int) -> np.ndarray:
-    """``weight [H, W]`` times the missing share of the ``window`` around each pixel (Yeh et al. 2017, eq. 3).
-
-    Known pixels near the hole say more about it than those far away, which get no weight at all.
-    """
-    missing = ndimage.uniform_filter(1 - weight, window, mode="constant")
-    inside = ndimage.uniform_filter(np.ones_like(weight), window, mode="constant")
-    result: np.ndarray = (weight * missing / inside).astype(np.float32)
-    return result
 
 
 def _as_channels(values: np.ndarray, channels: int) -> np.ndarray:

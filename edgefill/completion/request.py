@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from edgefill.completion.photograph import BLENDS, Photograph
-from edgefill.completion.settings import PRESETS, SearchSettings
+from edgefill.completion.settings import SearchSettings
 from edgefill.errors import EdgefillError, InputError
 from edgefill.images import Picture
 from edgefill.masks import MaskSpec, parse_mask
@@ -25,7 +25,7 @@ class Request:
     mask: str | MaskSpec = "center"
     seed: int = 0  # of the mask, the first z and the search, afresh for each picture
     box: tuple[int, int, int, int] | None = None  # x, y, width, height; None completes the whole picture
-    settings: SearchSettings = PRESETS["default"]
+    settings: SearchSettings | None = None  # what suits the model
     blend: str = "poisson"  # or "none"
     resize_mask: bool = False
     trace: bool = False  # keep loss and z of every step
@@ -65,7 +65,7 @@ class Result:
     picture: Picture  # completed
     loss: float = 0.0
     contextual: float = 0.0
-    perceptual: float = 0.0  # before its weight λ
+    perceptual: float | None = None  # before its weight λ; None where that is 0 and D was not asked
     prior: float = 0.0  # pull·|z − anchor|²; loss = contextual + λ·perceptual + prior
     steps: int = 0
     ended: str = "steps"  # used up; or its search met the "goal", or a "plateau"

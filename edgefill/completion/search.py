@@ -7,18 +7,20 @@ runs the same steps there; the state is plain arrays for its sake, and ``take_st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgefill.bundle import FIT
 from edgefill.completion.latents import Prior
 from edgefill.completion.settings import SearchSettings
 from edgefill.errors import ModelError
+from edgefill.evidence import Evidence
 from edgefill.kernels import reference
 
-RUNNING, FAILED, REACHED, CONVERGED = range(4)
-"""A row's status: searching, not finite, at its goal, on a plateau."""
+RUNNING, FAILED, REACHED, CONVERGED, OUT_OF_TIME = range(5)
+"""A row's status: searching, not finite, at its goal, on a plateau, or told to stop."""
 
 
 class Task(NamedTuple):
@@ -33,19 +35,23 @@ class Task(NamedTuple):
     pull: np.ndarray  # [N]
 
     @classmethod
-    def of(
-        cls,
-        target: np.ndarray,
-        weight: np.ndarray,
-        block_weight: np.ndarray,
-        settings: SearchSettings,
-        anchor: np.ndarray,
-    ) -> Task:
+    def of(cls, evidence: Evidence, settings: SearchSettings, anchor: np.ndarray) -> Task:
         """The task of pictures with one objective."""
         power, lam, pull = (
-            np.full(len(target), value, np.float32) for value in (settings.power, settings.lam, settings.pull)
+            np.full(len(anchor), value, np.float32) for value in (settings.power, settings.lam, settings.pull)
         )
-        return cls(target, weight, block_weight, power, lam, anchor, pull)
+        return cls(*evidence.weighed(settings.importance), power, lam, anchor, pull)
+
+    @property
+    def graph(self) -> str:
+        """The graph that evaluates it: the step, or where no row asks for D the fit."""
+        return "step" if self.lam.any() else FIT
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """Of that graph, but for z."""
+        inputs = self._asdict()
+        return inputs if self.lam.any() else {name: inputs[name] for name in inputs if name != "lam"}
 
 
 class Evaluation(NamedTuple):
@@ -54,7 +60,7 @@ class Evaluation(NamedTuple):
     loss: np.ndarray  # [N]
     gradient: np.ndarray  # [N, Z]
     contextual: np.ndarray  # [N]
-    perceptual: np.ndarray  # [N]
+    perceptual: np.ndarray  # [N]; 0 where D was not asked
 
 
 Step = Callable[[np.ndarray, Task], Evaluation]
@@ -83,13 +89,24 @@ class SearchState:
     marked_at: np.ndarray  # [N], its step
     steps: np.ndarray  # [N], evaluations so far
     limit: np.ndarray  # [N], the row pauses after this many
-    status: np.ndarray  # [N], RUNNING, FAILED, REACHED or CONVERGED
+    status: np.ndarray  # [N], RUNNING or why not
 
     @classmethod
-    def start(cls, task: Task, settings: SearchSettings, seeds: Sequence[int], prior: Prior) -> SearchState:
-        """The state before the first step; row i has the random numbers of ``seeds[i]`` and no others."""
+    def start(
+        cls,
+        task: Task,
+        settings: SearchSettings,
+        seeds: Sequence[int],
+        prior: Prior,
+        first: np.ndarray | None = None,
+    ) -> SearchState:
+        """The state before the first step; row i has the random numbers of ``seeds[i]`` and no others.
+
+        The search begins at ``first [N, Z]``, or at a draw from ``prior``.
+        """
         generators = [np.random.default_rng(seed) for seed in seeds]
-        z = np.stack([prior.draw(rng) for rng in generators])
+        drawn = np.stack([prior.draw(rng) for rng in generators])
+        z = drawn if first is None else first
         trajectories = settings.trajectories
         noise = [rng.standard_normal((trajectories, prior.z_dim), np.float32) for rng in generators]
         uniform = [rng.random(trajectories, np.float32) for rng in generators]
@@ -130,13 +147,42 @@ class SearchState:
         return pending
 
     @property
+    def ended_rows(self) -> np.ndarray:
+        """True [N] where a row does not search any more: it has stopped, or used up the settings' steps."""
+        ended: np.ndarray = (self.status != RUNNING) | (self.steps >= len(self.rates))
+        return ended
+
+    @property
     def ended(self) -> bool:
-        """True where no row searches any more: each has stopped, or used up the settings' steps."""
-        return not ((self.status == RUNNING) & (self.steps < len(self.rates))).any()
+        """True where no row searches any more."""
+        return bool(self.ended_rows.all())
+
+    def rows(self, chosen: np.ndarray) -> SearchState:
+        """The rows that are true in ``chosen`` [N] alone."""
+        arrays: dict[str, Any] = {
+            name: np.compress(chosen, getattr(self, name), axis) for name, axis in _ROWS_OF.items()
+        }
+        return replace(self, task=Task(*(part[chosen] for part in self.task)), **arrays)
+
+    @classmethod
+    def joined(cls, *states: SearchState) -> SearchState:
+        """The rows of ``states``, which have the same settings, one after the other."""
+        task = Task(*map(np.concatenate, zip(*(state.task for state in states), strict=True)))
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(state, name) for state in states], axis)
+            for name, axis in _ROWS_OF.items()
+        }
+        return replace(states[0], task=task, **arrays)
 
     def allow(self, n: int) -> None:
         """Lets each row take ``n`` steps more, as far as the settings' steps go."""
         self.limit = np.minimum(self.steps + np.int32(n), np.int32(len(self.rates)))
+
+
+_ROWS_OF = dict.fromkeys(
+    ("z", "first", "second", "energy", "loss", "best_z", "best_loss", "best_contextual", "best_perceptual",
+     "mark", "marked_at", "steps", "limit", "status"), 0,
+) | {"noise": 1, "uniform": 1}  # the arrays of a state → the axis of its rows  # fmt: skip
 
 
 def advance(state: SearchState, n: int, evaluate: Step) -> None:

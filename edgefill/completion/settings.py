@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from edgefill.bundle import FIT
 from edgefill.errors import InputError
 from edgefill.kernels.arguments import RATES
 
+STARTS = ("random", "encoder")
 _MAX_STEPS = 1_000_000
+_MAX_STARTS = 4096
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class SearchSettings:
     """
 
     solver: str = "adam"  # or "momentum", "hmc"
+    start: str = "random"  # a draw from the prior; or "encoder"
+    starts: int = 1  # random: draws from the prior, of which the one with the least loss is taken
     steps: int = 100
     lr: float = 0.1
     lr_falls: bool = False  # linearly, from lr at the first step towards 0 after the last
@@ -38,7 +43,8 @@ class SearchSettings:
     hmc_size: float = 0.001
     hmc_beta: float = 0.2  # inverse temperature, multiplied by hmc_anneal after each trajectory
     hmc_anneal: float = 1.0
-    goal: float | None = None  # a picture's search ends at this loss
+    milliseconds: float | None = None  # a picture's search ends after this time
+    goal: float | None = None  # or at this loss
     patience: int = 0  # or where its loss has not fallen within so many steps; 0 is never
     tolerance: float = 0.01  # by this share of itself
 
@@ -52,6 +58,11 @@ class SearchSettings:
     def trajectories(self) -> int:
         """How many trajectories HMC's steps are; 0 for the other solvers."""
         return -(-self.steps // (self.hmc_leapfrog + 1)) if self.solver == "hmc" else 0
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The graphs of a bundle that such a search runs."""
+        return ("step" if self.lam else FIT, "generator", *["encoder"] * (self.start == "encoder"))
 
     def rates(self) -> np.ndarray:
         """What changes from step to step, [steps] of RATES."""
@@ -71,6 +82,8 @@ def _between(low: float, high: float) -> Any:
 
 _RULES: tuple[tuple[str, Any, str], ...] = (
     ("solver", ("momentum", "adam", "hmc").__contains__, "momentum, adam or hmc"),
+    ("start", STARTS.__contains__, "random or encoder"),
+    ("starts", _between(1, _MAX_STARTS), f"a number from 1 to {_MAX_STARTS}"),
     ("steps", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
     ("lr", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
     ("lam", lambda value: math.isfinite(value) and value >= 0, "0 or more"),
@@ -85,56 +98,102 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
     ("hmc_size", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
     ("hmc_beta", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
     ("hmc_anneal", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
+    ("milliseconds", lambda value: value is None or 0 < value < math.inf, "a time above 0, or None"),
     ("goal", lambda value: value is None or math.isfinite(value), "a loss, or None for no goal"),
     ("patience", _between(0, _MAX_STEPS), f"a number from 0 (never) to {_MAX_STEPS}"),
     ("tolerance", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
 )
 
-# What each solver starts from where no preset but the default is asked for. Only known pixels near the hole
-# count (importance), and z is pulled to the mean of its prior: for each kind of mask that is better than all
-# pixels alike without a pull, on faces with a centre hole by 0.4 dB. HMC's temperature suits the plain loss.
+# What each solver has where no preset but the default is asked for, by where it starts. Only known pixels
+# near the hole count (importance), D is not asked (lam), and z is pulled to where it can be expected: from a
+# random start to the mean of its prior, from the encoder's z to that. HMC's temperature suits the plain loss.
+_RANDOM = SearchSettings(lam=0.0, pull=0.5, importance=15)
+_ENCODED = replace(_RANDOM, start="encoder", steps=10, lr=0.03, pull=100.0)
+_HMC = SearchSettings("hmc", steps=336, hmc_leapfrog=20, hmc_size=0.02, hmc_beta=0.5)
 SOLVERS = {
-    "adam": SearchSettings(importance=15, pull=0.5),
-    "momentum": SearchSettings("momentum", lr=0.5, lr_falls=True, normalise=True, importance=15, pull=0.5),
-    "hmc": SearchSettings("hmc", steps=336, hmc_leapfrog=20, hmc_size=0.02, hmc_beta=0.5),
+    "random": {
+        "adam": _RANDOM,
+        "momentum": replace(_RANDOM, solver="momentum", lr=0.5, lr_falls=True, normalise=True),
+        "hmc": _HMC,
+    },
+    "encoder": {
+        "adam": _ENCODED,
+        "momentum": replace(_ENCODED, solver="momentum", lr=0.1, lr_falls=True, normalise=True),
+        "hmc": replace(_HMC, start="encoder"),
+    },
 }
 
+# bamos/dcgan-completion.tensorflow: complete.py since May 2017, and as its article has it.
 PRESETS = {
-    "default": SOLVERS["adam"],
-    # bamos/dcgan-completion.tensorflow: complete.py since May 2017, and as its article has it.
     "reference": SearchSettings("adam", steps=1000, lr=0.01),
     "article": SearchSettings("momentum", steps=1000, lr=0.01),
 }
-
+PRESET_NAMES = ("default", *PRESETS)
 
 # On faces this ends a search of 300 steps after 77 on average, with 6 % more loss and the same PSNR.
 _PATIENCE = 10
+_ENOUGH = 1000  # steps for a search that ends by another rule
+
+
+def default_settings(*, encoder: bool) -> SearchSettings:
+    """What suits a model with or without an ``encoder``."""
+    return SOLVERS["encoder" if encoder else "random"]["adam"]
 
 
 def search_settings(
-    preset: str = "default", *, solver: str | None = None, until: str = "", **changes: Any
+    preset: str = "default",
+    *,
+    encoder: bool = False,
+    solver: str | None = None,
+    start: str | None = None,
+    until: str = "",
+    **changes: Any,
 ) -> SearchSettings:
     """The settings of ``preset``, with ``changes`` that are not None. Raises InputError.
 
-    Another solver than the preset's takes what suits that solver (default), or the preset's numbers.
-    ``until`` ends a picture's search before its steps are used up: "converged" or "loss:X".
+    Args:
+        encoder: whether the model has one; the default preset starts from it then.
+        solver: another than the preset's takes what suits it (default), or the preset's numbers.
+        start: "encoder", "random", or "best-of:N" for the best of N random ones.
+        until: when a picture's search ends before its steps are used up: "converged", "loss:X", "ms:T", or
+            a number, which is that of the steps.
     """
-    changes |= _stop_rule(until)
-    if preset not in PRESETS:
-        raise InputError(f"there is no preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    base = PRESETS[preset]
-    if solver is not None:
-        base = SOLVERS[solver] if preset == "default" and solver in SOLVERS else replace(base, solver=solver)
-    return replace(base, **{name: value for name, value in changes.items() if value is not None})
+    kind, starts = _start(start)
+    rule = {**_stop_rule(until), **({"starts": starts} if starts else {})}
+    changes = rule | {name: value for name, value in changes.items() if value is not None}
+    if preset == "default":
+        solvers = SOLVERS[kind or ("encoder" if encoder else "random")]
+        base = solvers[solver] if solver in solvers else replace(solvers["adam"], solver=solver or "adam")
+    elif preset in PRESETS:
+        base = replace(PRESETS[preset], start=kind or "random")
+        base = base if solver is None else replace(base, solver=solver)
+    else:
+        raise InputError(f"there is no preset {preset!r}; expected one of {', '.join(PRESET_NAMES)}")
+    return replace(base, **changes)
+
+
+def _start(text: str | None) -> tuple[str | None, int]:
+    """Where to start, and from the best of how many; 0 where that is not said."""
+    if text is None or text in STARTS:
+        return text, 0
+    name, _, count = text.partition(":")
+    if name == "best-of" and count.isdecimal():
+        return "random", int(count)
+    raise InputError(f"cannot start from {text!r}: expected encoder, random or best-of:N, as in best-of:16")
 
 
 def _stop_rule(until: str) -> dict[str, Any]:
+    if not until:
+        return {}
+    if until.isdecimal():
+        return {"steps": int(until)}
+    if until == "converged":
+        return {"patience": _PATIENCE, "steps": _ENOUGH}
     kind, _, value = until.partition(":")
-    if until in ("", "converged"):
-        return {"patience": _PATIENCE} if until else {}
     try:
-        if kind == "loss":
-            return {"goal": float(value)}
-    except ValueError:
-        pass
-    raise InputError(f"cannot search until {until!r}: expected converged or loss:X, as in loss:250")
+        return {{"loss": "goal", "ms": "milliseconds"}[kind]: float(value), "steps": _ENOUGH}
+    except (KeyError, ValueError):
+        raise InputError(
+            f"cannot search until {until!r}: expected converged, loss:X, ms:T or a number of steps, as in "
+            "loss:250 or ms:16"
+        ) from None

@@ -16,7 +16,7 @@ from edgefill.networks.config import NetworkConfig
 
 _BASE = 4  # Height and width of the last feature maps.
 _WIDEST = 4  # In widths.
-_HIDDEN = 256
+_HIDDEN = 224
 
 
 class Encoder(nn.Module):
@@ -31,7 +31,11 @@ class Encoder(nn.Module):
         widths = [config.channels + 1, *(width * min(2**layer, _WIDEST) for layer in range(depth))]
         layers: list[nn.Module] = []
         for narrow, wide in pairwise(widths):
-            layers += [nn.Conv2d(narrow, wide, kernel_size=3, stride=2, padding=1), nn.SiLU(inplace=True)]
+            layers += [
+                nn.Conv2d(narrow, wide, kernel_size=3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(wide),
+                nn.SiLU(inplace=True),
+            ]
         self.features = nn.Sequential(*layers, nn.Flatten())
         self.latent = nn.Sequential(
             nn.Linear(widths[-1] * _BASE**2, _HIDDEN), nn.SiLU(), nn.Linear(_HIDDEN, config.z_dim), nn.Tanh()

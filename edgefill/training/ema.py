@@ -1,4 +1,4 @@
-"""The average of G over its last updates, which makes better pictures than any one of them."""
+"""The average of a network over its last updates, which is better than any one of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,28 @@ _BATCHES = 32
 @torch.no_grad()
 def update_average(G_ema: nn.Module, G: nn.Module, decay: float, step: int) -> None:
     """Moves the weights of ``G_ema`` towards those of ``G`` by 1 − decay, and by more in the first steps."""
-    decay = min(decay, (1 + step) / (10 + step))
+    decay = _early(decay, step)
     for average, weight in zip(G_ema.parameters(), G.parameters(), strict=True):
         average.lerp_(weight, 1 - decay)
+
+
+@torch.no_grad()
+def update_statistics(E_ema: nn.Module, E: nn.Module, decay: float, step: int) -> None:
+    """Moves the statistics of the batch norms of ``E_ema`` towards those of ``E`` as its weights are moved.
+
+    An encoder sees pictures, not latents: there is nothing to fit them to later.
+    """
+    decay = _early(decay, step)
+    for average, statistic in zip(E_ema.buffers(), E.buffers(), strict=True):
+        if average.is_floating_point():
+            average.lerp_(statistic, 1 - decay)
+        else:
+            average.copy_(statistic)  # the number of batches
+
+
+def _early(decay: float, step: int) -> float:
+    """``decay``, or less in the first steps, when what was averaged so far is still far off."""
+    return min(decay, (1 + step) / (10 + step))
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from edgefill.networks.encoder import Encoder
 from edgefill.training.checkpoint import load_checkpoint, part
 from edgefill.training.config import EncoderConfig
 from edgefill.training.data import Batches, Pictures
-from edgefill.training.ema import update_average
+from edgefill.training.ema import update_average, update_statistics
 from edgefill.training.holes import Holes
 from edgefill.training.loop import run_training
 from edgefill.training.run import CONFIG, load_generator, load_run
@@ -89,7 +89,7 @@ class EncoderTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.E = Encoder(config.network, config.width).to(device, memory_format=torch.channels_last)
-        self.E_ema = copy.deepcopy(self.E).requires_grad_(False)
+        self.E_ema = copy.deepcopy(self.E).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
             self.E.parameters(), config.lr, weight_decay=_WEIGHT_DECAY, fused=True
         )
@@ -110,7 +110,8 @@ class EncoderTrainer:
         loss = error.mean() + self.config.prior * z.square().mean()
         losses = {"E": descend(self.optimiser, loss)}
         check_losses(losses, self.step)
-        update_average(self.E_ema, self.E, self.config.ema_decay, self.step)
+        for update in (update_average, update_statistics):
+            update(self.E_ema, self.E, self.config.ema_decay, self.step)
         self.step += 1
         return losses
 

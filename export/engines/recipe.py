@@ -12,7 +12,7 @@ Batch = tuple[int, int, int]  # smallest, most likely and largest number of rows
 class Recipe:
     """One engine: which graph, in which precision, by which library, for how many rows and which GPUs."""
 
-    graph: str  # "step" or "generator"
+    graph: str  # of a bundle, such as "fit"
     precision: str  # that the graph computes in, "fp32" or "fp16"
     library: str  # one of LIBRARIES
     batch: Batch

@@ -167,7 +167,8 @@ class Engines:
     def _recipes(self, graph: str) -> list[Recipe]:
         """Those of the sidecars that can be read, smallest first."""
         found = []
-        for path in self._folder.glob(f"{graph}-{self._library.name}-{self.precision}-*{SUFFIX}.json"):
+        precision = self._bundle.precision_of(graph, self.precision)
+        for path in self._folder.glob(f"{graph}-{self._library.name}-{precision}-*{SUFFIX}.json"):
             try:
                 sidecar = Sidecar.from_json(path.read_bytes(), path.name)
             except EngineError:
@@ -177,7 +178,8 @@ class Engines:
         return sorted(found, key=lambda recipe: (recipe.batch[2], not recipe.static))
 
     def _recipe(self, graph: str, batch: Batch, sm: tuple[int, ...] = ()) -> Recipe:
-        return Recipe(graph, self.precision, self._library.name, batch, sm)
+        precision = self._bundle.precision_of(graph, self.precision)
+        return Recipe(graph, precision, self._library.name, batch, sm)
 
     def _targets(self, sm: Sequence[int]) -> tuple[int, ...]:
         """The architectures to build for, of those that are wanted and the one that is here."""

@@ -62,6 +62,9 @@ class Backend(Protocol):
     @property
     def info(self) -> BackendInfo: ...
 
+    def encode(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """The encoder's z, [N, Z], of what ``Evidence.seen`` gives, on the host."""
+
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
 

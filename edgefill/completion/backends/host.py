@@ -17,6 +17,10 @@ class HostBackend:
 
     info: BackendInfo
 
+    def encode(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """The encoder's z, [N, Z], of what ``Evidence.seen`` gives."""
+        raise NotImplementedError
+
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """Loss, gradient and G(z) of one step, on the host."""
         raise NotImplementedError
@@ -50,13 +54,22 @@ class HostBackend:
 
 
 class FakeBackend(HostBackend):
-    """A backend of two functions, for tests: what a model would say, without a model."""
+    """A backend of functions, for tests: what a model would say, without a model."""
 
     info = BackendInfo("fake", "NumPy", "CPU")
 
-    def __init__(self, step: Step, generate: Callable[[np.ndarray], np.ndarray]) -> None:
+    def __init__(
+        self,
+        step: Step,
+        generate: Callable[[np.ndarray], np.ndarray],
+        encode: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
         self._step = step
         self._generate = generate
+        self._encode = encode
+
+    def encode(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        return super().encode(picture, known) if self._encode is None else self._encode(picture, known)
 
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         return self._step(z, task)

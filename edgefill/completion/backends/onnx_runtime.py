@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
+from edgefill.bundle import FIT
 from edgefill.completion.backends import BackendInfo, Footprint
 from edgefill.completion.backends.host import HostBackend
 from edgefill.completion.search import Evaluation, Task
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from edgefill.bundle import Bundle
 
 _PROVIDER = "CPUExecutionProvider"
-_OUTPUTS = ("loss", "grad_z", "contextual", "perceptual")  # in the order of Evaluation
+# In the order of Evaluation.
+_OUTPUTS = {
+    FIT: ("loss", "grad_z", "contextual"),
+    "step": ("loss", "grad_z", "contextual", "perceptual"),
+}
 _SILENT_BUT_ERRORS = 3
 
 
@@ -40,8 +45,13 @@ class OnnxRuntimeBackend(HostBackend):
         device = f"CPU, {self._threads} thread{'s' * (self._threads > 1)}"
         self.info = BackendInfo("cpu", f"ONNX Runtime {onnxruntime.__version__}", device)
 
+    def encode(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        return self._run("encoder", ("z",), {"picture": picture, "known": known})[0]
+
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
-        return Evaluation(*self._run("step", _OUTPUTS, {"z": z, **task._asdict()}))
+        found = self._run(task.graph, _OUTPUTS[task.graph], {"z": z, **task.inputs})
+        without_d = (np.zeros(len(z), np.float32),) if task.graph == FIT else ()
+        return Evaluation(*found, *without_d)
 
     def generate(self, z: np.ndarray) -> np.ndarray:
         return self._run("generator", ("generated",), {"z": z})[0]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from edgefill.bundle import Bundle, Manifest
+from edgefill.bundle import ENCODER, Bundle, Manifest
 from edgefill.completion.backends import BackendInfo, Footprint, StepTimes
+from edgefill.completion.backends.device.encoder import DeviceEncoder
 from edgefill.completion.backends.device.executors import Executor, open_executor
 from edgefill.completion.backends.device.pictures import DevicePictures
 from edgefill.completion.backends.device.search import STEPS_A_GRAPH, DeviceSearch
@@ -38,8 +39,9 @@ class DeviceBackend:
     ) -> None:
         self._model, self._device, self._executor, self._say = model, device, executor, say
         self._wants_graph = graph
-        self._searches: dict[int, DeviceSearch] = {}
+        self._searches: dict[tuple[str, int], DeviceSearch] = {}  # by graph and batch
         self._pictures: dict[int, DevicePictures] = {}
+        self._encoders: dict[int, DeviceEncoder] = {}
         with device:
             self._kernels = Kernels(device)
         self._name = name
@@ -74,7 +76,7 @@ class DeviceBackend:
     def timed(self, state: SearchState, n: int) -> StepTimes:
         """Takes ``n`` steps as ``solve`` does, with a clock around them."""
         with self._device as device:
-            search = self._search_for(len(state.z))
+            search = self._search_for(state.task, len(state.z))
             state.allow(n)
             n = int(np.max(state.limit - state.steps, where=state.pending, initial=0))
             events = [device.record()]
@@ -92,10 +94,17 @@ class DeviceBackend:
             uploading, _, stepping, downloading = (a.time_till(b) / 1e3 for a, b in pairwise(events))
         return StepTimes(host, stepping, copies=uploading + downloading)
 
+    def encode(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """The encoder's z, [N, Z], of what ``Evidence.seen`` gives, on the host."""
+        portions = zip(_portions(picture), _portions(known), strict=True)
+        with self._device:
+            encoded = [self._encoder_for(len(rows)).encode(rows, shares) for rows, shares in portions]
+        return np.concatenate(encoded)
+
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
         with self._device:
-            return self._search_for(len(z)).evaluate(z, task)
+            return self._search_for(task, len(z)).evaluate(z, task)
 
     def generate(self, z: np.ndarray) -> np.ndarray:
         """G(z), [N, C, H, W] in [-1, 1], of ``z [N, Z]``."""
@@ -121,13 +130,13 @@ class DeviceBackend:
         with self._device:
             for each in self._arenas:
                 each.close()
-            self._searches.clear()
-            self._pictures.clear()
+            for arenas in (self._searches, self._pictures, self._encoders):
+                arenas.clear()
             self._executor.close()
 
     @property
-    def _arenas(self) -> list[DeviceSearch | DevicePictures]:
-        return [*self._searches.values(), *self._pictures.values()]
+    def _arenas(self) -> list[DeviceSearch | DevicePictures | DeviceEncoder]:
+        return [*self._searches.values(), *self._pictures.values(), *self._encoders.values()]
 
     def _replay(self, search: DeviceSearch) -> Callable[[], None] | None:
         """What enqueues STEPS_A_GRAPH steps in one call; None where graphs are not wanted or not possible."""
@@ -140,19 +149,34 @@ class DeviceBackend:
             self._say(f"{error}; every step is enqueued by itself, which is slower")
             return None
 
-    def _search_for(self, rows: int) -> DeviceSearch:
-        batch = self._executor.capacity("step", rows)
-        if batch not in self._searches:
+    def _search_for(self, task: Task, rows: int) -> DeviceSearch:
+        graph = task.graph
+        batch = self._batch_for(graph, rows, [size for kind, size in self._searches if kind == graph])
+        if (graph, batch) not in self._searches:
             parts = (self._device, self._executor, self._kernels)
-            self._searches[batch] = DeviceSearch(self._model, batch, *parts)
-        return self._searches[batch]
+            self._searches[graph, batch] = DeviceSearch(self._model, graph, batch, *parts)
+        return self._searches[graph, batch]
 
     def _pictures_for(self, rows: int) -> DevicePictures:
-        batch = self._executor.capacity("generator", rows)
+        batch = self._batch_for("generator", rows, self._pictures)
         if batch not in self._pictures:
             parts = (self._device, self._executor, self._kernels)
             self._pictures[batch] = DevicePictures(self._model, batch, *parts)
         return self._pictures[batch]
+
+    def _encoder_for(self, rows: int) -> DeviceEncoder:
+        batch = self._batch_for(ENCODER, rows, self._encoders)
+        if batch not in self._encoders:
+            self._encoders[batch] = DeviceEncoder(self._model, batch, self._device, self._executor)
+        return self._encoders[batch]
+
+    def _batch_for(self, graph: str, rows: int, sizes: Iterable[int]) -> int:
+        """The smallest of ``sizes``, which are there, that holds ``rows``; or what the executor has.
+
+        The last pictures of a run are few: nothing is built or captured for them.
+        """
+        holding = [size for size in sizes if size >= rows]
+        return min(holding) if holding else self._executor.capacity(graph, rows)
 
 
 def _enqueue(search: DeviceSearch, replay: Callable[[], None] | None, n: int) -> None:

@@ -25,13 +25,22 @@ _OUTPUTS = ("grad_z", "generated", "contextual", "perceptual")
 
 
 class DeviceSearch:
-    """The buffers of ``batch`` rows and what runs on them; the device's context is current in every call."""
+    """The buffers of ``batch`` rows and what runs on them: ``graph`` ("step" or "fit") and the updates.
+
+    The device's context is current in every call.
+    """
 
     def __init__(
-        self, model: Manifest, batch: int, device: Device, executor: Executor, kernels: Kernels
+        self,
+        model: Manifest,
+        graph: str,
+        batch: int,
+        device: Device,
+        executor: Executor,
+        kernels: Kernels,
     ) -> None:
         self._batch, self._device, self._kernels = batch, device, kernels
-        tensors = tensor_shapes(model, "step", batch)
+        tensors = tensor_shapes(model, "step", batch)  # of the fit too, which has a part of them
         shapes = [
             {name: _ledger_shape(name, batch, model.z_dim) for name in _LEDGER},
             {name: (tensors[name], np.float32) for name in _TASK},
@@ -49,7 +58,9 @@ class DeviceSearch:
         self._graph_is_of: tuple[str, bytes] = ("", b"")
         own = {name: self._ledger.address[name] for name in ("z", "loss")}
         addresses = {**own, **self._task.address, **self._outputs.address}
-        self._executable = executor.bind("step", batch, addresses)
+        own_tensors = tensor_shapes(model, graph, batch)
+        self._executable = executor.bind(graph, batch, {name: addresses[name] for name in own_tensors})
+        self._outputs.upload(perceptual=np.zeros(batch, np.float32))  # which the fit leaves alone
 
     @property
     def bytes(self) -> int:

@@ -31,7 +31,7 @@ class Executor(Protocol):
         """The batch size that ``rows`` pictures of ``graph`` run in: ``rows`` or more."""
 
     def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> Bound:
-        """``graph`` ("step" or "generator") at ``batch`` rows, with each of its tensors at its address.
+        """``graph`` (of a bundle, such as "fit") at ``batch`` rows, with each of its tensors at its address.
 
         The device's context is current. Raises EngineError with the library's own words.
         """
