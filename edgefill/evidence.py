@@ -43,3 +43,15 @@ class Evidence(NamedTuple):
         missing = ndimage.uniform_filter(1 - self.weight, sides, mode="constant")
         inside = ndimage.uniform_filter(np.ones_like(self.weight[:1]), sides, mode="constant")
         return self._replace(weight=(self.weight * missing / inside).astype(np.float32))
+
+    def distance(self) -> np.ndarray:
+        """How far, in pixels, what is missing lies from what is known, on average over it, [N]."""
+        return np.array([self._distance(row) for row in range(len(self.weight))], np.float32)
+
+    def _distance(self, row: int) -> float:
+        missing, blocks = self.weight[row, 0] == 0, self.block_weight[row, 0]
+        if blocks.any():  # a pixel lies in a block whose mean is known, a quarter of its side from the middle
+            return missing.shape[0] / blocks.shape[0] / 4
+        if missing.all() or not missing.any():
+            return float(missing.all() * max(missing.shape))
+        return float(ndimage.distance_transform_edt(missing)[missing].mean())

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from edgefill.export import export_bundle
+from edgefill.networks.config import NetworkConfig
+from edgefill.networks.encoder import Encoder
 
 Z = 4
 
@@ -30,10 +32,20 @@ def tiny_networks(channels: int = 1) -> tuple[nn.Module, nn.Module]:
     return generator.eval(), discriminator.eval()
 
 
+def tiny_encoder(channels: int = 1) -> Encoder:
+    """An encoder for such pictures, untrained."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        encoder = Encoder(NetworkConfig(z_dim=Z, channels=channels, size=8), width=4)
+    return encoder.eval()
+
+
 @functools.cache
-def tiny_bundle(channels: int = 1) -> bytes:
+def tiny_bundle(channels: int = 1, *, encoder: bool = False) -> bytes:
     """The bytes of an exported bundle of the tiny networks, made once per process."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.edgefill"
-        export_bundle(*tiny_networks(channels), path, z_dim=Z, licence="CC0", origin="tests")
+        own = tiny_encoder(channels) if encoder else None
+        networks = tiny_networks(channels)
+        export_bundle(*networks, path, z_dim=Z, encoder=own, licence="CC0", origin="tests")
         return path.read_bytes()

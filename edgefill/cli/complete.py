@@ -45,7 +45,7 @@ def complete(
     ] = "",
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     lam: Annotated[float | None, typer.Option(help="Weight of the perceptual loss.")] = None,
-    pull: Annotated[float | None, typer.Option(help="Weight of z's distance from where it starts.")] = None,
+    pull: Annotated[float | None, typer.Option(help="Weight of z's distance from what is expected.")] = None,
     power: Annotated[int | None, typer.Option(help="1 sums absolute differences, 2 squared ones.")] = None,
     importance: Annotated[
         int | None, typer.Option(help="Weigh known pixels by what is missing in this odd window; 0: alike.")

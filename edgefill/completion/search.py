@@ -36,10 +36,16 @@ class Task(NamedTuple):
 
     @classmethod
     def of(cls, evidence: Evidence, settings: SearchSettings, anchor: np.ndarray) -> Task:
-        """The task of pictures with one objective."""
+        """The task of pictures with one objective.
+
+        The encoder knows more than the known pixels say where these are far from what is missing: its z is
+        the anchor then, and pulls in proportion to their distance.
+        """
         power, lam, pull = (
             np.full(len(anchor), value, np.float32) for value in (settings.power, settings.lam, settings.pull)
         )
+        if settings.start == "encoder":
+            pull *= evidence.distance()
         return cls(*evidence.weighed(settings.importance), power, lam, anchor, pull)
 
     @property

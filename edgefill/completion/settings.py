@@ -31,7 +31,9 @@ class SearchSettings:
     lr: float = 0.1
     lr_falls: bool = False  # linearly, from lr at the first step towards 0 after the last
     lam: float = 0.1  # weight of the perceptual loss
-    pull: float = 0.0  # weight of |z − anchor|²: the anchor is the encoder's z, or the mean of the prior
+    # Weight of |z − anchor|². The anchor is the mean of the prior, or the encoder's z where the search starts
+    # there; its weight counts for each pixel that what is missing lies from what is known.
+    pull: float = 0.0
     power: int = 1  # the contextual loss sums |G(z) − y|^power: 1 (L1) or 2 (L2)
     importance: int = 0  # side of the window of Yeh et al. 2017; 0 weighs all known pixels alike
     momentum: float = 0.9
@@ -108,7 +110,10 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
 # near the hole count (importance), D is not asked (lam), and z is pulled to where it can be expected: from a
 # random start to the mean of its prior, from the encoder's z to that. HMC's temperature suits the plain loss.
 _RANDOM = SearchSettings(lam=0.0, pull=0.5, importance=15)
-_ENCODED = replace(_RANDOM, start="encoder", steps=10, lr=0.03, pull=100.0)
+_ENCODED = replace(
+    _RANDOM, start="encoder", steps=40, lr=0.05, lr_falls=True, beta1=0.8, beta2=0.95, pull=2.0,
+    patience=5, tolerance=0.005,
+)  # fmt: skip
 _HMC = SearchSettings("hmc", steps=336, hmc_leapfrog=20, hmc_size=0.02, hmc_beta=0.5)
 SOLVERS = {
     "random": {
@@ -118,7 +123,7 @@ SOLVERS = {
     },
     "encoder": {
         "adam": _ENCODED,
-        "momentum": replace(_ENCODED, solver="momentum", lr=0.1, lr_falls=True, normalise=True),
+        "momentum": replace(_ENCODED, solver="momentum", lr=0.1, normalise=True),
         "hmc": replace(_HMC, start="encoder"),
     },
 }
@@ -159,7 +164,7 @@ def search_settings(
             a number, which is that of the steps.
     """
     kind, starts = _start(start)
-    rule = {**_stop_rule(until), **({"starts": starts} if starts else {})}
+    rule = {**_stop_rule(until), **({} if starts is None else {"starts": starts})}
     changes = rule | {name: value for name, value in changes.items() if value is not None}
     if preset == "default":
         solvers = SOLVERS[kind or ("encoder" if encoder else "random")]
@@ -172,10 +177,10 @@ def search_settings(
     return replace(base, **changes)
 
 
-def _start(text: str | None) -> tuple[str | None, int]:
-    """Where to start, and from the best of how many; 0 where that is not said."""
+def _start(text: str | None) -> tuple[str | None, int | None]:
+    """Where to start, and from the best of how many, if that is said."""
     if text is None or text in STARTS:
-        return text, 0
+        return text, None
     name, _, count = text.partition(":")
     if name == "best-of" and count.isdecimal():
         return "random", int(count)

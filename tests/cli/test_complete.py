@@ -53,7 +53,19 @@ def test_what_is_known_is_kept_and_the_rest_is_not(edgefill, model, tmp_path):
 
 def test_json_is_one_document_with_what_was_done(edgefill, model, tmp_path):
     source = picture(tmp_path / "a.png")
-    options = ("--strip", "--gif", "--trace", "--sheet", "--box", "1,2,9,8", "--seed", 4, "--json")
+    options = (
+        "--strip",
+        "--gif",
+        "--trace",
+        "--sheet",
+        "--box",
+        "1,2,9,8",
+        "--seed",
+        4,
+        "--lam",
+        0.1,
+        "--json",
+    )
     done = edgefill("complete", source, "--model", model, "--out", tmp_path / "out", *options, *FAST)
     document = json.loads(done.out)
     assert (document["model"], document["backend"], document["seed"]) == ("tiny", "cpu", 4)

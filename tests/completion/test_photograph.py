@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgefill.completion.photograph import Box, importance_weight, prepare, scale_known
+from edgefill.completion.photograph import Box, prepare, scale_known
 from edgefill.errors import InputError
 from edgefill.images import read_picture, split_luminance, to_unit
 from edgefill.masks import MaskSpec, parse_mask
@@ -27,7 +27,8 @@ def mask_file(folder, hole: np.ndarray) -> MaskSpec:
 
 def test_a_picture_of_the_model_s_size_is_the_target_as_it_is():
     values = noise(16, 16, 1)
-    target, weight, block_weight = prepare(read_picture(values), parse_mask("center"), GREY, seed=0).task()
+    photograph = prepare(read_picture(values), parse_mask("center"), GREY, seed=0)
+    target, weight, block_weight = (part[0] for part in photograph.evidence)
     known = np.ones((16, 16), bool)
     known[4:12, 4:12] = False
     np.testing.assert_array_equal(weight[0], known)
@@ -43,7 +44,7 @@ def test_what_lies_in_the_hole_never_reaches_the_search(size, tmp_path):
     values, other = noise(*size, 3), noise(*size, 3, seed=1)
     changed = np.where(hole[:, :, None], other, values)
     one, two = (prepare(read_picture(v), spec, COLOUR, seed=0) for v in (values, changed))
-    for left, right in zip(one.task(7), two.task(7), strict=True):
+    for left, right in zip(one.evidence, two.evidence, strict=True):
         np.testing.assert_array_equal(left, right)
     generated = np.zeros((3, 16, 16), np.float32)
     np.testing.assert_array_equal(one.masked().values, two.masked().values)
@@ -120,7 +121,7 @@ def test_a_hole_that_reaches_the_border_of_the_box_joins_the_picture_around_it(m
 def test_a_colour_model_sees_a_grey_picture_as_grey_and_gives_grey_back():
     values = noise(16, 16, 1)
     photograph = prepare(read_picture(values), parse_mask("left"), COLOUR, seed=0)
-    target, _, _ = photograph.task()
+    target = photograph.evidence.target[0]
     np.testing.assert_array_equal(target[0], target[2])
     red = np.stack([np.ones((16, 16)), -np.ones((16, 16)), -np.ones((16, 16))]).astype(np.float32)
     finished = photograph.finished(red, "none").values
@@ -149,7 +150,7 @@ def test_a_painted_mask_outside_the_box_is_refused(tmp_path):
 def test_lowres_knows_the_block_means_and_nothing_else():
     values = noise(48, 64, 1)
     photograph = prepare(read_picture(values), parse_mask("lowres"), GREY, seed=0)
-    target, weight, block_weight = photograph.task()
+    target, weight, block_weight = (part[0] for part in photograph.evidence)
     assert not weight.any() and (block_weight == 1).all() and block_weight.shape == (1, 2, 2)
     means = to_unit(values)[:, :, 0].reshape(2, 24, 2, 32).mean((1, 3))
     np.testing.assert_allclose(target[0], means.repeat(8, 0).repeat(8, 1), atol=1e-5)
@@ -162,16 +163,10 @@ def test_lowres_knows_the_block_means_and_nothing_else():
 def test_a_picture_of_the_blocks_themselves_is_enlarged_by_lowres():
     values = noise(2, 2, 1)
     photograph = prepare(read_picture(values), parse_mask("lowres"), GREY, seed=0)
-    np.testing.assert_allclose(photograph.task()[0][0, ::8, ::8], to_unit(values)[:, :, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        photograph.evidence.target[0, 0, ::8, ::8], to_unit(values)[:, :, 0], atol=1e-6
+    )
     assert photograph.finished(np.zeros((1, 16, 16), np.float32)).size == (16, 16)
-
-
-def test_importance_is_the_missing_share_of_the_window_around_a_known_pixel():
-    weight = (np.random.default_rng(0).random((12, 9)) < 0.7).astype(np.float32)
-    found = importance_weight(weight, 5)
-    for row, column in np.ndindex(weight.shape):
-        window = weight[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
-        assert found[row, column] == pytest.approx(weight[row, column] * (1 - window).mean(), abs=1e-6)
 
 
 def test_what_a_mask_leaves_over_is_said():

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from edgefill.errors import InputError, ModelError
-from edgefill.evidence import Evidence
 from edgefill.networks.config import NetworkConfig
 from edgefill.training.checkpoint import load_checkpoint
 from edgefill.training.config import EncoderConfig
@@ -114,20 +113,3 @@ def test_holes_are_of_every_kind_and_the_same_for_a_seed():
     for half in halves:
         assert any((picture == half).all() for picture in weight[:, 0])
     assert (weight[~coarse].mean((1, 2, 3)) < 1).all()
-
-
-def test_what_is_seen_is_what_is_known_and_nothing_else():
-    random = np.random.default_rng(0)
-    target = random.random((3, 3, 8, 8), np.float32)
-    weight = (random.random((3, 1, 8, 8)) < 0.5).astype(np.float32)
-    weight[2] = 0
-    blocks = np.zeros((3, 1, 2, 2), np.float32)
-    blocks[2, 0, 0, 0] = 1
-    picture, known = Evidence(target, weight, blocks).seen()
-    other, _ = Evidence(np.where(weight > 0, target, 9).astype(np.float32), weight, blocks).seen()
-    np.testing.assert_array_equal(picture[:2], other[:2])
-    np.testing.assert_array_equal(picture[:2], (target * weight)[:2])
-    np.testing.assert_array_equal(known[:2], weight[:2])
-    assert (known[2, 0, :4, :4] == np.float32(1 / 16)).all() and known[2].sum() == 1
-    np.testing.assert_array_equal(picture[2, :, :4, :4], target[2, :, :4, :4])
-    assert (picture[2, :, 4:] == 0).all() and picture.dtype == known.dtype == np.float32

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgefill.bundle import FIT, graph_signatures
+from edgefill.bundle import graph_signatures
 from edgefill.completion.backends import Footprint
 from edgefill.completion.backends.device.executors import padded, tensor_shapes
 from edgefill.export.engines.library import Library, open_library
@@ -45,8 +45,8 @@ class TensorRTExecutor:
     def check(self) -> None:
         """Loads an engine of TensorRT for RTX, which builds for GPUs that it does not run on as well."""
         if self._library.names_targets:
-            batches = self._engines.batches(FIT)
-            self._choose(FIT, batches[0][2] if batches else 1)
+            batches = self._engines.batches("generator")
+            self._choose("generator", batches[0][2] if batches else 1)
 
     def capacity(self, graph: str, rows: int) -> int:
         """The batch of the engine that ``rows`` run in; a dynamic one runs few sizes, powers of two."""
