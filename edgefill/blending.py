@@ -9,15 +9,19 @@ Pixels beyond the picture's border do not exist, so a hole that touches it ends 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _TOLERANCE = 3e-5  # of the largest edge value; the error stays below about ten times that
 _MAX_ITERATIONS = 100  # eight are usual, for any hole of any size
 _DENSE_CELLS = 100  # a grid of at most so many is solved outright
 _LARGE = 2**20  # cells of a grid whose channels are solved one after another, to save memory
 _MANY_ISLANDS = 8  # of a hole; more are solved as one
+_SINES = 1024  # pixels of a rectangle's longer side, up to which it is solved outright
 _DAMPING = 0.8  # of Jacobi's relaxation: best for the five-point Laplacian
 
 
@@ -47,15 +51,27 @@ def _islands(hole: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray
 
     A few are taken one by one, as they may be small and far apart; many are one part together.
     """
+    rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    extent = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    if hole[extent].all():
+        box = _with_edge(*extent)
+        yield box, hole[box]
+        return
+    from scipy import ndimage  # here, as importing it takes longer than completing a picture
+
     labels, count = ndimage.label(hole)
     if count > _MANY_ISLANDS:
         labels = hole.astype(np.uint8)
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-        box = (
-            slice(max(rows.start - 1, 0), rows.stop + 1),
-            slice(max(columns.start - 1, 0), columns.stop + 1),
-        )
+        box = _with_edge(rows, columns)
         yield box, labels[box] == number
+
+
+def _with_edge(rows: slice, columns: slice) -> tuple[slice, slice]:
+    """The box one pixel larger on every side, as far as the picture goes."""
+    return slice(max(rows.start - 1, 0), rows.stop + 1), slice(max(columns.start - 1, 0), columns.stop + 1)
 
 
 def _harmonic(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -63,6 +79,8 @@ def _harmonic(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     values = np.moveaxis(values, 2, 0).astype(np.result_type(values, np.float32))  # [C, H, W]
     ties = _neighbour_sum(~hole, values.dtype) * hole
     pull = _neighbour_sum(np.where(hole, 0, values), values.dtype) * hole
+    if _is_framed_rectangle(hole):
+        return np.moveaxis(_in_rectangle(pull), 0, 2)
     mean = _total(pull) / _total(ties)
     grid = _Grid(
         ties=ties,
@@ -75,6 +93,29 @@ def _harmonic(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     parts = [_conjugate_gradients(grid, pull[c : c + together]) for c in range(0, len(pull), together)]
     solution: np.ndarray = np.concatenate(parts) + mean.astype(values.dtype)
     return np.moveaxis(solution, 0, 2)
+
+
+def _is_framed_rectangle(hole: np.ndarray) -> bool:
+    """Whether ``hole`` is its box but for the one pixel around, and of a size that sines are quick for."""
+    framed = hole[1:-1, 1:-1].all() and hole.sum() == (hole.shape[0] - 2) * (hole.shape[1] - 2)
+    return bool(framed and max(hole.shape) <= _SINES)
+
+
+def _in_rectangle(pull: np.ndarray) -> np.ndarray:
+    """x with A x = ``pull [C, H, W]`` inside the frame of one pixel, outright: sines diagonalise A there."""
+    inside = pull[:, 1:-1, 1:-1].astype(np.float64)
+    (down, high), (across, wide) = (_sines(size) for size in inside.shape[1:])
+    waves = down @ inside @ across / (high[:, None] + wide)
+    solution = np.zeros_like(pull)
+    solution[:, 1:-1, 1:-1] = down @ waves @ across
+    return solution
+
+
+def _sines(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The orthonormal waves of a row of ``size`` cells between two that are held, and their stiffness."""
+    number = np.arange(1, size + 1)
+    waves = np.sin(np.pi / (size + 1) * np.outer(number, number)) * np.sqrt(2 / (size + 1))
+    return waves, 2 - 2 * np.cos(np.pi / (size + 1) * number)
 
 
 class _Grid:
@@ -135,6 +176,8 @@ class _Grid:
 
 def _interpolation(size: int, dtype: np.dtype) -> sparse.csr_array:
     """The matrix ``[size, ⌈size/2⌉]`` of linear interpolation between the centres of pairs of cells."""
+    from scipy import sparse
+
     cell = np.arange(size)
     count = (size + 1) // 2
     near = cell // 2

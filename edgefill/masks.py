@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from edgefill.errors import InputError
 from edgefill.images import SUFFIXES, Picture, read_picture
@@ -97,6 +96,8 @@ def _random(height: int, width: int, fraction: float, rng: np.random.Generator) 
 
 def _pattern(height: int, width: int, fraction: float, rng: np.random.Generator) -> np.ndarray:
     """Smooth random blobs: blurred noise, cut where ``fraction`` of the area lies below."""
+    from scipy import ndimage  # here, as importing it takes longer than completing a picture
+
     shrink = min(1.0, _PATTERN_GRID / max(height, width))
     grid = math.ceil(height * shrink), math.ceil(width * shrink)
     noise = ndimage.gaussian_filter(rng.standard_normal(grid), _PATTERN_SIGMA * max(grid) / _PATTERN_GRID)

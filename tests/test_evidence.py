@@ -51,3 +51,22 @@ def test_stacked_evidence_has_the_rows_of_all():
     together = Evidence.stacked(parts)
     assert together.target.shape == (3, 3, 8, 8)
     np.testing.assert_array_equal(together.weight[1:], parts[1].weight)
+
+
+def test_the_distance_is_the_mean_over_what_is_missing():
+    evidence = some(rows=5, channels=1, size=16, block=8)
+    evidence.weight[:] = 1
+    evidence.weight[0, 0, 4:12, 4:12] = 0  # 8×8: rings of 28, 20, 12 and 4 pixels
+    evidence.weight[1, 0, :, :8] = 0
+    evidence.weight[2] = 0
+    evidence.weight[3], evidence.block_weight[3] = 0, 1
+    ring = (28 + 2 * 20 + 3 * 12 + 4 * 4) / 64
+    np.testing.assert_allclose(evidence.distance(), [ring, 4.5, 16, 4, 0])
+
+
+def test_the_distance_is_what_a_search_for_the_nearest_known_pixel_finds():
+    evidence = some(rows=4, size=12)
+    for picture, found in zip(evidence.weight[:, 0], evidence.distance(), strict=True):
+        known = np.argwhere(picture > 0)
+        steps = [np.abs(known - place).sum(1).min() for place in np.argwhere(picture == 0)]
+        assert found == pytest.approx(np.mean(steps))
