@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,8 @@ import typer
 from edgefill import __version__
 from edgefill.cli.app import app
 from edgefill.cli.console import print_json, progress_bar, say
-from edgefill.cli.stopping import interrupts_held
+from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raised
+from edgefill.cli.writer import Writer
 from edgefill.errors import EdgefillError
 
 if TYPE_CHECKING:
@@ -65,7 +67,16 @@ def complete(
     trace: Annotated[
         bool, typer.Option("--trace", help="Also NAME.trace.npz: loss and z of every step.")
     ] = False,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="Different completions of each picture: NAME.candidate-2.png and on.")
+    ] = 1,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Also NAME.confidence.png: white where it is sure.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Go on: leave out pictures whose outputs exist.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
     backend: Annotated[str, typer.Option(help="auto, tensorrt, rtx, cuda or cpu.")] = "auto",
     precision: Annotated[
@@ -90,9 +101,14 @@ def complete(
     region = Box.parse(box) if box else None
     frames = GIF_FRAMES if gif else 0
     search_settings(preset, solver=solver, start=start, until=until, **numbers)  # wrong ones are said first
-    extras = [name for name, wanted in {"strip": strip, "gif": gif, "trace": trace}.items() if wanted]
+    wanted = {"strip": strip, "gif": gif, "trace": trace, "confidence": confidence}
+    extras = [name for name, chosen in wanted.items() if chosen]
+    extras += [f"candidate-{number}" for number in range(2, candidates + 1)]
     plan = plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
-    if not force:
+    planned = len(plan)
+    if skip_existing:
+        plan = [outputs for outputs in plan if not outputs.exist]
+    elif not force:
         refuse_existing([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
         encoder = completer.model.has_encoder
@@ -102,8 +118,10 @@ def complete(
         settings = search_settings(
             preset, encoder=encoder, solver=solver, start=start, until=until, **numbers
         )
-        request = Request(mask, seed, region, settings, blend, resize_mask, trace, frames)
-        run = _Run(completer, request, Sheet() if sheet else None)
+        request = Request(
+            mask, seed, region, settings, blend, resize_mask, trace, frames, candidates, confidence
+        )
+        run = _Run(completer, request, Sheet() if sheet else None, skipped=planned - len(plan))
         run.complete(plan, batch)
     run.finish(out / SHEET_NAME, len(plan), json=json)
 
@@ -117,12 +135,13 @@ class _Run:
     sheet: Any
     results: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
-    interrupted: bool = False
+    skipped: int = 0
+    interrupted: int = 0  # the signal
 
     def complete(self, plan: list[Outputs], batch: int) -> None:
-        """Completes the pictures of ``plan`` and writes each as soon as it is there."""
+        """Completes the pictures of ``plan``; another thread writes each as soon as it is there."""
         sources = [outputs.source for outputs in plan]
-        with progress_bar() as bar:
+        with progress_bar() as bar, Writer() as writer, interrupts_raised():
             task = bar.add_task("completing", total=len(plan), note="")
             outcomes = self.completer.complete_many(
                 sources, self.request, batch=batch, progress=lambda done: bar.advance(task, done)
@@ -130,10 +149,10 @@ class _Run:
             try:
                 for number, (outputs, outcome) in enumerate(zip(plan, outcomes, strict=True), start=1):
                     with interrupts_held():
-                        self._take(outcome, outputs)
+                        writer.put(partial(self._take, outcome, outputs))
                     bar.update(task, completed=max(number, bar.tasks[task].completed))
-            except KeyboardInterrupt:
-                self.interrupted = True
+            except Interrupted as interruption:
+                self.interrupted = interruption.signal
 
     def finish(self, sheet_path: Path, total: int, *, json: bool) -> None:
         """Writes the sheet, says what happened, and ends the command with its exit code."""
@@ -142,12 +161,19 @@ class _Run:
             document["sheet"] = str(sheet_path)
             if self.sheet.left_out:
                 say(f"{sheet_path.name} shows the first pictures only; {self.sheet.left_out} are left out")
-        exit_code = 130 if self.interrupted else max((item["exit_code"] for item in self.failed), default=0)
+        failure = max((item["exit_code"] for item in self.failed), default=0)
+        exit_code = 128 + self.interrupted if self.interrupted else failure
         if self.interrupted:
             document["interrupted"] = True
-            say(f"stopped: {len(self.results)} of {total} pictures are done and kept")
+            say(
+                f"stopped: {len(self.results)} of {total} pictures are done and kept; "
+                "go on with --skip-existing"
+            )
         elif total > 1:
             say(f"completed {len(self.results)} of {total} pictures" + self._failures())
+        if self.skipped:
+            document["skipped"] = self.skipped
+            say(f"left out {self.skipped} pictures whose outputs are there")
         if json:
             print_json(document)
         if exit_code:
@@ -185,6 +211,7 @@ class _Run:
             "seed": request.seed,
             "box": request.box and list(request.box),
             "blend": request.blend,
+            "candidates": request.candidates,
             "settings": asdict(request.settings) if request.settings else {},
         }
 
@@ -196,7 +223,7 @@ def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
     return {
         "input": str(outputs.source),
         "output": str(outputs.picture),
-        **{name: str(path) for name, path in outputs.extras.items()},
+        **{name: str(path) for name, path in outputs.extras.items() if "candidate" not in name},
         "steps": result.steps,
         "ended": result.ended,
         "loss": result.loss,
@@ -204,8 +231,25 @@ def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
         "perceptual": result.perceptual,
         "prior": result.prior,
         "seconds": round(result.seconds, 4),
+        **_answers(result, outputs),
         "notices": list(result.notices),
     }
+
+
+def _answers(result: Result, outputs: Outputs) -> dict[str, Any]:
+    """What is said of the candidates and of the confidence in what was filled, if they were asked for."""
+    answers: dict[str, Any] = {}
+    if result.candidates:
+        paths = [outputs.picture, *(path for name, path in outputs.extras.items() if "candidate" in name)]
+        answers["candidates"] = [
+            {"output": str(path), "contextual": candidate.contextual}
+            for path, candidate in zip(paths, result.candidates, strict=False)  # fewer where they look alike
+        ]
+    if result.confidence is not None:
+        missing = ~result.photograph.known
+        inside = result.photograph.box.cut(result.confidence)[missing]
+        answers["confidence_mean"] = round(float(inside.mean()) / 255, 4) if inside.size else 1.0
+    return answers
 
 
 def _failure(source: Path, error: EdgefillError) -> dict[str, Any]:

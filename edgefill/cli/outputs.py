@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
+from edgefill.completion.request import MOST_CANDIDATES
 from edgefill.errors import InputError, OutputError
 from edgefill.files import write_atomically
-from edgefill.images import encode_picture, find_pictures
+from edgefill.images import encode_picture, find_pictures, save_picture
 from edgefill.sheets import flat, gif_bytes, save_image, sheet, strip
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from edgefill.completion import Result
 
-EXTRAS = {"strip": ".strip.png", "gif": ".gif", "trace": ".trace.npz"}
+EXTRAS = {
+    "strip": ".strip.png", "gif": ".gif", "trace": ".trace.npz", "confidence": ".confidence.png",
+    **{f"candidate-{number}": f".candidate-{number}.png" for number in range(2, MOST_CANDIDATES + 1)},
+}  # fmt: skip
 SHEET_NAME = "sheet.png"
 GIF_FRAMES = 24
 _FORMATS = ("png", "webp", "tiff", "bmp", "jpeg", "jpg", "tif")
@@ -44,6 +47,11 @@ class Outputs:
     @property
     def paths(self) -> list[Path]:
         return [self.picture, *self.extras.values()]
+
+    @property
+    def exist(self) -> bool:
+        """Whether they were written before: the picture is the last of them, and candidates may be fewer."""
+        return self.picture.exists()
 
 
 def plan_outputs(
@@ -99,24 +107,30 @@ def _refuse_clashes(plan: Sequence[Outputs], others: Sequence[Path]) -> None:
 
 
 def write_result(result: Result, outputs: Outputs, record: dict[str, Any], blend: str) -> None:
-    """Writes the picture (a PNG with ``record`` as its text) and the extras. Raises EdgefillError."""
-    content = encode_picture(result.picture, outputs.picture.suffix[1:])
-    if outputs.picture.suffix == ".png":
-        content = with_png_text(content, "edgefill", json.dumps(record, sort_keys=True))
-    write_atomically(outputs.picture, content)
+    """Writes the extras, then the picture (a PNG with ``record`` as its text). Raises EdgefillError."""
     if "strip" in outputs.extras:
-        save_image(strip(three_views(result)), outputs.extras["strip"])
+        save_image(strip(views(result)), outputs.extras["strip"])
     if "gif" in outputs.extras:
         write_atomically(outputs.extras["gif"], gif_bytes(_animation(result, blend)))
+    for number, candidate in enumerate(result.candidates[1:], start=2):
+        save_picture(candidate.picture, outputs.extras[f"candidate-{number}"])
+    if result.confidence is not None:
+        save_image(Image.fromarray(result.confidence), outputs.extras["confidence"])
     if "trace" in outputs.extras and result.trace is not None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, loss=result.trace.loss, z=result.trace.z)
         write_atomically(outputs.extras["trace"], buffer.getvalue())
+    content = encode_picture(result.picture, outputs.picture.suffix[1:])
+    if outputs.picture.suffix == ".png":
+        content = with_png_text(content, "edgefill", json.dumps(record, sort_keys=True))
+    write_atomically(outputs.picture, content)
 
 
-def three_views(result: Result) -> list[Image.Image]:
-    """Input, masked and completed picture."""
-    return [result.photograph.picture.to_pil(), result.masked, result.image]
+def views(result: Result) -> list[Image.Image]:
+    """Input, masked and completed picture, then what else was asked for: candidates and confidence."""
+    shown = [result.photograph.picture.to_pil(), result.masked, result.image]
+    shown += [candidate.image for candidate in result.candidates[1:]]
+    return shown if result.confidence is None else [*shown, Image.fromarray(result.confidence)]
 
 
 def _animation(result: Result, blend: str) -> list[Image.Image]:
@@ -143,7 +157,7 @@ def with_png_text(content: bytes, keyword: str, text: str) -> bytes:
 
 
 class Sheet:
-    """The first pictures of a run on one page, each as input, masked and completed, scaled down."""
+    """The first pictures of a run on one page, each with its views side by side, scaled down."""
 
     def __init__(self) -> None:
         self._strips: list[Image.Image] = []
@@ -153,10 +167,10 @@ class Sheet:
         if len(self._strips) == _SHEET_PICTURES:
             self.left_out += 1
             return
-        views = three_views(result)
-        for view in views:
+        shown = views(result)
+        for view in shown:
             view.thumbnail((_SHEET_SIDE, _SHEET_SIDE))
-        self._strips.append(strip(views, gap=2))
+        self._strips.append(strip(shown, gap=2))
 
     def save(self, path: Path) -> bool:
         """Writes the sheet; False where nothing was completed."""

@@ -15,17 +15,41 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR = b"\x1b[?25h"  # A progress bar has hidden it, and a second signal leaves no time to show it.
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends the command came."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = number
+
+
 @contextmanager
-def interrupts_held() -> Iterator[None]:
-    """A Ctrl-C inside comes when the block has ended: what is written is also counted."""
-    held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+def interrupts_raised() -> Iterator[None]:
+    """A Ctrl-C or SIGTERM inside raises Interrupted."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """A Ctrl-C or SIGTERM inside comes when the block has ended: what is written is also counted."""
+    held: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: held.append(number)) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if held:
-        raise KeyboardInterrupt
+        raise Interrupted(held[0])
 
 
 class StopRequest:

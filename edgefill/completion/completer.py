@@ -13,6 +13,7 @@ import numpy as np
 from edgefill.bundle import Bundle, Manifest
 from edgefill.completion.arrays import fill
 from edgefill.completion.backends import Backend, open_backend
+from edgefill.completion.candidates import with_candidates
 from edgefill.completion.photograph import Box, Photograph, prepare
 from edgefill.completion.request import Failure, Request, Result, Source
 from edgefill.completion.settings import SearchSettings, default_settings
@@ -51,9 +52,13 @@ class Completer:
         settings: SearchSettings | None = None,
         blend: str = "poisson",
         trace: bool = False,
+        candidates: int = 1,
+        confidence: bool = False,
     ) -> Result:
         """The Result for one picture: a file, a Pillow picture or an array. Raises EdgefillError."""
-        request = Request(mask, seed, box, settings, blend, trace=trace)
+        request = Request(
+            mask, seed, box, settings, blend, trace=trace, candidates=candidates, confidence=confidence
+        )
         result = next(self.complete_many([source], request))
         if isinstance(result, Failure):
             raise result.error
@@ -84,7 +89,10 @@ class Completer:
         stream = Stream(
             self.model, self.backend, request, prepared, batch=batch, progress=progress or (lambda _: None)
         )
-        yield from stream.outcomes(sources)
+        for outcome in stream.outcomes(sources):
+            if isinstance(outcome, Result) and (request.candidates > 1 or request.confidence):
+                outcome = with_candidates(outcome, request, self.model, self.backend)
+            yield outcome
 
     def fill(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from edgefill.bundle import Manifest
 from edgefill.errors import ModelError
 
 _BOUNDS = {"uniform": 1.0, "normal": 3.0}  # of |z|; a normal z leaves it once in 370 draws
+
+
+Seed: TypeAlias = int | tuple[int, ...]
 
 
 class Prior(NamedTuple):

@@ -15,6 +15,7 @@ from edgefill.errors import EdgefillError, InputError
 from edgefill.images import Picture
 from edgefill.masks import MaskSpec, parse_mask
 
+MOST_CANDIDATES = 16
 Source: TypeAlias = str | Path | Image.Image | np.ndarray
 
 
@@ -30,10 +31,16 @@ class Request:
     resize_mask: bool = False
     trace: bool = False  # keep loss and z of every step
     frames: int = 0  # keep G(z) of the start and of about this many steps, evenly spaced
+    candidates: int = 1  # completions, as unlike each other as they come
+    confidence: bool = False  # say of each pixel how much searches from other starts agree
 
     def __post_init__(self) -> None:
         if self.blend not in BLENDS:
             raise InputError(f"cannot blend by {self.blend!r}: expected one of {', '.join(BLENDS)}")
+        if not 1 <= self.candidates <= MOST_CANDIDATES:
+            raise InputError(
+                f"cannot find {self.candidates} candidates: expected a number from 1 to {MOST_CANDIDATES}"
+            )
         if self.seed < 0 or self.frames < 0:
             raise InputError(
                 f"cannot use the seed {self.seed} with {self.frames} frames: expected numbers from 0"
@@ -51,6 +58,20 @@ class Trace:
 
     loss: np.ndarray  # [steps]
     z: np.ndarray  # [steps, Z], where that loss was
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One of several completions of a picture."""
+
+    picture: Picture
+    contextual: float  # how well it fits what is known; less is better
+    generated: np.ndarray  # G(z), [C, H, W] in [-1, 1]
+
+    @property
+    def image(self) -> Image.Image:
+        """The completed picture, of the size and kind of the input."""
+        return self.picture.to_pil()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +95,8 @@ class Result:
     generated: np.ndarray | None = None  # G(z), [C, H, W] in [-1, 1]
     trace: Trace | None = None  # if it was asked for
     frames: tuple[np.ndarray, ...] = ()  # G(z) on the way, if asked for
+    candidates: tuple[Candidate, ...] = ()  # if asked for: this one, then the others by how well they fit
+    confidence: np.ndarray | None = None  # if asked for: uint8 [H, W], 255 where all is sure
 
     @property
     def image(self) -> Image.Image:

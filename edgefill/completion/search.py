@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgefill.bundle import FIT
-from edgefill.completion.latents import Prior
+from edgefill.completion.latents import Prior, Seed
 from edgefill.completion.settings import SearchSettings
 from edgefill.errors import ModelError
 from edgefill.evidence import Evidence
@@ -102,7 +102,7 @@ class SearchState:
         cls,
         task: Task,
         settings: SearchSettings,
-        seeds: Sequence[int],
+        seeds: Sequence[Seed],
         prior: Prior,
         first: np.ndarray | None = None,
     ) -> SearchState:

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgefill.bundle import Manifest
 from edgefill.completion.backends import Backend
-from edgefill.completion.latents import Prior
+from edgefill.completion.latents import Prior, Seed
 from edgefill.completion.search import SearchState, Task
 from edgefill.completion.settings import SearchSettings
 from edgefill.errors import ModelError
@@ -18,7 +18,7 @@ _ROWS_AT_ONCE = 64  # of draws that are scored together
 
 
 def begin(
-    evidence: Evidence, settings: SearchSettings, seeds: Sequence[int], model: Manifest, backend: Backend
+    evidence: Evidence, settings: SearchSettings, seeds: Sequence[Seed], model: Manifest, backend: Backend
 ) -> SearchState:
     """The state before the first step of a search for what ``evidence`` says, one row for each of ``seeds``.
 
@@ -45,7 +45,7 @@ def check_encoder(model: Manifest) -> None:
         )
 
 
-def _best_of(count: int, task: Task, seeds: Sequence[int], prior: Prior, backend: Backend) -> np.ndarray:
+def _best_of(count: int, task: Task, seeds: Sequence[Seed], prior: Prior, backend: Backend) -> np.ndarray:
     """The draw of each row with the least loss, [N, Z]; the first is what a search of its seed begins at."""
     best = np.empty_like(task.anchor)
     for row, seed in enumerate(seeds):
