@@ -15,7 +15,7 @@ from edgefill.bundle import Manifest
 from edgefill.completion.backends import Backend
 from edgefill.completion.photograph import Photograph, scale
 from edgefill.completion.request import Candidate, Request, Result
-from edgefill.completion.search import FAILED, SearchState
+from edgefill.completion.search import FAILED, SearchState, Task
 from edgefill.completion.settings import SOLVERS
 from edgefill.completion.start import begin
 from edgefill.evidence import Evidence
@@ -29,11 +29,14 @@ _UNSURE = 0.5  # standard deviation of [-1, 1] at which nothing is known of a pi
 
 def with_candidates(result: Result, request: Request, model: Manifest, backend: Backend) -> Result:
     """``result`` with its alternatives, fewer than asked for where they look alike, and its confidence."""
-    if result.generated is None:
+    if result.z is None or result.generated is None:
         return result
-    found = _searched(result, request, model, backend)
-    candidates = [Candidate(result.picture, result.contextual, result.generated)]
     photograph = result.photograph
+    state = _searched(photograph, request, model, backend)
+    own = Task(*(part[:1] for part in state.task))  # as the searches weigh it, whatever the result's did
+    contextual = float(backend.evaluate(result.z[None], own).contextual[0])
+    found = _Good.of(state, contextual, photograph, backend)
+    candidates = [Candidate(result.picture, contextual, result.generated)]
     for row in _unlike(found, _shown(photograph, result.generated), request.candidates - 1):
         drawn = found.generated[row]
         picture = photograph.finished(drawn, request.blend)
@@ -48,33 +51,32 @@ def with_candidates(result: Result, request: Request, model: Manifest, backend: 
 
 
 @dataclass(frozen=True, eq=False)
-class _Searched:
-    """What good searches from random starts have found."""
+class _Good:
+    """What those searches found that fit almost as well as the best."""
 
     generated: np.ndarray  # [N, C, H, W]
     shown: np.ndarray  # [N, values in the hole]
     contextual: np.ndarray  # [N]
 
+    @classmethod
+    def of(cls, state: SearchState, contextual: float, photograph: Photograph, backend: Backend) -> _Good:
+        usable = state.status != FAILED
+        least = min([contextual, *map(float, state.best_contextual[usable])])
+        good = usable & (state.best_contextual <= _GOOD * least)
+        drawn = backend.generate(state.best_z[good]) if good.any() else np.zeros((0, 1, 1, 1))
+        shown = np.array([_shown(photograph, each) for each in drawn])
+        return cls(drawn, shown, state.best_contextual[good])
 
-def _searched(result: Result, request: Request, model: Manifest, backend: Backend) -> _Searched:
-    photograph = result.photograph
+
+def _searched(photograph: Photograph, request: Request, model: Manifest, backend: Backend) -> SearchState:
+    """Where searches from random starts end."""
     count = max(_SEARCHES, _SEARCHES_A_CANDIDATE * request.candidates)
     settings = SOLVERS["random"]["adam"]
     evidence = Evidence.stacked([photograph.evidence] * count)
     seeds = [(request.seed, number) for number in range(count)]
     state = begin(evidence, settings, seeds, model, backend)
     backend.solve(state, settings.steps)
-    good = _good(state, result.contextual)
-    drawn = backend.generate(state.best_z[good]) if good.any() else np.zeros((0, *model.picture_shape))
-    shown = np.array([_shown(photograph, each) for each in drawn])
-    return _Searched(drawn, shown, state.best_contextual[good])
-
-
-def _good(state: SearchState, contextual: float) -> np.ndarray:
-    usable = state.status != FAILED
-    least = min([contextual, *map(float, state.best_contextual[usable])])
-    good: np.ndarray = usable & (state.best_contextual <= _GOOD * least)
-    return good
+    return state
 
 
 def _shown(photograph: Photograph, generated: np.ndarray) -> np.ndarray:
@@ -84,7 +86,7 @@ def _shown(photograph: Photograph, generated: np.ndarray) -> np.ndarray:
     return shown
 
 
-def _unlike(found: _Searched, first: np.ndarray, count: int) -> list[int]:
+def _unlike(found: _Good, first: np.ndarray, count: int) -> list[int]:
     """The rows, at most ``count``, that are each the farthest from ``first`` and those before."""
     chosen: list[int] = []
     if not len(found.shown):
@@ -101,7 +103,7 @@ def _distance(shown: np.ndarray, other: np.ndarray) -> np.ndarray:
     return distance
 
 
-def _confidence(photograph: Photograph, found: _Searched) -> np.ndarray:
+def _confidence(photograph: Photograph, found: _Good) -> np.ndarray:
     """How much the searches agree, uint8 [H, W] of the picture: 255 where it is known, 0 where not at all."""
     box = photograph.box
     region = np.full((box.height, box.width), 255, np.uint8)

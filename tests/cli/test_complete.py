@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from edgefill.completion import Completer
+from tests.bundles import tiny_bundle
 
 FAST = ("--steps", 5, "--threads", 1)
 
@@ -271,9 +272,10 @@ def test_help_loads_nothing_heavy(command):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_ctrl_c_keeps_what_is_done(model, tmp_path):
-    for number in range(40):
-        picture(tmp_path / "in" / f"{number:02}.png", number)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_is_done_and_the_same_command_goes_on(edgefill, model, tmp_path, number):
+    for index in range(40):
+        picture(tmp_path / "in" / f"{index:02}.png", index)
     command = ["complete", tmp_path / "in", "--model", model, "--out", tmp_path / "out", "--json"]
     options = ["--batch", "1", "--steps", "2000", "--threads", "1"]
     process = subprocess.Popen(
@@ -285,15 +287,61 @@ def test_ctrl_c_keeps_what_is_done(model, tmp_path):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (tmp_path / "out" / "00.png").exists():
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
-    assert "are done and kept" in err and "Traceback" not in err
+    assert process.returncode == 128 + number, err
+    assert "go on with --skip-existing" in err and "Traceback" not in err
     document = json.loads(out)
     assert document["interrupted"] and 1 <= len(document["results"]) < 40
     assert written(tmp_path / "out") == [Path(item["output"]).name for item in document["results"]]
     for path in (tmp_path / "out").iterdir():
         assert np.asarray(Image.open(path)).shape == (10, 12)
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    done = edgefill(*command, "--skip-existing", "--steps", 2)
+    assert done.code == 0 and json.loads(done.out)["skipped"] == len(kept)
+    assert f"left out {len(kept)} pictures" in done.err
+    assert len(written(tmp_path / "out")) == 40
+    assert all((tmp_path / "out" / name).stat().st_mtime_ns == when for name, when in kept.items())
+
+
+def test_candidates_and_confidence_are_files_beside_the_picture(edgefill, model, tmp_path):
+    source = picture(tmp_path / "a.png", channels=3)
+    asked = ("--candidates", 3, "--confidence", "--strip", "--mask", "left", "--json")
+    done = edgefill("complete", source, "--model", model, "--out", tmp_path / "out", *asked)
+    (result,) = json.loads(done.out)["results"]
+    found = len(result["candidates"])
+    assert 1 <= found <= 3 and result["candidates"][0]["output"] == result["output"]
+    for number, candidate in enumerate(result["candidates"][1:], start=2):
+        assert candidate["output"].endswith(f"a.candidate-{number}.png") and candidate["contextual"] > 0
+        other = np.asarray(Image.open(candidate["output"]))
+        np.testing.assert_array_equal(other[:, 6:], np.asarray(Image.open(source))[:, 6:])
+        assert not np.array_equal(other, np.asarray(Image.open(result["output"])))
+    sure = np.asarray(Image.open(result["confidence"]))
+    assert sure.shape == (10, 12) and (sure[:, 6:] == 255).all() and 0 <= result["confidence_mean"] <= 1
+    assert np.asarray(Image.open(result["strip"])).shape[1] > (3 + found) * 12
+    assert len(written(tmp_path / "out")) == 3 + (found - 1)
+
+
+@pytest.mark.parametrize("start", ["encoder", "random", "best-of:8"])
+def test_a_model_with_an_encoder_starts_where_it_is_told(edgefill, tmp_path, start):
+    model = tmp_path / "encoded.edgefill"
+    model.write_bytes(tiny_bundle(encoder=True))
+    source = picture(tmp_path / "a.png")
+    for options in ((), ("--start", start)):
+        out = tmp_path / "-".join(("out", *options[1:])).replace(":", "-")
+        done = edgefill("complete", source, "--model", model, "--out", out, "--json", *options)
+        settings = json.loads(done.out)["settings"]
+        assert settings["start"] == (("random" if "best" in start else start) if options else "encoder")
+        assert "no encoder" not in done.err
+
+
+def test_a_model_without_an_encoder_works_and_the_output_says_so(edgefill, model, tmp_path):
+    source = picture(tmp_path / "a.png")
+    done = edgefill("complete", source, "--model", model, "--out", tmp_path / "out", "--json")
+    assert json.loads(done.out)["settings"]["start"] == "random"
+    assert "tiny has no encoder: searches start at random" in done.err
+    refused = edgefill("complete", source, "--model", model, "--out", tmp_path / "x", "--start", "encoder")
+    assert refused.code == 4 and "edgefill train RUN --stage encoder" in refused.err
 
 
 def test_a_pipe_gets_no_escape_codes(run_edgefill, model, tmp_path):
