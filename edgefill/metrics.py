@@ -1,4 +1,4 @@
-"""How close two pictures are: PSNR and SSIM by their standard definitions; NaN where no pixel counts."""
+"""How close two pictures are: PSNR, SSIM and the error along a seam; NaN where no pixel counts."""
 
 from __future__ import annotations
 
@@ -33,6 +33,20 @@ def ssim(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None, peak: fl
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
     return _mean(luminance * structure, where)
+
+
+def seam_error(completed: np.ndarray, original: np.ndarray, hole: np.ndarray) -> float:
+    """How wrong the steps over the edge of ``hole [H, W]`` are in ``completed``, both [H, W, C].
+
+    The mean over pairs of neighbours, one in the hole and one outside, of the difference between their step
+    in the one picture and in the other; 0 where the seam is as in the original.
+    """
+    wrong = completed.astype(np.float64) - original
+    errors = [
+        np.abs(np.diff(wrong, axis=axis))[np.diff(hole.astype(np.int8), axis=axis) != 0] for axis in (0, 1)
+    ]
+    together = np.concatenate(errors)
+    return float(together.mean()) if together.size else math.nan
 
 
 def _mean(values: np.ndarray, where: np.ndarray | None) -> float:

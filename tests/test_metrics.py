@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgefill.metrics import psnr, ssim
+from edgefill.metrics import psnr, seam_error, ssim
 
 RNG = np.random.default_rng(0)
 A = RNG.uniform(-1, 1, (40, 50, 3)).astype(np.float32)
@@ -42,3 +42,16 @@ def test_ssim_is_that_of_scikit_image():
         A.astype(float), B.astype(float), data_range=2, channel_axis=2, full=True, **options
     )
     assert ssim(A, B) == pytest.approx(local.mean(), abs=1e-7)
+
+
+def test_the_seam_is_as_wrong_as_the_steps_over_it():
+    original = np.random.default_rng(0).uniform(-1, 1, (8, 8, 3))
+    hole = np.zeros((8, 8), bool)
+    hole[2:6, 2:6] = True
+    completed = original.copy()
+    assert seam_error(completed, original, hole) == 0
+    completed[hole] += 0.25  # as a whole: only the steps over the edge are wrong
+    assert seam_error(completed, original, hole) == pytest.approx(0.25)
+    completed[3:5, 3:5] += 1  # not at the edge
+    assert seam_error(completed, original, hole) == pytest.approx(0.25)
+    assert np.isnan(seam_error(completed, original, np.zeros((8, 8), bool)))
