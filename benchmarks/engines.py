@@ -19,7 +19,7 @@ from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import Recipe, static
 from edgefill.models import find
 
-_GRAPHS = ("step", "generator")
+_GRAPHS = ("fit", "step", "generator", "encoder")
 
 
 def main(
@@ -31,7 +31,7 @@ def main(
     bundle = Bundle.open(find(model))
     sizes = [int(size) for size in batches.split(",")]
     recipes = [
-        Recipe(graph, precision, "rtx", static(size))
+        Recipe(graph, bundle.precision_of(graph, precision), "rtx", static(size))
         for graph in _GRAPHS
         for precision in bundle.precisions
         for size in sizes

@@ -136,7 +136,7 @@ def _contenders(bundle: Bundle, *, eager: bool, all_of_them: bool) -> dict[str, 
     if all_of_them and encoder:
         contenders[_RANDOM] = Contender(here, SOLVERS["random"]["adam"])
         contenders[_OBJECTIVE] = Contender(
-            here, replace(reference, start="encoder", steps=100, lr=0.1, lr_falls=True)
+            here, replace(reference, start="encoder", steps=100, lr=0.1, lr_falls=True, beta1=0.8, beta2=0.95)
         )
     return contenders
 

@@ -204,11 +204,9 @@ class Bundle:
         beside = self.precision_of(name, precision) != self.manifest.precision
         file = f"{'step' if name == FIT else name}{HALF * beside}.onnx"
         if file not in self._files or (beside and precision != "fp16"):
+            has = f"its {name} in {self.manifest.precision}, not in {precision}" if beside else f"no {name}"
             raise ModelError(
-                f"{self.path} holds no {name} in {precision or self.manifest.precision}, but "
-                f"{', '.join(sorted(self._files))}; export the model again"
-                + " with --precision both"
-                * (precision == "fp16")
+                f"{self.path} holds {has}; export the model again" + " with --precision both" * beside
             )
         content = self._files[file]
         inputs, outputs = _file_signature(self.manifest, name)

@@ -68,13 +68,14 @@ def bench(
     from edgefill.models import find
 
     sizes = numbers("--batch", batch)
-    bundle = Bundle.open(find(model))
-    encoder = bundle.manifest.has_encoder
-    settings = search_settings(preset, encoder=encoder, solver=solver, start=start, steps=steps, until=until)
+    search_settings(preset, solver=solver, start=start, steps=steps, until=until)  # wrong ones are said first
     if plot:
         require("plot", "matplotlib")
         format = plot_format(plot.suffix)
         refuse_existing([] if force else [plot])
+    bundle = Bundle.open(find(model))
+    encoder = bundle.manifest.has_encoder
+    settings = search_settings(preset, encoder=encoder, solver=solver, start=start, steps=steps, until=until)
     with progress_bar() as bar:
         task = bar.add_task("opening", total=100, note="%")
         report = measure(

@@ -111,7 +111,7 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
 # random start to the mean of its prior, from the encoder's z to that. HMC's temperature suits the plain loss.
 _RANDOM = SearchSettings(lam=0.0, pull=0.5, importance=15)
 _ENCODED = replace(
-    _RANDOM, start="encoder", steps=40, lr=0.05, lr_falls=True, beta1=0.8, beta2=0.95, pull=2.0,
+    _RANDOM, start="encoder", steps=40, lr=0.06, lr_falls=True, beta1=0.7, beta2=0.9, pull=1.0,
     patience=5, tolerance=0.005,
 )  # fmt: skip
 _HMC = SearchSettings("hmc", steps=336, hmc_leapfrog=20, hmc_size=0.02, hmc_beta=0.5)

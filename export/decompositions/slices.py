@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +15,8 @@ def slice_backward(
     grad: Tensor, input_sizes: Sequence[int], dim: int, start: int, end: int, step: int
 ) -> Tensor:
     """Zeros around the gradient, and between its rows where the slice had a step."""
+    if (start, end, step) == (0, sys.maxsize, 1):
+        return grad  # all of it was taken; of the batch, which has no number, nothing else can be
     dim, size = dim % len(input_sizes), int(input_sizes[dim])
     start, _, _ = slice(start, end, step).indices(size)
     count = int(grad.shape[dim])

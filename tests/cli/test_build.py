@@ -31,8 +31,9 @@ def test_table_shows_each_engine(edgefill, rtx, cache):
     done = edgefill("build", "faces64", "--for", "rtx", "--batch", "8,1")
     assert done.code == 0 and done.err == ""
     assert done.out.split("\n")[0].split("  ")[0] == "graph"
+    precisions = {"fit": "fp16", "step": "fp16", "generator": "fp16", "encoder": "fp32"}
     assert [row[:3] for row in rows(done.out)] == [
-        [graph, batch, "fp16"] for graph in ("step", "generator") for batch in ("1", "8")
+        [graph, batch, precision] for graph, precision in precisions.items() for batch in ("1", "8")
     ]
     for *_, seconds, size, path in rows(done.out):
         assert float(seconds) > 0 and 1 < float(size) < 20
@@ -55,8 +56,8 @@ def test_json_is_one_document_with_what_the_sidecars_say(edgefill, rtx, model, t
     )
     done = edgefill("build", model, *arguments, "--json", "--optimization-level", "1")
     document = json.loads(done.out)
-    step, generator = document["engines"]
-    assert document["model"] == "tiny" and generator["graph"] == "generator"
+    fit, step, generator = document["engines"]
+    assert document["model"] == "tiny" and (fit["graph"], generator["graph"]) == ("fit", "generator")
     assert (step["batch"], step["sm"], step["level"], step["library"]) == ([2, 4, 4], [86, 89], 1, "rtx")
     assert step["built"] and step["complaints"] == []
     sidecar = json.loads((tmp_path / "engines" / "step-rtx-fp32-b2-4-4.engine.json").read_text())
@@ -73,7 +74,7 @@ def test_model_without_fp16_is_built_in_fp32_with_the_way_to_more(edgefill, rtx,
 def test_range_of_one_size_begins_at_one(edgefill, monkeypatch, model):
     fake = FakeTensorRT().install(monkeypatch)
     done = edgefill("build", model, "--for", "tensorrt", "--dynamic", "--batch", "4")
-    ((_, config), _) = fake.arguments("build_serialized_network")
+    ((_, config), *_) = fake.arguments("build_serialized_network")
     assert [shape[0] for shape in config.profiles[0].shapes["z"]] == [1, 4, 4]
     assert rows(done.out)[0][1] == "1..4"
 

@@ -238,7 +238,8 @@ def test_two_that_need_the_same_engine_build_it_once(engines, bundle, tensorrt, 
         thread.start()
     for thread in threads:
         thread.join()
-    assert plans[0] == plans[1] and tensorrt.count(BUILD) == 1
+    (plan, recipe), (same, other_recipe) = plans
+    assert plan == same and recipe.name == other_recipe.name and tensorrt.count(BUILD) == 1
     assert 0 in (engines.build_seconds, other.build_seconds)  # who only waited has not built
 
 
