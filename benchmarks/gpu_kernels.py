@@ -31,7 +31,7 @@ _SMALL = (1, 33, 100, 1025)
 
 def kernel_checks(device: Device) -> Iterator[Check]:
     """Each solver's kernel against NumPy: three rows of every size, one of them broken."""
-    for solver, settings in SOLVERS["random"].items():
+    for solver, settings in SOLVERS["encoder"].items():
         for z_dim in SIZES:
             yield checked(
                 f"kernel {solver}, {z_dim} numbers a row", lambda s=settings, z=z_dim: _kernel(device, s, z)
@@ -56,8 +56,8 @@ def _kernel(device: Device, settings: SearchSettings, z_dim: int) -> tuple[bool,
 
 
 _ARRAYS = (
-    "z", "first", "second", "best_z", "best_loss", "best_contextual", "best_perceptual", "mark", "energy",
-    "marked_at", "steps", "status",
+    "z", "first", "second", "best_z", "best_loss", "best_contextual", "best_perceptual", "mark", "moves",
+    "changes", "curvatures", "pairs", "energy", "marked_at", "steps", "status",
 )  # fmt: skip
 
 
@@ -75,6 +75,12 @@ def _random_state(settings: SearchSettings, z_dim: int) -> tuple[SearchState, Ev
     state.first, state.second = draw(rows, z_dim), np.abs(draw(rows, z_dim))
     state.steps, state.energy = np.array([0, 7, 3], np.int32), draw(rows)
     found = Evaluation(np.abs(draw(rows)) * 300, draw(rows, z_dim) * 50, draw(rows), draw(rows))
+    if settings.solver == "lbfgs":
+        state.moves = draw(*state.moves.shape)
+        state.changes = 20 * state.moves
+        state.curvatures = (state.moves * state.changes).sum(2)
+        state.pairs = np.array([0, 7, 2], np.int32)
+        state.second = found.gradient - 20 * (state.z - state.first)
     found.gradient[2, -1] = np.nan
     return state, found
 

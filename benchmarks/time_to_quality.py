@@ -29,7 +29,7 @@ from edgefill.completion.backends import Backend, BackendInfo, open_backend
 from edgefill.completion.backends.host import HostBackend
 from edgefill.completion.photograph import Photograph, prepare, scale
 from edgefill.completion.search import Evaluation, Task
-from edgefill.completion.settings import PRESETS, SOLVERS, SearchSettings, default_settings
+from edgefill.completion.settings import PRESETS, SearchSettings, default_settings
 from edgefill.completion.start import begin
 from edgefill.evidence import Evidence
 from edgefill.export.objective import Completion
@@ -134,9 +134,9 @@ def _contenders(bundle: Bundle, *, eager: bool, all_of_them: bool) -> dict[str, 
     contenders[_HERE] = Contender(here, reference)
     contenders[_DEFAULT] = Contender(here, default_settings(encoder=encoder))
     if all_of_them and encoder:
-        contenders[_RANDOM] = Contender(here, SOLVERS["random"]["adam"])
+        contenders[_RANDOM] = Contender(here, default_settings(encoder=False))
         contenders[_OBJECTIVE] = Contender(
-            here, replace(reference, start="encoder", steps=100, lr=0.1, lr_falls=True, beta1=0.8, beta2=0.95)
+            here, replace(reference, start="encoder", solver="lbfgs", steps=100, lr=0.05)
         )
     return contenders
 

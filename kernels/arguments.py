@@ -23,12 +23,15 @@ RATES = np.dtype(
 )
 """What changes from step to step, worked out before the search."""
 
+MOST_PAIRS = 32
+"""That L-BFGS can remember: its kernel has room for so many."""
+
 _STATE = (
     "z", "loss", "gradient", "contextual", "perceptual", "first", "second", "best_z", "best_loss",
-    "best_contextual", "best_perceptual", "mark", "marked_at", "energy", "noise", "uniform", "rates", "steps",
-    "limit", "status",
+    "best_contextual", "best_perceptual", "mark", "marked_at", "moves", "changes", "curvatures", "pairs",
+    "energy", "noise", "uniform", "rates", "steps", "limit", "status",
 )  # fmt: skip
-_COUNTS = ("rows", "z_dim", "normalise", "patience", "leapfrog")
+_COUNTS = ("rows", "z_dim", "normalise", "patience", "memory", "leapfrog")
 _NUMBERS = (
     "momentum", "momentum_ahead", "beta1", "beta1_rest", "beta2", "beta2_rest", "eps", "bound", "goal",
     "tolerance", "size", "half_size",
@@ -61,6 +64,7 @@ def search_arguments(
         "z_dim": z_dim,
         "normalise": settings.normalise,
         "patience": settings.patience,
+        "memory": settings.memory,
         "leapfrog": settings.hmc_leapfrog,
         "momentum": settings.momentum,
         "momentum_ahead": 1 + settings.momentum,

@@ -20,7 +20,7 @@ from edgefill.files import write_atomically
 from edgefill.kernels.forms import CUBINS, PTX, REPORT, cubin_name, ptx_name
 from edgefill.kernels.nvrtc import VERSION, Nvrtc
 
-SOURCES = ("search.cuh", "momentum.cu", "adam.cu", "hmc.cu", "compose.cu")
+SOURCES = ("search.cuh", "momentum.cu", "adam.cu", "lbfgs.cu", "hmc.cu", "compose.cu")
 COMPILED = Path(__file__).parent / "compiled"
 _NEWEST_PTX = (8, 0)  # what the drivers of CUDA 12.0 read
 _OPTIONS = (

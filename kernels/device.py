@@ -170,7 +170,7 @@ class Buffers:
 
     def __init__(self, device: Device, shapes: Shapes) -> None:
         offsets, self.bytes = _layout(shapes)
-        self._device = device
+        self._device, self.shapes = device, shapes
         self._memory = device.allocate(self.bytes)
         self.address = {name: int(self._memory) + offset for name, offset in offsets.items()}
         self._mirror = device.pinned(self.bytes)

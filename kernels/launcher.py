@@ -6,7 +6,7 @@ import numpy as np
 
 from edgefill.kernels.device import Device
 
-_STEPS = {"momentum": "momentum_step", "adam": "adam_step", "hmc": "hmc_step"}
+_STEPS = {"momentum": "momentum_step", "adam": "adam_step", "lbfgs": "lbfgs_step", "hmc": "hmc_step"}
 _STEP_BLOCK = 128  # threads to a row: a latent of 100 numbers in one go
 _COMPOSE_BLOCK = 256
 

@@ -7,12 +7,13 @@ range of the prior. A rate is a number, or float32 [N, 1] where rows are at diff
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 Rate: TypeAlias = float | np.ndarray
 _TINY = float(np.finfo(np.float32).tiny)
+_LEAST_CURVATURE = 1e-6  # of a pair that is kept: the squared cosine of its move and its change
 
 
 def momentum_step(
@@ -63,6 +64,66 @@ def adam_step(
     return _project(z - lr * corrected_first / (np.sqrt(corrected_second) + eps), bound), first, second
 
 
+class Pairs(NamedTuple):
+    """What L-BFGS remembers: the moves s = z' − z of its last M steps and the changes y = g' − g they made.
+
+    Pair number k lies in slot k modulo M.
+    """
+
+    moves: np.ndarray  # [N, M, Z]
+    changes: np.ndarray  # [N, M, Z]
+    curvatures: np.ndarray  # [N, M], s·y
+    kept: np.ndarray  # int [N], how many so far
+
+
+def lbfgs_remember(pairs: Pairs, move: np.ndarray, change: np.ndarray) -> Pairs:
+    """``pairs`` and a new one, ``move`` and ``change`` [N, Z], in the place of the oldest.
+
+    Only where s·y > 0 and (s·y)² > 10⁻⁶ |s|²|y|²: a pair that shows no curvature would spoil the next steps.
+    """
+    curvature, squares = _along(move, change), _along(move, move) * _along(change, change)
+    shows = (curvature > 0) & (curvature * curvature > np.float32(_LEAST_CURVATURE) * squares)
+    memory = pairs.moves.shape[1]
+    here = shows[:, None] & (np.arange(memory) == (pairs.kept % memory)[:, None])
+    return Pairs(
+        np.where(here[:, :, None], move[:, None], pairs.moves),
+        np.where(here[:, :, None], change[:, None], pairs.changes),
+        np.where(here, curvature[:, None], pairs.curvatures),
+        pairs.kept + shows.astype(pairs.kept.dtype),
+    )
+
+
+def lbfgs_direction(gradient: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """H g, [N, Z]: the gradient times the inverse Hessian that ``pairs`` imply (Nocedal 1980, two loops).
+
+    The Hessian that they correct is γ⁻¹ times the unit matrix, with γ = s·y / |y|² of the newest pair.
+    """
+    rows, memory = np.arange(len(gradient)), pairs.moves.shape[1]
+    direction, walked = gradient, []
+    for age in range(memory):  # the newest pair first; one that is not there has no share
+        slot, there = (pairs.kept - 1 - age) % memory, pairs.kept > age
+        move, change, curvature = (each[rows, slot] for each in pairs[:3])
+        share = np.where(there, _along(move, direction) / curvature, np.float32(0))
+        direction = direction - share[:, None] * change
+        walked.append((there, move, change, curvature, share))
+    there, _, change, curvature, _ = walked[0]
+    direction = np.where(there, curvature / _along(change, change), np.float32(1))[:, None] * direction
+    for there, move, change, curvature, share in reversed(walked):
+        rest = np.where(there, share - _along(change, direction) / curvature, np.float32(0))
+        direction = direction + rest[:, None] * move
+    return direction
+
+
+def lbfgs_step(z: np.ndarray, direction: np.ndarray, *, lr: Rate, bound: float = 1.0) -> np.ndarray:
+    """Next z [N, Z]: z' = clip(z − d min(1, η √Z / |d|), ±bound), so η bounds the root mean square of a step.
+
+    There is no line search: the best z so far is kept, and a pair is remembered only where it shows curvature.
+    """
+    norm = np.sqrt(np.sum(direction * direction, axis=1, keepdims=True))
+    longest = lr * np.sqrt(np.float32(z.shape[1]))
+    return _project(z - direction * np.minimum(np.float32(1), longest / np.maximum(norm, _TINY)), bound)
+
+
 def hmc_half_kick(momentum: np.ndarray, gradient: np.ndarray, *, size: float, beta: Rate) -> np.ndarray:
     """The momentum [N, Z] half a leapfrog step later in the field of β · loss: p' = p − ε/2 · β g."""
     kicked: np.ndarray = momentum - (size / 2 * beta) * gradient
@@ -84,6 +145,12 @@ def hmc_accepts(before: np.ndarray, after: np.ndarray, uniform: np.ndarray) -> n
     """True [N] where a trajectory's end is taken: with probability min(1, exp(before − after))."""
     accepted: np.ndarray = uniform <= np.exp(np.minimum(before - after, 0))
     return accepted
+
+
+def _along(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The scalar product of each row, [N]."""
+    product: np.ndarray = np.sum(one * other, axis=1)
+    return product
 
 
 def _project(z: np.ndarray, bound: float) -> np.ndarray:

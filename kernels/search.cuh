@@ -17,10 +17,15 @@ struct Rates {  // of one step
 struct Search {
     float *z;  // in place, where the step graph reads it
     const float *loss, *gradient, *contextual, *perceptual;  // what the step graph says of z
-    float *first, *second;  // velocity or momentum, or first moment; second moment, or a trajectory's start
+    // Velocity or momentum, first moment, or L-BFGS's z before; second moment, a trajectory's start, or L-BFGS's
+    // gradient before.
+    float *first, *second;
     float *best_z, *best_loss, *best_contextual, *best_perceptual;
     float *mark;     // the last loss that was better by more than the tolerance
     int *marked_at;  // its step
+    float *moves, *changes;  // L-BFGS: [N, memory, Z], of its last steps; pair k in slot k % memory
+    float *curvatures;       // L-BFGS: [N, memory], their scalar products
+    int *pairs;              // L-BFGS: kept so far
     float *energy;   // HMC: at the trajectory's start
     const float *noise;    // HMC: [trajectories, N, Z]
     const float *uniform;  // HMC: [trajectories, N]
@@ -31,6 +36,7 @@ struct Search {
     int rows, z_dim;
     int normalise;  // momentum: the gradient is scaled to unit norm
     int patience;   // steps without a new mark that end the row; 0 is never
+    int memory;     // L-BFGS: pairs that are remembered, at most MOST_PAIRS
     int leapfrog;   // HMC: steps of one trajectory
     float momentum, momentum_ahead;  // mu, 1 + mu
     float beta1, beta1_rest;         // beta1, 1 - beta1
@@ -90,9 +96,11 @@ struct Reduced {
 };
 
 // Over the threads of the block: whether `flag` holds in all, and the sum of `value`. In every thread the same
-// to the bit: a butterfly in each warp, then the warps in order.
-__device__ inline Reduced reduce(bool flag, float value) {
-    __shared__ float sums[32];
+// to the bit: a butterfly in each warp, then the warps in order. A kernel that reduces more than once takes
+// turns 0 and 1, so that no warp writes what another still reads.
+static __device__ Reduced reduce(bool flag, float value, int turn = 0) {
+    __shared__ float turns[2][32];
+    float *sums = turns[turn];
     for (int distance = 16; distance; distance /= 2)
         value += __shfl_xor_sync(0xffffffffu, value, distance);
     if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = value;

@@ -20,7 +20,7 @@ def bench(
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")
     ] = None,
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
-    solver: Annotated[str | None, typer.Option(help="momentum, adam or hmc.")] = None,
+    solver: Annotated[str | None, typer.Option(help="momentum, adam, lbfgs or hmc.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations until a picture is finished.")] = None,
     start: Annotated[
         str | None,

@@ -34,7 +34,7 @@ def complete(
     mask: Annotated[str, typer.Option(help=_MASKS)] = "center",
     box: Annotated[str, typer.Option(help="Complete only this part: x,y,w,h in pixels.")] = "",
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
-    solver: Annotated[str | None, typer.Option(help="momentum, adam or hmc.")] = None,
+    solver: Annotated[str | None, typer.Option(help="momentum, adam, lbfgs or hmc.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations of loss and gradient.")] = None,
     start: Annotated[
         str | None,

@@ -39,13 +39,13 @@ class Task(NamedTuple):
         """The task of pictures with one objective.
 
         The encoder knows more than the known pixels say where these are far from what is missing: its z is
-        the anchor then, and pulls in proportion to their distance.
+        the anchor then, and pulls with the cube of their distance.
         """
         power, lam, pull = (
             np.full(len(anchor), value, np.float32) for value in (settings.power, settings.lam, settings.pull)
         )
         if settings.start == "encoder":
-            pull *= evidence.distance()
+            pull *= evidence.distance() ** 3
         return cls(*evidence.weighed(settings.importance), power, lam, anchor, pull)
 
     @property
@@ -83,8 +83,12 @@ class SearchState:
     noise: np.ndarray  # [trajectories, N, Z], HMC: the momentum each trajectory starts with
     uniform: np.ndarray  # [trajectories, N], HMC: decides whether a trajectory's end is taken
     z: np.ndarray  # [N, Z], where the next step evaluates
-    first: np.ndarray  # [N, Z], velocity, first moment, or momentum of HMC
-    second: np.ndarray  # [N, Z], second moment, or z at the trajectory's start
+    first: np.ndarray  # [N, Z], velocity, first moment, L-BFGS's z before, or momentum of HMC
+    second: np.ndarray  # [N, Z], second moment, L-BFGS's gradient before, or z at the trajectory's start
+    moves: np.ndarray  # [N, M, Z], L-BFGS: of its last steps, and what they changed in the gradient
+    changes: np.ndarray  # [N, M, Z]
+    curvatures: np.ndarray  # [N, M]
+    pairs: np.ndarray  # [N], L-BFGS: moves that were kept so far
     energy: np.ndarray  # [N], HMC: at the trajectory's start
     loss: np.ndarray  # [N], of the last evaluation
     best_z: np.ndarray  # [N, Z], where the loss was least
@@ -116,7 +120,8 @@ class SearchState:
         trajectories = settings.trajectories
         noise = [rng.standard_normal((trajectories, prior.z_dim), np.float32) for rng in generators]
         uniform = [rng.random(trajectories, np.float32) for rng in generators]
-        rows = len(z)
+        rows, z_dim = z.shape
+        memory = settings.memory if settings.solver == "lbfgs" else 0
         unknown, none = np.full(rows, np.inf, np.float32), np.zeros(rows, np.int32)
         return cls(
             task,
@@ -128,6 +133,10 @@ class SearchState:
             z=z,
             first=np.zeros_like(z),
             second=np.zeros_like(z),
+            moves=np.zeros((rows, memory, z_dim), np.float32),
+            changes=np.zeros((rows, memory, z_dim), np.float32),
+            curvatures=np.zeros((rows, memory), np.float32),
+            pairs=none.copy(),
             energy=np.zeros(rows, np.float32),
             loss=unknown,
             best_z=z.copy(),
@@ -186,8 +195,8 @@ class SearchState:
 
 
 _ROWS_OF = dict.fromkeys(
-    ("z", "first", "second", "energy", "loss", "best_z", "best_loss", "best_contextual", "best_perceptual",
-     "mark", "marked_at", "steps", "limit", "status"), 0,
+    ("z", "first", "second", "moves", "changes", "curvatures", "pairs", "energy", "loss", "best_z", "best_loss",
+     "best_contextual", "best_perceptual", "mark", "marked_at", "steps", "limit", "status"), 0,
 ) | {"noise": 1, "uniform": 1}  # the arrays of a state → the axis of its rows  # fmt: skip
 
 
@@ -289,6 +298,20 @@ def _adam(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
     return {"z": z, "first": first, "second": second}
 
 
+def _lbfgs(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
+    """The first step has none before it, and what stands for that shows no curvature."""
+    moved = (state.steps > 1)[:, None]
+    pairs = reference.lbfgs_remember(
+        reference.Pairs(state.moves, state.changes, state.curvatures, state.pairs),
+        np.where(moved, state.z - state.first, np.float32(0)),
+        np.where(moved, found.gradient - state.second, np.float32(0)),
+    )
+    direction = reference.lbfgs_direction(found.gradient, pairs)
+    z = reference.lbfgs_step(state.z, direction, lr=_rates(state)["lr"], bound=state.bound)
+    kept = dict(zip(("moves", "changes", "curvatures", "pairs"), pairs, strict=True))
+    return {"z": z, "first": state.z, "second": found.gradient, **kept}
+
+
 def _hmc(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
     """One evaluation of Hamiltonian Monte Carlo: the first of a trajectory starts it, L more walk it."""
     settings, size, beta = state.settings, state.settings.hmc_size, _rates(state)["beta"]
@@ -313,5 +336,6 @@ def _hmc(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
 _UPDATES: dict[str, Callable[[SearchState, Evaluation], dict[str, np.ndarray]]] = {
     "momentum": _momentum,
     "adam": _adam,
+    "lbfgs": _lbfgs,
     "hmc": _hmc,
 }

@@ -22,6 +22,7 @@ PRIOR = Prior("uniform", 4)
 SETTINGS = {
     "adam": SearchSettings("adam", steps=40, lr=0.05),
     "momentum": SearchSettings("momentum", steps=40, lr=0.05, normalise=True, lr_falls=True),
+    "lbfgs": SearchSettings("lbfgs", steps=40, lr=0.1),
     "hmc": SearchSettings("hmc", steps=40, hmc_leapfrog=4, hmc_size=0.2, hmc_beta=20.0, hmc_anneal=1.5),
 }
 

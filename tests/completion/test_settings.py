@@ -38,7 +38,7 @@ def test_another_solver_takes_what_suits_it_and_a_preset_keeps_its_numbers():
 
 def test_a_start_that_is_asked_for_is_the_start():
     assert search_settings(start="random", encoder=True) == SOLVERS["random"]["adam"]
-    assert search_settings(start="encoder") == SOLVERS["encoder"]["adam"]
+    assert search_settings(start="encoder") == SOLVERS["encoder"]["lbfgs"]
     best = search_settings(start="best-of:16", encoder=True)
     assert best == replace(SOLVERS["random"]["adam"], starts=16)
     reference = search_settings("reference", encoder=True)

@@ -5,7 +5,8 @@ import pytest
 
 from edgefill.completion.settings import SearchSettings
 from edgefill.errors import InputError
-from edgefill.kernels.arguments import SEARCH, compose_arguments, search_arguments
+from edgefill.kernels.arguments import MOST_PAIRS, SEARCH, compose_arguments, search_arguments
+from edgefill.kernels.compile import read_sources
 from tests.kernels.host import STRUCTS
 
 
@@ -30,6 +31,10 @@ def test_settings_and_addresses_find_their_fields():
     assert found["half_size"] == np.float32(0.15) and found["goal"] == -np.inf
     with pytest.raises(KeyError, match="gradient"):
         search_arguments(settings, {"z": 1, "loss": 2}, rows=1, z_dim=1, bound=1.0)
+
+
+def test_the_kernel_has_room_for_as_many_pairs_as_settings_allow():
+    assert f"enum {{ MOST_PAIRS = {MOST_PAIRS} }};" in read_sources()["lbfgs.cu"]
 
 
 def test_more_pixels_than_the_kernel_counts_are_refused():

@@ -13,7 +13,10 @@ from edgefill.kernels.arguments import COMPOSE, SEARCH
 from edgefill.kernels.compile import COMPILED, SOURCES, read_sources
 from edgefill.kernels.forms import CUBINS, form_for, ptx_name, report
 
-KERNELS = {"momentum_step": SEARCH, "adam_step": SEARCH, "hmc_step": SEARCH, "compose": COMPOSE}
+KERNELS = {
+    "momentum_step": SEARCH, "adam_step": SEARCH, "lbfgs_step": SEARCH, "hmc_step": SEARCH,
+    "compose": COMPOSE,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def test_no_kernel_spills_and_many_blocks_fit(sm):
     assert kernels.keys() == KERNELS.keys()
     for said in kernels.values():
         assert 0 < said["registers"] <= 64 and said["spilled_bytes"] == said["stack_bytes"] == 0
-        assert said["shared_bytes"] <= 128
+        assert said["shared_bytes"] <= 384
 
 
 def test_the_forms_were_made_of_these_sources():

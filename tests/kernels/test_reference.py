@@ -81,8 +81,76 @@ def test_every_rule_stays_in_the_cube():
     zero = np.zeros_like(z)
     assert reference.momentum_step(z, zero, push, **MOMENTUM)[0].max() == 1
     assert reference.adam_step(z, zero, zero, push, **corrections(1), **{**ADAM, "lr": 1.0})[0].max() == 1
+    assert reference.lbfgs_step(z, push, lr=1.0).max() == 1
     assert reference.hmc_drift(z, -push, size=1.0).max() == 1
     assert reference.hmc_drift(z, -push, size=1.0, bound=3.0).max() == 3
+
+
+def remembered(rows: int, z_dim: int, memory: int, count: int) -> reference.Pairs:
+    """``count`` pairs of a loss whose Hessian has eigenvalues from 0.5 to 50."""
+    shape = (rows, memory, z_dim)
+    pairs = reference.Pairs(
+        np.zeros(shape, np.float32),
+        np.zeros(shape, np.float32),
+        np.zeros(shape[:2], np.float32),
+        np.zeros(rows, np.int32),
+    )
+    stiff = np.geomspace(0.5, 50, z_dim).astype(np.float32)
+    for number in range(count):
+        move = random_rows(rows, z_dim, seed=100 + number)
+        pairs = reference.lbfgs_remember(pairs, move, stiff * move)
+    return pairs
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_the_direction_of_lbfgs_is_the_gradient_times_the_matrix_of_bfgs(count):
+    pairs, gradient = remembered(2, 6, 4, count), random_rows(2, 6)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        direction = reference.lbfgs_direction(gradient, pairs)
+    for row in range(2):
+        newest_last = [number % 4 for number in range(max(count - 4, 0), count)]
+        moves, changes = (each[row].astype(np.float64) for each in pairs[:2])
+        inverse = np.eye(6)
+        if count:
+            s, y = moves[newest_last[-1]], changes[newest_last[-1]]
+            inverse *= (s @ y) / (y @ y)
+        for slot in newest_last:
+            s, y = moves[slot], changes[slot]
+            left = np.eye(6) - np.outer(s, y) / (s @ y)
+            inverse = left @ inverse @ left.T + np.outer(s, s) / (s @ y)
+        np.testing.assert_allclose(direction[row], inverse @ gradient[row], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("curvature", [-1.0, 0.0, 1e-9, np.nan, np.inf])
+def test_lbfgs_forgets_a_pair_that_shows_no_curvature(curvature):
+    pairs = remembered(1, 3, 4, 2)
+    move, across = np.array([[1, 0, 0]], np.float32), np.array([[0, 1, 0]], np.float32)
+    with np.errstate(invalid="ignore"):
+        after = reference.lbfgs_remember(pairs, move, across + np.float32(curvature) * move)
+    for kept, before in zip(after, pairs, strict=True):
+        np.testing.assert_array_equal(kept, before)
+
+
+def test_a_step_of_lbfgs_is_as_long_as_its_direction_but_not_longer_than_the_learning_rate():
+    z = np.zeros((2, 4), np.float32)
+    short, long = np.full((1, 4), 0.01, np.float32), np.full((1, 4), 5.0, np.float32)
+    moved = reference.lbfgs_step(z, np.concatenate([short, long]), lr=0.1)
+    np.testing.assert_allclose(moved, [[-0.01] * 4, [-0.1] * 4], rtol=1e-6)
+
+
+def test_lbfgs_finds_the_floor_of_a_narrow_valley_in_few_steps():
+    stiff = np.geomspace(0.2, 10, 20).astype(np.float32)
+    floor = random_rows(1, 20)
+    pairs, z = remembered(1, 20, 5, 0), np.zeros((1, 20), np.float32)
+    last_z, last_gradient = z, np.zeros_like(z)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for step in range(60):
+            gradient = stiff * (z - floor)
+            if step:
+                pairs = reference.lbfgs_remember(pairs, z - last_z, gradient - last_gradient)
+            last_z, last_gradient = z, gradient
+            z = reference.lbfgs_step(z, reference.lbfgs_direction(gradient, pairs), lr=0.3)
+    np.testing.assert_allclose(z, floor, atol=1e-3)
 
 
 def test_hmc_walks_back_where_it_came_from_and_keeps_its_energy():
@@ -120,7 +188,9 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(rows):
     def every_rule(n):
         momentum = reference.momentum_step(z[:n], first[:n], gradient[:n], **{**MOMENTUM, "normalise": True})
         adam = reference.adam_step(z[:n], first[:n], second[:n], gradient[:n], **corrections(3), **ADAM)
-        return [*momentum, *adam, reference.hmc_energy(z[:n, 0], first[:n], beta=0.2)]
+        pairs = reference.Pairs(*(each[:n] for each in remembered(17, 100, 5, 7)))
+        lbfgs = reference.lbfgs_step(z[:n], reference.lbfgs_direction(gradient[:n], pairs), lr=0.1)
+        return [*momentum, *adam, lbfgs, reference.hmc_energy(z[:n, 0], first[:n], beta=0.2)]
 
     for few, all_rows in zip(every_rule(rows), every_rule(17), strict=True):
         np.testing.assert_array_equal(few, all_rows[:rows])

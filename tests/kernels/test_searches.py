@@ -25,9 +25,10 @@ SOLVERS = {
     "momentum": SearchSettings("momentum", steps=200, lr=0.02, lr_falls=True),
     "normalised": SearchSettings("momentum", steps=200, lr=0.005, lr_falls=True, normalise=True),
     "adam": SearchSettings("adam", steps=200, lr=0.05),
+    "lbfgs": SearchSettings("lbfgs", steps=200, lr=0.05),
     "hmc": SearchSettings("hmc", steps=200, hmc_leapfrog=9, hmc_size=0.05, hmc_beta=2.0, hmc_anneal=1.2),
 }
-EXACT = ("momentum", "adam")  # without a sum over z
+MEMORY = {"first", "second", "moves", "changes", "curvatures", "pairs"}  # rounding, at the floor of the bowl
 
 
 def bowl(z: np.ndarray, task: Task) -> Evaluation:
@@ -58,8 +59,10 @@ def searched(host, settings: SearchSettings, n: int = 200, rows: int = 3) -> tup
     return kernel, reference
 
 
-def assert_same(kernel: SearchState, reference: SearchState, *, exact: bool) -> None:
-    for name in RESULTS:
+def assert_same(kernel: SearchState, reference: SearchState) -> None:
+    settings = kernel.settings
+    exact = settings.solver in ("momentum", "adam") and not settings.normalise  # without a sum over z
+    for name in [name for name in RESULTS if settings.solver != "lbfgs" or name not in MEMORY]:
         one, other = getattr(kernel, name), getattr(reference, name)
         if exact or one.dtype == np.int32:
             np.testing.assert_array_equal(one, other, err_msg=name)
@@ -70,7 +73,7 @@ def assert_same(kernel: SearchState, reference: SearchState, *, exact: bool) -> 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_two_hundred_steps_end_where_the_reference_ends(host, solver):
     kernel, reference = searched(host, SOLVERS[solver])
-    assert_same(kernel, reference, exact=solver in EXACT)
+    assert_same(kernel, reference)
     assert kernel.ended and (kernel.steps == 200).all() and (kernel.best_loss < 25).all()
 
 
@@ -80,7 +83,7 @@ def test_a_search_that_comes_back_goes_on_from_where_it_was(host, solver):
     assert (kernel.steps == 37).all()
     advance_by_kernels(host, kernel, 20)
     advance(reference, 20, bowl)
-    assert_same(kernel, reference, exact=solver in EXACT)
+    assert_same(kernel, reference)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -89,12 +92,12 @@ def test_rows_stop_at_their_goal_on_a_plateau_or_at_their_limit_when_the_referen
     goal = float(np.sort(losses)[1] + 0.5)  # two of three rows get there
     settings = replace(SOLVERS[solver], goal=goal, patience=25, tolerance=0.1)
     kernel, reference = searched(host, settings)
-    assert_same(kernel, reference, exact=solver in EXACT)
+    assert_same(kernel, reference)
     assert {REACHED, CONVERGED} == set(kernel.status.tolist()) and len(set(kernel.steps.tolist())) > 1
 
 
 def test_no_patience_is_no_plateau_and_no_goal_no_end(host):
     settings = replace(SOLVERS["adam"], patience=0, tolerance=0.5, goal=None)
     kernel, reference = searched(host, settings)
-    assert_same(kernel, reference, exact=True)
+    assert_same(kernel, reference)
     assert kernel.status.tolist() == [RUNNING] * 3

@@ -16,14 +16,19 @@ SOLVERS = {
     "momentum": SearchSettings("momentum", steps=30, lr=0.01, lr_falls=True),
     "normalised": SearchSettings("momentum", steps=30, lr=0.5, normalise=True),
     "adam": SearchSettings("adam", steps=30, lr=0.05, lr_falls=True),
+    "lbfgs": SearchSettings("lbfgs", steps=30, lr=0.1),
     "hmc": SearchSettings("hmc", steps=30, hmc_leapfrog=4, hmc_size=0.1, hmc_beta=0.5, hmc_anneal=1.5),
 }
-SUMS = {"normalised": {"z", "first"}, "hmc": {"energy"}}  # what a sum over z goes into
+SUMS = {
+    "normalised": {"z", "first"},
+    "lbfgs": {"z", "curvatures"},
+    "hmc": {"energy"},
+}  # what a sum over z goes into
 SIZES = (1, 31, 32, 33, 100, 1023, 1024, 1025, 1_000_000)
 BLOCKS = (32, 128, 256, 1024)
 RESULTS = [
     "z", "first", "second", "best_z", "best_loss", "best_contextual", "best_perceptual", "mark", "marked_at",
-    "energy", "steps", "limit", "status",
+    "moves", "changes", "curvatures", "pairs", "energy", "steps", "limit", "status",
 ]  # fmt: skip
 
 
@@ -41,13 +46,32 @@ def searching(settings: SearchSettings, z_dim: int, rows: int = 3, seed: int = 0
     state.steps = np.arange(rows, dtype=np.int32)
     state.limit = np.full(rows, settings.steps, np.int32)
     state.energy = rng.uniform(0, z_dim, rows).astype(np.float32)
+    if settings.solver == "lbfgs":
+        _remember(state, rng)
     return state
+
+
+def _remember(state: SearchState, rng: np.random.Generator) -> None:
+    """Row i has seen 3 i pairs, of a loss that curves up everywhere; every other one shows none in its last."""
+    stiff = rng.uniform(0.5, 2, (1, 1, state.z.shape[1])).astype(np.float32)
+    state.moves = 0.1 * rng.standard_normal(state.moves.shape, np.float32)
+    state.changes = stiff * state.moves
+    state.curvatures = (state.moves * state.changes).sum(2)
+    state.pairs = 3 * np.arange(len(state.z), dtype=np.int32)
+    for row, count in enumerate(state.pairs):
+        for array in (state.moves, state.changes, state.curvatures):
+            array[row, count:] = 0
+    state.first = state.z + 0.1 * rng.standard_normal(state.z.shape, np.float32)
 
 
 def found_at(state: SearchState, seed: int = 1) -> Evaluation:
     rng = np.random.default_rng(seed)
     loss, contextual, perceptual = rng.uniform(1, 3, (3, len(state.z))).astype(np.float32)
-    return Evaluation(loss, rng.standard_normal(state.z.shape, np.float32), contextual, perceptual)
+    gradient = rng.standard_normal(state.z.shape, np.float32)
+    if state.settings.solver == "lbfgs":
+        curves = np.where(np.arange(len(state.z)) % 2, 1.5, -1.5).astype(np.float32)
+        state.second = gradient - curves[:, None] * (state.z - state.first)
+    return Evaluation(loss, gradient, contextual, perceptual)
 
 
 def both(host, state: SearchState, found: Evaluation, **launch) -> tuple[SearchState, SearchState]:
@@ -98,6 +122,15 @@ def test_a_trajectory_of_hmc_starts_walks_and_ends_as_in_the_reference(host):
     assert kernel.energy[0] != state.energy[0] and kernel.energy[1] == state.energy[1]
     np.testing.assert_array_equal(kernel.z[2], state.z[2])
     np.testing.assert_array_equal(kernel.z[3], state.second[3])
+
+
+def test_lbfgs_remembers_the_pairs_that_show_curvature_and_no_others(host):
+    state = searching(SOLVERS["lbfgs"], 100, rows=6)
+    kernel, _ = both(host, state, found_at(state))
+    assert (kernel.pairs - state.pairs).tolist() == [0, 1, 0, 1, 0, 1]
+    changed = (kernel.moves != state.moves).any(axis=2)
+    slots = [[]] + [[3 * row % 5] if row % 2 else [] for row in range(1, 6)]
+    assert [np.flatnonzero(row).tolist() for row in changed] == slots
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -170,4 +203,4 @@ def test_the_bound_of_the_prior_holds(host, solver):
     state.bound, state.first = 3.0, state.first * 100
     kernel, reference = both(host, state, found_at(state))
     assert_same(kernel, reference, SUMS.get(solver, set()))
-    assert np.abs(kernel.z).max() == 3 or solver in ("adam", "hmc")
+    assert np.abs(kernel.z).max() == 3 or solver in ("adam", "lbfgs", "hmc")

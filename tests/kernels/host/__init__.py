@@ -14,7 +14,7 @@ import edgefill.kernels
 from edgefill.completion.search import Evaluation, SearchState
 from edgefill.kernels.arguments import COMPOSE, RATES, SEARCH, compose_arguments, search_arguments
 
-_COUNTS = ("marked_at", "steps", "limit", "status")
+_COUNTS = ("marked_at", "steps", "limit", "status", "pairs")
 STRUCTS = {"Search": SEARCH, "Compose": COMPOSE, "Rates": RATES}
 _HERE, _SOURCES = Path(__file__).parent, Path(edgefill.kernels.__file__).parent
 _FLAGS = "-O2 -ffp-contract=off -std=c++17 -shared -fPIC -Wall -Wextra -Werror -Wno-unknown-pragmas"

@@ -3,6 +3,7 @@
 
 #include "momentum.cu"
 #include "adam.cu"
+#include "lbfgs.cu"
 #include "hmc.cu"
 #include "compose.cu"
 
@@ -15,6 +16,7 @@
 
 LAUNCHER(momentum_step, Search)
 LAUNCHER(adam_step, Search)
+LAUNCHER(lbfgs_step, Search)
 LAUNCHER(hmc_step, Search)
 LAUNCHER(compose, Compose)
 

@@ -20,6 +20,9 @@ _COUNTS = ("marked_at", "steps", "limit", "status")  # int32 [N]
 _LEDGER = (
     *_WIDE, "loss", "best_loss", "best_contextual", "best_perceptual", "mark", "energy", *_COUNTS,
 )  # fmt: skip
+_HISTORY = {  # L-BFGS: what it remembers, of as many steps as the settings say
+    "moves": np.float32, "changes": np.float32, "curvatures": np.float32, "pairs": np.int32,
+}  # fmt: skip
 _TASK = ("target", "weight", "block_weight", "power", "lam", "anchor", "pull")
 _OUTPUTS = ("grad_z", "generated", "contextual", "perceptual")
 
@@ -49,8 +52,7 @@ class DeviceSearch:
         check_room(device, batch, shapes)
         self._ledger, self._task = Buffers(device, shapes[0]), Buffers(device, shapes[1])
         self._outputs = Buffers(device, shapes[2])
-        self._schedule = Buffers(device, {})
-        self._schedule_shapes: Shapes = {}
+        self._schedule, self._history = Buffers(device, {}), Buffers(device, {})
         self._answers = [device.pinned(4 * batch).view(np.int32) for _ in range(2)]
         self._state: SearchState | None = None  # whose task and schedule are on the device
         self._solver, self._arguments = "", np.zeros((), SEARCH)
@@ -65,12 +67,13 @@ class DeviceSearch:
     @property
     def bytes(self) -> int:
         """On the device."""
-        return sum(buffers.bytes for buffers in (self._ledger, self._task, self._outputs, self._schedule))
+        return sum(buffers.bytes for buffers in self._buffers)
 
     def upload(self, state: SearchState) -> None:
         """Enqueues copies of where ``state`` stands, and of its task and schedule unless they are there."""
         self._ledger.host["status"][len(state.z) :] = CONVERGED  # what pads the batch never runs
         self._ledger.upload(**{name: getattr(state, name) for name in _LEDGER})
+        self._upload_history(state)
         if self._state is not state:
             self._task.upload(**state.task._asdict())
             self._upload_schedule(state)
@@ -80,9 +83,11 @@ class DeviceSearch:
     def download(self, state: SearchState) -> None:
         """Waits for the device and puts into ``state`` where its search stands."""
         self._ledger.download()
+        if self._history.shapes:
+            self._history.download()
         self._device.synchronize()
-        for name in _LEDGER:
-            setattr(state, name, self._ledger.host[name][: len(state.z)].copy())
+        for name, array in {**self._ledger.host, **self._history.host}.items():
+            setattr(state, name, array[: len(state.z)].copy())
 
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """One run of the step graph, without an update; the state that is there has to be uploaded anew."""
@@ -136,8 +141,12 @@ class DeviceSearch:
     def close(self) -> None:
         """Frees what was allocated."""
         self._drop_graph()
-        for buffers in (self._ledger, self._task, self._outputs, self._schedule):
+        for buffers in self._buffers:
             buffers.free()
+
+    @property
+    def _buffers(self) -> tuple[Buffers, ...]:
+        return self._ledger, self._task, self._outputs, self._schedule, self._history
 
     def _several_steps(self) -> None:
         for _ in range(STEPS_A_GRAPH):
@@ -149,25 +158,42 @@ class DeviceSearch:
         self._graph = None
 
     def _upload_schedule(self, state: SearchState) -> None:
-        """Rates, and HMC's random numbers; their buffers stay while their sizes do, for the graph's sake."""
+        """Rates, and HMC's random numbers."""
         trajectories, rows = len(state.noise), len(state.z)
         shapes: Shapes = {
             "rates": (state.rates.shape, state.rates.dtype),
             "noise": ((trajectories, self._batch, state.z.shape[1]), np.float32),
             "uniform": ((trajectories, self._batch), np.float32),
         }
-        if shapes != self._schedule_shapes:
-            self._schedule.free()
-            self._schedule, self._schedule_shapes = Buffers(self._device, shapes), shapes
+        self._schedule = self._fitting(self._schedule, shapes)
         self._schedule.host["noise"][:, :rows] = state.noise
         self._schedule.host["uniform"][:, :rows] = state.uniform
         self._schedule.upload(rates=state.rates)
+
+    def _upload_history(self, state: SearchState) -> None:
+        """What L-BFGS remembers; the other solvers do without these buffers and their copies."""
+        kinds = _HISTORY if state.settings.solver == "lbfgs" else {}
+        shapes: Shapes = {
+            name: ((self._batch, *getattr(state, name).shape[1:]), kind) for name, kind in kinds.items()
+        }
+        self._history = self._fitting(self._history, shapes)
+        if shapes:
+            self._history.upload(**{name: getattr(state, name) for name in shapes})
+
+    def _fitting(self, buffers: Buffers, shapes: Shapes) -> Buffers:
+        """``buffers`` while they have these shapes, for the sake of the graph that has their addresses."""
+        if buffers.shapes == shapes:
+            return buffers
+        buffers.free()
+        return Buffers(self._device, shapes)
 
     def _arguments_of(self, state: SearchState) -> np.ndarray:
         outputs = self._outputs.address
         addresses = {
             **self._ledger.address,
             **self._schedule.address,
+            **dict.fromkeys(_HISTORY, 0),
+            **self._history.address,
             "gradient": outputs["grad_z"],
             "contextual": outputs["contextual"],
             "perceptual": outputs["perceptual"],

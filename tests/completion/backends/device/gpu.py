@@ -37,6 +37,10 @@ def specified_kernels(settings: SearchSettings, bound: float = 1.0):
         views |= {field: floats(int(struct[field]), rows) for field in _ROW}
         views |= {field: memory(int(struct[field]), 4 * rows).view(np.int32) for field in _COUNTS}
         trajectories = settings.trajectories
+        remembered = settings.memory if settings.solver == "lbfgs" else 0
+        views |= {name: floats(int(struct[name]), rows, remembered, z_dim) for name in ("moves", "changes")}
+        views["curvatures"] = floats(int(struct["curvatures"]), rows, remembered)
+        views["pairs"] = memory(int(struct["pairs"]), 4 * rows * bool(remembered)).view(np.int32)
         state = SearchState(
             task=Task(*[np.zeros(0)] * len(Task._fields)),
             settings=settings,
@@ -53,9 +57,9 @@ def specified_kernels(settings: SearchSettings, bound: float = 1.0):
             floats(int(struct["perceptual"]), rows).copy(),
         )
         take_step(state, found)
-        for field in (*_WIDE, *_ROW, *_COUNTS):
+        for field, view in views.items():
             if field != "loss":
-                views[field][...] = getattr(state, field)
+                view[...] = getattr(state, field)
 
     return launch
 

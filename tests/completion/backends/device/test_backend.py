@@ -20,6 +20,7 @@ MODEL = fake_model(channels=3)
 SETTINGS = {
     "adam": SearchSettings("adam", steps=60, lr=0.05),
     "momentum": SearchSettings("momentum", steps=60, lr=0.05, normalise=True, lr_falls=True),
+    "lbfgs": SearchSettings("lbfgs", steps=60, lr=0.1),
     "hmc": SearchSettings("hmc", steps=60, hmc_leapfrog=4, hmc_size=0.02, hmc_beta=2.0, hmc_anneal=1.5),
 }
 
