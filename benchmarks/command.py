@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.pictures import FACES
+from benchmarks.pictures import held_out
 from benchmarks.record import record
 from edgefill.images import find_pictures
 
@@ -51,12 +51,15 @@ class Cost:
 
 def main(
     model: Annotated[str, typer.Option(help="The model.")] = "faces64",
-    folder: Annotated[Path, typer.Option(help="Pictures.")] = FACES,
+    folder: Annotated[
+        Path | None, typer.Option(help="Pictures; held-out ones of the model if not given.")
+    ] = None,
     pictures: Annotated[int, typer.Option(help="How many, first by name.")] = 1000,
     reference: Annotated[int, typer.Option(help="How many for the reference preset.")] = 48,
     batch: Annotated[int, typer.Option(help="Pictures that run together.")] = 16,
     name: Annotated[str, typer.Option(help="Of the recorded result; nothing is recorded without.")] = "",
 ) -> None:
+    folder = folder or held_out(model)
     paths = find_pictures([folder])[:pictures]
     if not paths:
         raise SystemExit(f"no pictures in {folder}; name a folder with --folder")

@@ -3,4 +3,8 @@
 from pathlib import Path
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-FACES = _DATA / "faces64" / "test"
+
+
+def held_out(model: str) -> Path:
+    """Pictures of what ``model`` draws that it was not trained on."""
+    return _DATA / ("hands" if model == "hands64" else "faces64") / "test"

@@ -10,6 +10,7 @@ what is known of the pictures to G(z): encoder, steps and G.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.networks import networks_of
-from benchmarks.pictures import FACES
+from benchmarks.pictures import held_out
 from benchmarks.record import record
 from edgefill.bundle import Bundle, Manifest
 from edgefill.completion.backends import Backend, BackendInfo, open_backend
@@ -34,7 +36,7 @@ from edgefill.completion.start import begin
 from edgefill.evidence import Evidence
 from edgefill.export.objective import Completion
 from edgefill.images import find_pictures, read_picture, to_unit
-from edgefill.masks import parse_mask
+from edgefill.masks import MaskSpec, parse_mask
 from edgefill.metrics import psnr, seam_error, ssim
 from edgefill.models import find
 from edgefill.sheets import masked_view, save_image, sheet
@@ -91,33 +93,39 @@ class Contender:
 
 def main(
     model: Annotated[str, typer.Option(help="The model.")] = "faces64",
-    folder: Annotated[Path, typer.Option(help="Pictures.")] = FACES,
+    folder: Annotated[
+        Path | None, typer.Option(help="Pictures; held-out ones of the model if not given.")
+    ] = None,
     pictures: Annotated[int, typer.Option(help="How many, first by name.")] = 48,
     batch: Annotated[int, typer.Option(help="Pictures that run together.")] = 16,
-    mask: Annotated[str, typer.Option(help="As for edgefill complete; several with commas.")] = "center",
+    mask: Annotated[
+        str, typer.Option(help="As for edgefill complete, or file, which draws one; several with commas.")
+    ] = "center",
     name: Annotated[str, typer.Option(help="Of the recorded result; nothing is recorded without.")] = "",
     chart: Annotated[Path | None, typer.Option(help="Draw PSNR over milliseconds.")] = None,
     sheet_path: Annotated[Path | None, typer.Option("--sheet", help="Pictures of all contenders.")] = None,
     eager: Annotated[bool, typer.Option(help="Race torch eager too, for the first mask.")] = True,
 ) -> None:
     bundle = Bundle.open(find(model))
+    folder = folder or held_out(model)
     paths = find_pictures([folder])[:pictures]
     if not paths:
         raise SystemExit(f"no pictures in {folder}; name a folder with --folder")
     masks = {}
+    drawn = _draw_mask(bundle.manifest)
     for kind in mask.split(","):
+        spec = drawn if kind == "file" else parse_mask(kind)
         contenders = _contenders(bundle, eager=eager and not masks, all_of_them=not masks)
         for start in range(0, len(paths), batch):
             for contender in contenders.values():
-                _run(contender, paths[start : start + batch], kind, bundle.manifest)
+                _run(contender, paths[start : start + batch], spec, bundle.manifest)
             print(f"{kind}: {min(start + batch, len(paths))} of {len(paths)} pictures", flush=True)
         masks[kind] = {label: _figures(contender) for label, contender in contenders.items()}
         _compare(masks[kind])
         _print_table(kind, masks[kind])
         if sheet_path:
-            _save_sheet(
-                contenders, paths, kind, bundle.manifest, sheet_path.with_stem(f"{sheet_path.stem}-{kind}")
-            )
+            to = sheet_path.with_stem(f"{sheet_path.stem}-{kind}")
+            _save_sheet(contenders, paths, spec, bundle.manifest, to)
     if chart:
         _draw(masks[mask.split(",")[0]], chart)
     figures = {
@@ -141,9 +149,23 @@ def _contenders(bundle: Bundle, *, eager: bool, all_of_them: bool) -> dict[str, 
     return contenders
 
 
-def _run(contender: Contender, paths: list[Path], mask: str, model: Manifest) -> None:
+def _draw_mask(model: Manifest) -> MaskSpec:
+    """A painted mask: a stroke with a bend and two spots, a fifth of the picture."""
+    width, height = model.width, model.height
+    image = Image.new("L", (width, height))
+    draw = ImageDraw.Draw(image)
+    bend = [(0.15 * width, 0.25 * height), (0.6 * width, 0.45 * height), (0.35 * width, 0.85 * height)]
+    draw.line(bend, fill=255, width=width // 7, joint="curve")
+    draw.ellipse((0.7 * width, 0.15 * height, 0.85 * width, 0.3 * height), fill=255)
+    draw.ellipse((0.65 * width, 0.7 * height, 0.9 * width, 0.85 * height), fill=255)
+    with tempfile.NamedTemporaryFile(suffix=".png", delete=False) as file:
+        image.save(file)
+    return parse_mask(file.name)
+
+
+def _run(contender: Contender, paths: list[Path], spec: MaskSpec, model: Manifest) -> None:
     """Searches for one batch and appends one column per picture to what was measured."""
-    spec, settings, backend = parse_mask(mask), contender.settings, contender.backend
+    settings, backend = contender.settings, contender.backend
     photographs = [prepare(read_picture(path), spec, model, seed=number) for number, path in enumerate(paths)]
     evidence = Evidence.stacked([photograph.evidence for photograph in photographs])
     started = time.perf_counter()
@@ -240,10 +262,10 @@ def _print_table(kind: str, contenders: dict[str, Any]) -> None:
 
 
 def _save_sheet(
-    contenders: dict[str, Contender], paths: list[Path], mask: str, model: Manifest, path: Path
+    contenders: dict[str, Contender], paths: list[Path], spec: MaskSpec, model: Manifest, path: Path
 ) -> None:
     """A row for each of the first pictures: it, its hole, and what each contender made of it."""
-    views, spec = [], parse_mask(mask)
+    views = []
     for number, source in enumerate(paths[:_SHOWN]):
         photograph = prepare(read_picture(source), spec, model, seed=number)
         image = photograph.picture.to_pil()

@@ -79,7 +79,7 @@ class Pairs(NamedTuple):
 def lbfgs_remember(pairs: Pairs, move: np.ndarray, change: np.ndarray) -> Pairs:
     """``pairs`` and a new one, ``move`` and ``change`` [N, Z], in the place of the oldest.
 
-    Only where s·y > 0 and (s·y)² > 10⁻⁶ |s|²|y|²: a pair that shows no curvature would spoil the next steps.
+    Only where s·y > 0 and (s·y)² > 10⁻⁶ |s|²|y|²: a pair without curvature would spoil the next steps.
     """
     curvature, squares = _along(move, change), _along(move, move) * _along(change, change)
     shows = (curvature > 0) & (curvature * curvature > np.float32(_LEAST_CURVATURE) * squares)
@@ -115,9 +115,9 @@ def lbfgs_direction(gradient: np.ndarray, pairs: Pairs) -> np.ndarray:
 
 
 def lbfgs_step(z: np.ndarray, direction: np.ndarray, *, lr: Rate, bound: float = 1.0) -> np.ndarray:
-    """Next z [N, Z]: z' = clip(z − d min(1, η √Z / |d|), ±bound), so η bounds the root mean square of a step.
+    """Next z [N, Z]: z' = clip(z − d min(1, η √Z / |d|), ±bound). η bounds a step's root mean square.
 
-    There is no line search: the best z so far is kept, and a pair is remembered only where it shows curvature.
+    There is no line search: the best z so far is kept, and only pairs that show curvature are remembered.
     """
     norm = np.sqrt(np.sum(direction * direction, axis=1, keepdims=True))
     longest = lr * np.sqrt(np.float32(z.shape[1]))

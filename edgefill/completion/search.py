@@ -195,8 +195,8 @@ class SearchState:
 
 
 _ROWS_OF = dict.fromkeys(
-    ("z", "first", "second", "moves", "changes", "curvatures", "pairs", "energy", "loss", "best_z", "best_loss",
-     "best_contextual", "best_perceptual", "mark", "marked_at", "steps", "limit", "status"), 0,
+    ("z", "first", "second", "moves", "changes", "curvatures", "pairs", "energy", "loss", "best_z",
+     "best_loss", "best_contextual", "best_perceptual", "mark", "marked_at", "steps", "limit", "status"), 0,
 ) | {"noise": 1, "uniform": 1}  # the arrays of a state → the axis of its rows  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def searching(settings: SearchSettings, z_dim: int, rows: int = 3, seed: int = 0
 
 
 def _remember(state: SearchState, rng: np.random.Generator) -> None:
-    """Row i has seen 3 i pairs, of a loss that curves up everywhere; every other one shows none in its last."""
+    """Row i has seen 3 i pairs of a loss that curves up everywhere."""
     stiff = rng.uniform(0.5, 2, (1, 1, state.z.shape[1])).astype(np.float32)
     state.moves = 0.1 * rng.standard_normal(state.moves.shape, np.float32)
     state.changes = stiff * state.moves
