@@ -99,7 +99,7 @@ def main(
     pictures: Annotated[int, typer.Option(help="How many, first by name.")] = 48,
     batch: Annotated[int, typer.Option(help="Pictures that run together.")] = 16,
     mask: Annotated[
-        str, typer.Option(help="As for edgefill complete, or file, which draws one; several with commas.")
+        str, typer.Option(help="As for edgefill complete, or file, which paints one; several with commas.")
     ] = "center",
     name: Annotated[str, typer.Option(help="Of the recorded result; nothing is recorded without.")] = "",
     chart: Annotated[Path | None, typer.Option(help="Draw PSNR over milliseconds.")] = None,
@@ -112,20 +112,21 @@ def main(
     if not paths:
         raise SystemExit(f"no pictures in {folder}; name a folder with --folder")
     masks = {}
-    drawn = _draw_mask(bundle.manifest)
-    for kind in mask.split(","):
-        spec = drawn if kind == "file" else parse_mask(kind)
-        contenders = _contenders(bundle, eager=eager and not masks, all_of_them=not masks)
-        for start in range(0, len(paths), batch):
-            for contender in contenders.values():
-                _run(contender, paths[start : start + batch], spec, bundle.manifest)
-            print(f"{kind}: {min(start + batch, len(paths))} of {len(paths)} pictures", flush=True)
-        masks[kind] = {label: _figures(contender) for label, contender in contenders.items()}
-        _compare(masks[kind])
-        _print_table(kind, masks[kind])
-        if sheet_path:
-            to = sheet_path.with_stem(f"{sheet_path.stem}-{kind}")
-            _save_sheet(contenders, paths, spec, bundle.manifest, to)
+    with tempfile.TemporaryDirectory() as place:
+        painted = _paint_mask(Path(place), bundle.manifest)
+        for kind in mask.split(","):
+            spec = painted if kind == "file" else parse_mask(kind)
+            contenders = _contenders(bundle, eager=eager and not masks, all_of_them=not masks)
+            for start in range(0, len(paths), batch):
+                for contender in contenders.values():
+                    _run(contender, paths[start : start + batch], spec, bundle.manifest)
+                print(f"{kind}: {min(start + batch, len(paths))} of {len(paths)} pictures", flush=True)
+            masks[kind] = {label: _figures(contender) for label, contender in contenders.items()}
+            _compare(masks[kind])
+            _print_table(kind, masks[kind])
+            if sheet_path:
+                to = sheet_path.with_stem(f"{sheet_path.stem}-{kind}")
+                _save_sheet(contenders, paths, spec, bundle.manifest, to)
     if chart:
         _draw(masks[mask.split(",")[0]], chart)
     figures = {
@@ -149,8 +150,8 @@ def _contenders(bundle: Bundle, *, eager: bool, all_of_them: bool) -> dict[str, 
     return contenders
 
 
-def _draw_mask(model: Manifest) -> MaskSpec:
-    """A painted mask: a stroke with a bend and two spots, a fifth of the picture."""
+def _paint_mask(folder: Path, model: Manifest) -> MaskSpec:
+    """A mask in a file: a stroke with a bend and two spots, a fifth of the picture."""
     width, height = model.width, model.height
     image = Image.new("L", (width, height))
     draw = ImageDraw.Draw(image)
@@ -158,9 +159,8 @@ def _draw_mask(model: Manifest) -> MaskSpec:
     draw.line(bend, fill=255, width=width // 7, joint="curve")
     draw.ellipse((0.7 * width, 0.15 * height, 0.85 * width, 0.3 * height), fill=255)
     draw.ellipse((0.65 * width, 0.7 * height, 0.9 * width, 0.85 * height), fill=255)
-    with tempfile.NamedTemporaryFile(suffix=".png", delete=False) as file:
-        image.save(file)
-    return parse_mask(file.name)
+    image.save(folder / "mask.png")
+    return parse_mask(str(folder / "mask.png"))
 
 
 def _run(contender: Contender, paths: list[Path], spec: MaskSpec, model: Manifest) -> None:

@@ -99,7 +99,8 @@ def lbfgs_direction(gradient: np.ndarray, pairs: Pairs) -> np.ndarray:
     The Hessian that they correct is γ⁻¹ times the unit matrix, with γ = s·y / |y|² of the newest pair.
     """
     rows, memory = np.arange(len(gradient)), pairs.moves.shape[1]
-    direction, walked = gradient, []
+    direction: np.ndarray = gradient
+    walked = []
     for age in range(memory):  # the newest pair first; one that is not there has no share
         slot, there = (pairs.kept - 1 - age) % memory, pairs.kept > age
         move, change, curvature = (each[rows, slot] for each in pairs[:3])
