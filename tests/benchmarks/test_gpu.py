@@ -75,7 +75,7 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     figures, table = run(model, tmp_path / "results")
     checks = {(check["of"], check["name"]): check["passed"] for check in figures["checks"]}
     of_kernels = [passed for (of, _), passed in checks.items() if of == "kernels"]
-    assert of_kernels == [True] * 9
+    assert of_kernels == [True] * 12
     assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"] == [True] * 4 + [None]
     assert [passed for (of, _), passed in checks.items() if of == "rtx fp32"] == [None]
     assert ("tensorrt", "timing cache") in checks

@@ -31,7 +31,8 @@ def raced(tmp_path, monkeypatch) -> dict:
         chart=tmp_path / "chart.png", sheet_path=tmp_path / "sheet.png", eager=False,
     )  # fmt: skip
     for name in ("chart.png", "sheet-center.png", "sheet-file.png"):
-        assert Image.open(tmp_path / name).size > (8, 8)
+        with Image.open(tmp_path / name) as image:
+            assert min(image.size) > 8
     return json.loads((tmp_path / "raced.json").read_text())["figures"]
 
 

@@ -188,7 +188,7 @@ def test_an_output_that_cannot_be_written_is_counted_and_the_others_are_there(ed
     ("options", "code", "words"),
     [
         (("--mask", "heart"), 3, "center[:scale]"),
-        (("--solver", "sgd"), 3, "momentum, adam or hmc"),
+        (("--solver", "sgd"), 3, "momentum, adam, lbfgs or hmc"),
         (("--steps", "0"), 3, "steps 0"),
         (("--steps", "many"), 2, "--steps"),
         (("--box", "1,2"), 3, "x,y,w,h"),

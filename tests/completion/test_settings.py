@@ -76,7 +76,7 @@ def test_what_cannot_be_searched_with_is_refused_by_name(name, value):
 def test_an_unknown_preset_names_those_there_are():
     with pytest.raises(InputError, match="default, reference, article"):
         search_settings("fast")
-    with pytest.raises(InputError, match="momentum, adam or hmc"):
+    with pytest.raises(InputError, match="momentum, adam, lbfgs or hmc"):
         search_settings(solver="sgd")
 
 
