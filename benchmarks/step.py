@@ -1,9 +1,11 @@
 """One step of the search, forward and backward through G and D: ours, PyTorch's and OpenVINO's.
 
-    python -m benchmarks.step [--model faces64 | --filters 64 --channels 3] [--batch 1,4,16] [--rounds 15]
+    python -m benchmarks.step [--model faces64 | --filters 64 --channels 3] [--graph step] [--batch 1,4,16]
+        [--rounds 15] [--name NAME]
 
 The contenders take turns within one process; each round times every contender for the same number of calls,
-and the figures are medians over the rounds and medians of the ratios within a round.
+and the figures are medians over the rounds and medians of the ratios within a round. With --graph fit it is
+the step without D, and the runtimes of the exported graph race alone.
 """
 
 from __future__ import annotations
@@ -25,9 +27,8 @@ from rich.table import Table
 
 from benchmarks.networks import example_inputs, networks_of
 from benchmarks.record import record
-from edgefill.bundle import Bundle
+from edgefill.bundle import Bundle, graph_signatures
 from edgefill.export import export_bundle
-from edgefill.export.objective import Completion
 from edgefill.models import find
 from edgefill.networks.config import NetworkConfig
 from edgefill.networks.dcgan import Discriminator, Generator
@@ -41,15 +42,15 @@ def main(
     model: Annotated[str, typer.Option(help="A model, or a fresh DCGAN-64 by --filters.")] = "",
     filters: Annotated[int, typer.Option(help="Of the fresh DCGAN-64.")] = 64,
     channels: Annotated[int, typer.Option(help="Of the fresh DCGAN-64.")] = 3,
+    graph: Annotated[str, typer.Option(help="step, or fit.")] = "step",
     batch: Annotated[str, typer.Option(help="Batch sizes.")] = "1,4,16",
     rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 15,
     name: Annotated[str, typer.Option(help="Of the recorded result; nothing is recorded without.")] = "",
 ) -> None:
     bundle = Bundle.open(find(model)) if model else _fresh_bundle(filters, channels)
-    networks = networks_of(bundle)
-    figures: dict[str, Any] = {"model": bundle.manifest.name, "rounds": rounds, "batch": {}}
+    figures: dict[str, Any] = {"model": bundle.manifest.name, "graph": graph, "rounds": rounds, "batch": {}}
     for size in map(int, batch.split(",")):
-        figures["batch"][str(size)] = _measure(_contenders(bundle, networks, size), rounds)
+        figures["batch"][str(size)] = _measure(_contenders(bundle, graph, size), rounds)
         _print_table(size, figures["batch"][str(size)])
     if name:
         print(f"recorded in {record(name, figures)}")
@@ -65,14 +66,19 @@ def _fresh_bundle(filters: int, channels: int) -> Bundle:
         return Bundle.open(path)
 
 
-def _contenders(bundle: Bundle, networks: Completion, batch: int) -> dict[str, Call]:
-    inputs = example_inputs(bundle, batch)
-    graph = bundle.graph("step")
-    return {
-        "edgefill (ONNX Runtime)": _onnxruntime(graph, inputs),
-        "torch eager": _torch(networks.objective, inputs),
-        "torch.compile": _torch(torch.compile(networks.objective), inputs),
-        "OpenVINO": _openvino(graph, inputs),
+def _contenders(bundle: Bundle, graph: str, batch: int) -> dict[str, Call]:
+    content, taken = bundle.graph(graph), graph_signatures(bundle.manifest)[graph][0]
+    inputs = {name: value for name, value in example_inputs(bundle, batch).items() if name in taken}
+    runtimes = {
+        "edgefill (ONNX Runtime)": _onnxruntime(content, inputs),
+        "OpenVINO": _openvino(content, inputs),
+    }
+    if graph != "step":
+        return runtimes
+    objective = networks_of(bundle).objective
+    return runtimes | {
+        "torch eager": _torch(objective, inputs),
+        "torch.compile": _torch(torch.compile(objective), inputs),
     }
 
 
@@ -134,7 +140,7 @@ def _measure(contenders: dict[str, Call], rounds: int) -> dict[str, Any]:
 def _check_agreement(contenders: dict[str, Call]) -> None:
     """Everybody computes the same gradient, or the comparison means nothing. Also the warm-up."""
     gradients = {name: np.array(call()) for name, call in contenders.items()}
-    expected = gradients["torch eager"]
+    expected = list(gradients.values())[-1]
     for name, gradient in gradients.items():
         error = np.linalg.norm(gradient - expected) / np.linalg.norm(expected)
         if not error < _TOLERANCE:
