@@ -26,7 +26,7 @@ PACKAGES = (  # each by itself, since pip would fetch a second NumPy and PyTorch
     "pytools", "platformdirs", "siphash24", "mako", "markupsafe",
     "typer", "pydantic", "pydantic-core", "typing-extensions", "typing-inspection", "annotated-types",
     "annotated-doc", "shellingham", "rich", "markdown-it-py", "mdurl", "pygments",
-    "pillow", "scipy", "setuptools",
+    "pillow", "setuptools",
 )  # fmt: skip
 # What pycuda is compiled against: the oldest CUDA 13, since a newer one asks for functions of newer drivers.
 _HEADERS = tuple(f"nvidia-cuda-{part}==13.0.*" for part in ("runtime", "crt", "nvcc", "profiler-api"))

@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.metrics import psnr, seam_error, ssim
 from benchmarks.networks import networks_of
 from benchmarks.pictures import held_out
 from benchmarks.record import record
@@ -37,7 +38,6 @@ from edgefill.evidence import Evidence
 from edgefill.export.objective import Completion
 from edgefill.images import find_pictures, read_picture, to_unit
 from edgefill.masks import MaskSpec, parse_mask
-from edgefill.metrics import psnr, seam_error, ssim
 from edgefill.models import find
 from edgefill.sheets import masked_view, save_image, sheet
 

@@ -9,18 +9,15 @@ Pixels beyond the picture's border do not exist, so a hole that touches it ends 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from scipy import sparse
 
 _TOLERANCE = 3e-5  # of the largest edge value; the error stays below about ten times that
 _MAX_ITERATIONS = 100  # eight are usual, for any hole of any size
 _DENSE_CELLS = 100  # a grid of at most so many is solved outright
 _LARGE = 2**20  # cells of a grid whose channels are solved one after another, to save memory
 _MANY_ISLANDS = 8  # of a hole; more are solved as one
+Box = tuple[slice, slice]
 _SINES = 1024  # pixels of a rectangle's longer side, up to which it is solved outright
 _DAMPING = 0.8  # of Jacobi's relaxation: best for the five-point Laplacian
 
@@ -46,32 +43,48 @@ def harmonic_fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return poisson_blend(np.zeros_like(values), values, known) if known.any() else values.copy()
 
 
-def _islands(hole: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+def _islands(hole: np.ndarray) -> Iterator[tuple[Box, np.ndarray]]:
     """Parts of ``hole [H, W]``: the box of each with the known pixels next to it, and the part in that box.
 
     A few are taken one by one, as they may be small and far apart; many are one part together.
     """
-    rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return
-    extent = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    if hole[extent].all():
-        box = _with_edge(*extent)
-        yield box, hole[box]
-        return
-    from scipy import ndimage  # here, as importing it takes longer than completing a picture
-
-    labels, count = ndimage.label(hole)
-    if count > _MANY_ISLANDS:
-        labels = hole.astype(np.uint8)
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-        box = _with_edge(rows, columns)
-        yield box, labels[box] == number
+    boxes = list(_boxes(hole, 0, 0))
+    if len(boxes) > _MANY_ISLANDS:
+        boxes = [(_extent([rows for rows, _ in boxes]), _extent([columns for _, columns in boxes]))]
+    for rows, columns in boxes:
+        part = np.zeros_like(hole)
+        part[rows, columns] = hole[rows, columns]
+        box = _with_edge(rows), _with_edge(columns)
+        yield box, part[box]
 
 
-def _with_edge(rows: slice, columns: slice) -> tuple[slice, slice]:
-    """The box one pixel larger on every side, as far as the picture goes."""
-    return slice(max(rows.start - 1, 0), rows.stop + 1), slice(max(columns.start - 1, 0), columns.stop + 1)
+def _boxes(hole: np.ndarray, top: int, left: int) -> Iterator[Box]:
+    """Boxes that hold all of ``hole``, as many as whole rows and columns without a hole can part."""
+    all_rows, all_columns = (_runs(np.any(hole, axis=axis, keepdims=False)) for axis in (1, 0))
+    for rows in all_rows:
+        for columns in all_columns:
+            if len(all_rows) == len(all_columns) == 1:
+                yield (
+                    slice(top + rows.start, top + rows.stop),
+                    slice(left + columns.start, left + columns.stop),
+                )
+            else:
+                yield from _boxes(hole[rows, columns], top + rows.start, left + columns.start)
+
+
+def _runs(there: np.ndarray) -> list[slice]:
+    """Where ``there`` is True without a break."""
+    turns = np.flatnonzero(np.diff(there, prepend=False, append=False))
+    return [slice(int(begin), int(end)) for begin, end in turns.reshape(-1, 2)]
+
+
+def _extent(runs: list[slice]) -> slice:
+    return slice(min(run.start for run in runs), max(run.stop for run in runs))
+
+
+def _with_edge(run: slice) -> slice:
+    """One pixel longer at each end, as far as the picture goes."""
+    return slice(max(run.start - 1, 0), run.stop + 1)
 
 
 def _harmonic(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -137,8 +150,6 @@ class _Grid:
             self.inverse = self._invert()
             return
         self.damping = np.divide(_DAMPING, self.stiffness, out=np.zeros_like(ties), where=self.hole)
-        self.rows = _interpolation(ties.shape[0], ties.dtype)
-        self.columns = _interpolation(ties.shape[1], ties.dtype)
         even = [(0, size % 2) for size in ties.shape]
         ties, right, down = (np.pad(springs, even) for springs in (ties, right, down))
         self.coarse = _Grid(
@@ -162,8 +173,9 @@ class _Grid:
             return np.reshape(b.reshape(len(b), -1) @ self.inverse, b.shape)
         x: np.ndarray = self.damping * b
         rest = b - self.force(x)
-        coarse = self.coarse.approximate_solution(np.stack([self.rows.T @ c @ self.columns for c in rest]))
-        x += self.hole * np.stack([self.rows @ c @ self.columns.T for c in coarse])
+        height, width = self.hole.shape
+        coarse = self.coarse.approximate_solution(_gathered(_gathered(rest, 2), 1))
+        x += self.hole * _spread(_spread(coarse, 1, height), 2, width)
         x += self.damping * (b - self.force(x))
         return x
 
@@ -174,17 +186,35 @@ class _Grid:
         return np.linalg.inv(matrix + np.diag(~self.hole.ravel()))
 
 
-def _interpolation(size: int, dtype: np.dtype) -> sparse.csr_array:
-    """The matrix ``[size, ⌈size/2⌉]`` of linear interpolation between the centres of pairs of cells."""
-    from scipy import sparse
+def _spread(coarse: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """``coarse`` at ``size`` cells along ``axis``: linear between the centres of pairs of cells."""
+    near = np.repeat(coarse, 2, axis)
+    before, after = (np.take(coarse, _beside(coarse.shape[axis], side), axis) for side in (-1, 1))
+    fine = 0.75 * near + 0.25 * np.stack([before, after], axis + 1).reshape(near.shape)
+    cut: np.ndarray = fine[_along(axis, slice(size))]
+    return cut
 
-    cell = np.arange(size)
-    count = (size + 1) // 2
-    near = cell // 2
-    far = np.clip(near + np.where(cell % 2, 1, -1), 0, count - 1)
-    weights = np.repeat(np.array([0.75, 0.25], dtype), size)
-    places = np.tile(cell, 2), np.concatenate([near, far])
-    return sparse.csr_array((weights, places), shape=(size, count))
+
+def _gathered(fine: np.ndarray, axis: int) -> np.ndarray:
+    """The transpose of ``_spread``: each cell of ``fine`` goes to the pairs that it would be made of."""
+    odd = fine.shape[axis] % 2
+    fine = np.pad(fine, [(0, odd if each == axis else 0) for each in range(fine.ndim)])
+    first, second = (fine[_along(axis, slice(start, None, 2))] for start in (0, 1))
+    coarse: np.ndarray = 0.75 * (first + second)
+    coarse[_along(axis, slice(1))] += 0.25 * first[_along(axis, slice(1))]
+    coarse[_along(axis, slice(-1))] += 0.25 * first[_along(axis, slice(1, None))]
+    coarse[_along(axis, slice(1, None))] += 0.25 * second[_along(axis, slice(-1))]
+    coarse[_along(axis, slice(-1, None))] += 0.25 * second[_along(axis, slice(-1, None))]
+    return coarse
+
+
+def _beside(count: int, side: int) -> np.ndarray:
+    beside: np.ndarray = np.clip(np.arange(count) + side, 0, count - 1)
+    return beside
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    return (*[slice(None)] * axis, part)
 
 
 def _conjugate_gradients(grid: _Grid, b: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ OK, MISSING, PROBLEM = "ok", "missing", "problem"
 
 _KERNELS_NEED_CUDA = (12, 0)  # cubins of CUDA 12.0 and PTX of ISA 8.0
 _DRIVERS = {12: 525, 13: 580}  # the first driver release that runs this major release of CUDA
-_REQUIRED = ("numpy", "pillow", "scipy")
+_REQUIRED = ("numpy", "pillow")
 _TRAINING = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
 _NAME_ENDS = r"(?![\w.-])"
 _USERS = r"([/\\](?:home|Users|media|mnt|data|scratch)[/\\])"  # folders of folders named after users

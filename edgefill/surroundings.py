@@ -25,7 +25,6 @@ from edgefill.models import cache_folder
 PACKAGES = {
     "numpy": ("numpy", ("numpy",)),
     "pillow": ("PIL", ("pillow",)),
-    "scipy": ("scipy", ("scipy",)),
     "onnxruntime": ("onnxruntime", ("onnxruntime", "onnxruntime-gpu")),
     "tensorrt": ("tensorrt", ("tensorrt",)),
     "tensorrt_rtx": ("tensorrt_rtx", ("tensorrt-rtx",)),

@@ -29,7 +29,7 @@ def desktop(**changes) -> Surroundings:
             "tensorrt_rtx": Package("1.7.1", cuda=13),
             "pycuda": HERE,
             "cuda.bindings": HERE,
-            **dict.fromkeys(("numpy", "pillow", "scipy"), HERE),
+            **dict.fromkeys(("numpy", "pillow"), HERE),
             **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors", "tensorboard"), HERE),
         },
         cubins=(75, 80, 86, 87, 89, 90),

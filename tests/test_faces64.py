@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import edgefill
+from benchmarks.metrics import psnr, ssim
 from edgefill import models
 from edgefill.blending import harmonic_fill
 from edgefill.bundle import Bundle
@@ -17,7 +18,6 @@ from edgefill.completion.backends.onnx_runtime import OnnxRuntimeBackend
 from edgefill.completion.latents import Prior
 from edgefill.completion.search import SearchState
 from edgefill.images import find_pictures, from_unit, read_picture, to_unit
-from edgefill.metrics import psnr, ssim
 
 
 @pytest.fixture(scope="module")

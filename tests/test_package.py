@@ -17,7 +17,7 @@ import edgefill
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for room in ("edgefill", "export", "kernels") for path in (ROOT / room).rglob("*.py"))
 FORMS = {".cu", ".cuh", ".cubin", ".ptx", ".json"}  # of kernels, beside the Python
-HEAVY = {"numpy", "scipy", "PIL", "torch", "onnx", "onnxscript", "onnxruntime", "typer", "rich"}
+HEAVY = {"numpy", "PIL", "torch", "onnx", "onnxscript", "onnxruntime", "typer", "rich"}
 
 
 def in_a_fresh_process(code: str) -> str:

@@ -263,7 +263,7 @@ def test_help_loads_nothing_heavy(command):
         "from edgefill.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = 'numpy scipy PIL torch onnx onnxruntime cv2 tensorrt pycuda'.split()\n"
+        "heavy = 'numpy PIL torch onnx onnxruntime cv2 tensorrt pycuda'.split()\n"
         "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgefill.metrics import psnr, seam_error, ssim
+from benchmarks.metrics import psnr, seam_error, ssim
 
 RNG = np.random.default_rng(0)
 A = RNG.uniform(-1, 1, (40, 50, 3)).astype(np.float32)
