@@ -24,11 +24,12 @@ check: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.step --name step
 	$(BIN)/python -m benchmarks.step --model faces64 --name step-faces64
+	$(BIN)/python -m benchmarks.step --model faces64 --graph fit --name fit-faces64
 	$(BIN)/python -m benchmarks.time_to_quality --pictures 200 --name time-to-quality \
 		--chart docs/images/time-to-quality.png
-	$(BIN)/python -m benchmarks.time_to_quality --pictures 100 --name masks --no-eager \
+	$(BIN)/python -m benchmarks.time_to_quality --pictures 64 --name masks --no-eager \
 		--mask random,left,grid,lowres,pattern,file
-	$(BIN)/python -m benchmarks.time_to_quality --pictures 100 --name time-to-quality-hands64 \
+	$(BIN)/python -m benchmarks.time_to_quality --pictures 64 --name time-to-quality-hands64 \
 		--model hands64 --mask center,random
 	$(BIN)/python -m benchmarks.command --name command
 

@@ -16,8 +16,7 @@ from edgefill.cli.console import print_json, progress_bar, require, say
 from edgefill.cli.stopping import StopRequest
 from edgefill.errors import BackendUnavailable, InputError
 from edgefill.files import write_atomically
-from edgefill.networks.config import NetworkConfig
-from edgefill.training.config import EncoderConfig, Recipe, TrainingConfig
+from edgefill.training.config import EncoderConfig, GlcicTraining, Recipe, TrainingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -25,19 +24,21 @@ if TYPE_CHECKING:
     from edgefill.training.data import Pictures
     from edgefill.training.stage import Progress
 
-STAGES = ("gan", "encoder")
-_DEFAULT = TrainingConfig()
-_ENCODER = EncoderConfig()
+_MODELS = ("dcgan", "glcic")
+_STAGES = ("gan", "encoder")
+_DEFAULTS = {recipe.kind: recipe for recipe in (TrainingConfig(), EncoderConfig(), GlcicTraining())}
 _Config = TypeVar("_Config", bound=Recipe)
 _PICTURES = "pictures.txt"  # in a run: the folder that it was trained on
 
 
 def _option(name: str, help: str) -> Any:
     """An option that is None where it is not given, so that a resumed run keeps its own value."""
-    holders = (_DEFAULT, _DEFAULT.network, _ENCODER)
-    values = [str(getattr(holder, name)) for holder in holders if hasattr(holder, name)]
-    shown = dict.fromkeys(values)  # in order, without repetition
-    return typer.Option(help=help, show_default="; encoder: ".join(shown))
+    shown: dict[str, str] = {}  # value → the first kind that has it
+    for kind, recipe in _DEFAULTS.items():
+        for holder in (recipe, *([] if kind == "encoder" else [recipe.network])):
+            if hasattr(holder, name):
+                shown.setdefault(str(getattr(holder, name)), "" if not shown else f"{kind}: ")
+    return typer.Option(help=help, show_default="; ".join(kind + value for value, kind in shown.items()))
 
 
 @app.command()
@@ -48,8 +49,11 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run: checkpoints, log, samples.", show_default=False)
     ] = None,
+    model: Annotated[
+        str, typer.Option(help="dcgan, whose z is searched for, or glcic, which completes in one pass.")
+    ] = "dcgan",
     stage: Annotated[
-        str, typer.Option(help="gan, or encoder: a first z for the G of a run, as it is now.")
+        str, typer.Option(help="Of a dcgan: gan, or encoder: a first z for the G of a run, as it is now.")
     ] = "gan",
     pictures: Annotated[
         Path | None,
@@ -87,26 +91,40 @@ def train(
     seed: Annotated[int | None, _option("seed", "Of weights, latents, order and mirroring.")] = None,
     steps: Annotated[int | None, _option("steps", "Of the encoder's training.")] = None,
     width: Annotated[int | None, _option("width", "Channels of the encoder's largest feature maps.")] = None,
+    completion_steps: Annotated[
+        int | None, _option("completion_steps", "Of glcic: on the mean square over the hole alone.")
+    ] = None,
+    discriminator_steps: Annotated[
+        int | None, _option("discriminator_steps", "Of glcic: of the discriminators alone, after that.")
+    ] = None,
+    joint_steps: Annotated[
+        int | None, _option("joint_steps", "Of glcic: of both, after that.")
+    ] = None,
+    alpha: Annotated[
+        float | None, _option("alpha", "Of glcic: weight of the discriminators' verdict.")
+    ] = None,
     checkpoint_every: Annotated[
         int | None, _option("checkpoint_every", "Steps between two checkpoints.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:  # fmt: skip
-    """Train a DCGAN on a folder of pictures, then an encoder for its G: --stage encoder."""
+    """Train a network on a folder of pictures; for a DCGAN, then an encoder for its G: --stage encoder."""
     given = {key: value for key, value in locals().items() if value is not None}
     require("train", "safetensors.torch", "torch.utils.tensorboard")
-    if stage not in STAGES:
-        raise InputError(f"there is no stage {stage!r}; expected {' or '.join(STAGES)}")
-    _check_options(stage, given)
+    for value, name, known in ((model, "model", _MODELS), (stage, "stage", _STAGES)):
+        if value not in known:
+            raise InputError(f"there is no {name} {value!r}; expected {' or '.join(known)}")
+    kind = "encoder" if stage == "encoder" else model
+    _check_options(kind, given)
     place = _device(device)
     started = time.monotonic()
     with StopRequest() as stop:
-        start = _train_encoder if stage == "encoder" else _train_gan
-        run, config, read, done = start(given, place, stop)
+        start = _train_encoder if kind == "encoder" else _train_network
+        run, config, read, done = start(kind, given, place, stop)
     if json:
         print_json({
-            "run": str(run), "stage": stage, "device": place.type,
+            "run": str(run), "kind": kind, "device": place.type,
             "pictures": len(read), "skipped": len(read.skipped),
             "steps": done, **{key: vars(config)[key] for key in ("epochs",) if key in vars(config)},
             "stopped": stop(), "seconds": time.monotonic() - started,
@@ -116,14 +134,16 @@ def train(
         raise typer.Exit(128 + stop.signal)
 
 
-def _train_gan(
-    given: dict[str, Any], place: torch.device, stop: StopRequest
+def _train_network(
+    kind: str, given: dict[str, Any], place: torch.device, stop: StopRequest
 ) -> tuple[Path, Recipe, Pictures, int]:
-    from edgefill.training.loop import train as run_training
+    from edgefill.training.glcic import train_glcic
+    from edgefill.training.loop import train as train_dcgan
     from edgefill.training.run import claim_folder, read_config
 
     folder, out, resume = given["folder"], given["out"], given["resume"]
-    wanted = _with_given(read_config(out) if resume else _DEFAULT, given)
+    default = _DEFAULTS[kind]
+    wanted = _with_given(read_config(out, type(default)) if resume else default, given)
     if not resume:
         claim_folder(out)
     channels = wanted.network.channels if resume else given.get("channels")
@@ -131,6 +151,7 @@ def _train_gan(
     write_atomically(out / _PICTURES, f"{folder.resolve()}\n")
     config = _with_given(wanted, {"channels": pictures.values.shape[1]})
     with _reporting(config, len(pictures)) as report:
+        run_training = train_glcic if kind == "glcic" else train_dcgan
         steps = run_training(
             out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
         )
@@ -138,7 +159,7 @@ def _train_gan(
 
 
 def _train_encoder(
-    given: dict[str, Any], place: torch.device, stop: StopRequest
+    kind: str, given: dict[str, Any], place: torch.device, stop: StopRequest
 ) -> tuple[Path, Recipe, Pictures, int]:
     from edgefill.training.encoder import FOLDER, train_encoder
     from edgefill.training.run import claim_folder, read_config
@@ -146,7 +167,7 @@ def _train_encoder(
     run, resume = given["folder"], given["resume"]
     network, out = read_config(run).network, run / FOLDER
     folder = given.get("pictures") or _pictures_of(run)
-    config = _with_given(read_config(out, EncoderConfig) if resume else _ENCODER, given)
+    config = _with_given(read_config(out, EncoderConfig) if resume else EncoderConfig(), given)
     if not resume:
         claim_folder(out)
     pictures = _read(folder, network.size, network.channels, out)
@@ -167,23 +188,28 @@ def _pictures_of(run: Path) -> Path:
         ) from error
 
 
-def _check_options(stage: str, given: dict[str, Any]) -> None:
-    """Raises InputError for an option that the stage does not have, or lacks."""
-    own = {entry.name for entry in fields(EncoderConfig if stage == "encoder" else TrainingConfig)}
-    own |= {"pictures"} if stage == "encoder" else {entry.name for entry in fields(NetworkConfig)} | {"out"}
-    other = {entry.name for kind in (EncoderConfig, TrainingConfig, NetworkConfig) for entry in fields(kind)}
-    strange = [name for name in given if name in (other | {"out", "pictures"}) - own]
+def _check_options(kind: str, given: dict[str, Any]) -> None:
+    """Raises InputError for an option that this kind of training does not have, or lacks."""
+    others = {name for other in _DEFAULTS for name in _options_of(other)}
+    strange = [name for name in given if name in others - _options_of(kind)]
     if strange:
         raise InputError(
-            f"--{strange[0].replace('_', '-')} does not belong to the stage {stage}; leave it out"
+            f"--{strange[0].replace('_', '-')} does not belong to the training of a {kind}; leave it out"
         )
-    if stage == "gan" and "out" not in given:
+    if kind != "encoder" and "out" not in given:
         raise InputError("there is no --out; expected the folder of the run")
+
+
+def _options_of(kind: str) -> set[str]:
+    """An encoder lies in the folder of its run, and its network is the run's."""
+    recipe = _DEFAULTS[kind]
+    own = {entry.name for entry in fields(recipe)}
+    return own | ({"pictures"} if kind == "encoder" else {"out", *vars(recipe.network)})
 
 
 def _with_given(config: _Config, given: dict[str, Any]) -> _Config:
     """``config`` with what the command line names."""
-    network = {entry.name: given[entry.name] for entry in fields(NetworkConfig) if entry.name in given}
+    network = {name: given[name] for name in vars(config.network) if name in given}
     recipe = {entry.name: given[entry.name] for entry in fields(config) if entry.name in given}
     return replace(config, network=replace(config.network, **network), **recipe)
 

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgefill.errors import InputError, ModelError
-from edgefill.networks.config import NetworkConfig
+from edgefill.networks.config import GlcicConfig, NetworkConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # Python 3.10 has none of its own
 
 PRECISIONS = ("bf16", "fp32")
-CHANGEABLE = ("epochs", "steps", "checkpoint_every")  # What a resumed training may be told anew.
+CHANGEABLE = (
+    "epochs",
+    "steps",
+    "joint_steps",
+    "checkpoint_every",
+)  # What a resumed training may be told anew.
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What every stage of training has; the keys of config.json. Raises InputError."""
+    """What every training has; the keys of config.json, beside its kind. Raises InputError."""
 
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    kind: ClassVar[str]
+    network: NetworkConfig | GlcicConfig = field(default_factory=NetworkConfig)
     batch: int = 64
     ema_decay: float = 0.999  # Of the average of the weights, per step.
     mirror: bool = True  # Show half of the pictures mirrored, drawn anew in each epoch.
@@ -39,18 +45,21 @@ class Recipe:
 
     def to_json(self) -> str:
         """As the text of config.json."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return json.dumps({"kind": self.kind, **asdict(self)}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """The config in the text of a config.json.
 
-        Raises ModelError for text that is no JSON object, for a key that is unknown or missing, and for a
-        value of another type.
+        Raises ModelError for text that is no JSON object, for another kind of training, for a key that is
+        unknown or missing, and for a value of another type.
         """
         try:
             values = json.loads(text)
-            values["network"] = NetworkConfig(**_checked(NetworkConfig, values["network"], "network."))
+            found, shape = values.pop("kind", None), type(cls().network)
+            if found != cls.kind:
+                raise ValueError(f"it is of the kind {found!r}, expected {cls.kind!r}")
+            values["network"] = shape(**_checked(shape, values["network"], "network."))
             return cls(**_checked(cls, values))
         except (ValueError, TypeError, KeyError, RecursionError, InputError) as error:
             raise ModelError(f"cannot read the config of the training: {_reason(error)}") from error
@@ -60,6 +69,8 @@ class Recipe:
 class TrainingConfig(Recipe):
     """Of G and D; the defaults are those of the source documents."""
 
+    kind = "dcgan"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     epochs: int = 25
     lr: float = 2e-4
     beta1: float = 0.5
@@ -82,6 +93,8 @@ class TrainingConfig(Recipe):
 class EncoderConfig(Recipe):
     """Of the encoder that finds a first z for a trained G; ``network`` is the G's."""
 
+    kind = "encoder"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     generator_step: int = 0  # of the G that it is for, as its checkpoint counts
     steps: int = 6000
     width: int = 32  # Channels of the encoder's largest feature maps.
@@ -99,6 +112,29 @@ class EncoderConfig(Recipe):
         _check("known", self.known, 0 <= self.known < float("inf"), "0 or more")
         _check("generated", self.generated, 0 <= self.generated <= 1, "0 to 1")
         _check("prior", self.prior, 0 <= self.prior < float("inf"), "0 or more")
+
+
+@dataclass(frozen=True)
+class GlcicTraining(Recipe):
+    """Of a completion network and its discriminators; steps in the paper's proportions, α is its own."""
+
+    kind = "glcic"
+    network: GlcicConfig = field(default_factory=GlcicConfig)
+    batch: int = 32
+    completion_steps: int = 18_000  # The completion network alone, on the mean square over the hole.
+    discriminator_steps: int = 2_000  # The discriminators alone.
+    joint_steps: int = 80_000  # Both.
+    alpha: float = 0.0004  # Weight of the discriminators' verdict against the mean square.
+    lr: float = 1e-3  # Of Adam, for all networks; it falls linearly to 0 over the last share of all steps.
+    lr_decay: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("completion_steps", "discriminator_steps", "joint_steps"):
+            _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        _check("alpha", self.alpha, 0 <= self.alpha < float("inf"), "0 or more")
+        _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
+        _check("lr_decay", self.lr_decay, 0 <= self.lr_decay <= 1, "0 to 1")
 
 
 def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:

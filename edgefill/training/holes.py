@@ -1,4 +1,4 @@
-"""What is hidden from the encoder while it learns: masks of every kind that a picture can be completed by."""
+"""What is hidden from a network that learns to complete: masks of every kind that there is."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ _PARAMETERS = {"center": (0.1, 0.4), "pattern": (0.05, 0.6), "random": (0.05, 0.
 
 
 class Holes:
-    """A pool of masks for pictures of ``size`` × ``size``; all of it follows from ``seed``."""
+    """A pool of masks for pictures of ``size`` × ``size``; all of it follows from ``seed``.
 
-    def __init__(self, size: int, block: int, seed: int) -> None:
+    ``coarse``: with pictures of which nothing but the means of their blocks is known.
+    """
+
+    def __init__(self, size: int, block: int, seed: int, *, coarse: bool = True) -> None:
         rng = np.random.default_rng(seed)
-        kinds = [kind for kind, share in _SHARES.items() for _ in range(share)]
+        kinds = [kind for kind, share in _SHARES.items() if coarse or kind != "lowres" for _ in range(share)]
         drawn = [kinds[number % len(kinds)] for number in range(_POOL)]
         known = [~_hole(kind, size, rng) for kind in drawn]
-        coarse = np.array([kind == "lowres" for kind in drawn], np.float32)
+        blocks = np.array([kind == "lowres" for kind in drawn], np.float32)
         self._weight = np.stack(known)[:, None].astype(np.float32)
         self._block_weight = np.zeros((_POOL, 1, size // block, size // block), np.float32)
-        self._block_weight += coarse[:, None, None, None]
+        self._block_weight += blocks[:, None, None, None]
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Weight [count, 1, S, S] and block weight [count, 1, S/b, S/b], as ``Evidence`` has them."""

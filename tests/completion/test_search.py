@@ -17,6 +17,7 @@ from edgefill.completion.search import (
     advance,
 )
 from edgefill.completion.settings import PRESETS, SearchSettings
+from edgefill.evidence import Evidence
 
 PRIOR = Prior("uniform", 4)
 SETTINGS = {
@@ -176,3 +177,19 @@ def test_no_row_goes_beyond_the_steps_of_the_settings(solver):
     z = state.z
     advance(state, 1, bowl)
     np.testing.assert_array_equal(state.z, z)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_encoder_s_z_pulls_the_more_the_farther_what_is_missing_lies(channels):
+    weight = np.ones((3, 1, 8, 8), np.float32)
+    weight[0, 0, 3, 3] = 0  # one step away
+    weight[1, 0, :, 3:5] = 0  # one step too, all of it
+    weight[2, 0, :, :4] = 0  # 1, 2, 3 and 4 steps
+    evidence = Evidence(np.zeros((3, channels, 8, 8), np.float32), weight, np.zeros((3, 1, 1, 1), np.float32))
+    anchor = np.zeros((3, 4), np.float32)
+    settings = SearchSettings(pull=2.0, start="encoder")
+    np.testing.assert_allclose(
+        Task.of(evidence, settings, anchor).pull, channels * 2 * np.array([1, 1, 2.5**3])
+    )
+    random = Task.of(evidence, replace(settings, start="random"), anchor)
+    np.testing.assert_array_equal(random.pull, 2)

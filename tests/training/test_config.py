@@ -14,7 +14,7 @@ def test_json_and_back_is_the_same():
 
 
 def changed(**changes):
-    return json.dumps({**asdict(TrainingConfig()), **changes})
+    return json.dumps({"kind": "dcgan", **asdict(TrainingConfig()), **changes})
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,8 @@ def changed(**changes):
         (changed(epochs=True), "'epochs' is True"),
         (changed(epochs=0), "epochs cannot be 0"),
         (changed(lr=float("nan")), "lr cannot be nan"),
-        ("{}", "'network' is missing"),
+        ('{"kind": "dcgan"}', "'network' is missing"),
+        ("{}", "of the kind None, expected 'dcgan'"),
         ("[1]", ""),
         ("{", ""),
         ("[" * 100_000, ""),

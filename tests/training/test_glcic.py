@@ -1,0 +1,116 @@
+"""GLCIC's training: its three phases, what they change, and that a killed one goes on as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from edgefill.errors import InputError
+from edgefill.networks.config import GlcicConfig
+from edgefill.training import glcic
+from edgefill.training.checkpoint import load_checkpoint
+from edgefill.training.config import GlcicTraining, TrainingConfig
+from edgefill.training.data import Pictures
+from edgefill.training.glcic import GlcicTrainer, train_glcic
+from edgefill.training.run import read_config
+
+CPU = torch.device("cpu")
+TINY = GlcicTraining(
+    network=GlcicConfig(channels=1, size=32, filters=2), batch=4, completion_steps=3, discriminator_steps=2,
+    joint_steps=4, checkpoint_every=2, precision="fp32",
+)  # fmt: skip
+
+
+@pytest.fixture
+def pictures() -> Pictures:
+    rng = np.random.default_rng(0)
+    return Pictures(rng.integers(0, 256, (10, 1, 32, 32), np.uint8))
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("last", [2, 5, 8])
+def test_a_training_that_was_killed_in_any_phase_goes_on_bit_for_bit(tmp_path, pictures, last):
+    for name in ("straight", "killed"):
+        (tmp_path / name).mkdir()
+    assert train_glcic(tmp_path / "straight", TINY, pictures, CPU) == 9
+
+    def kill(progress):
+        if progress.step == last:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_glcic(tmp_path / "killed", TINY, pictures, CPU, on_step=kill)
+    assert train_glcic(tmp_path / "killed", TINY, pictures, CPU, resume=True) == 9
+    straight, resumed = (load_checkpoint(tmp_path / name)[0] for name in ("straight", "killed"))
+    assert resumed.state == straight.state and resumed.tensors.keys() == straight.tensors.keys()
+    assert all(torch.equal(tensor, straight.tensors[name]) for name, tensor in resumed.tensors.items())
+    assert read_config(tmp_path / "killed", GlcicTraining) == TINY
+
+
+def test_each_phase_trains_what_it_is_about(pictures):
+    trainer = GlcicTrainer(TINY, pictures, CPU)
+    changed, named = [], []
+    for _ in range(trainer.total_steps):
+        before = {
+            name: [p.clone() for p in network.parameters()] for name, network in trainer._networks().items()
+        }
+        named.append(set(trainer.advance(pictures.values[:4])))
+        changed.append(
+            {
+                name
+                for name in "CD"
+                if any(
+                    not torch.equal(*pair)
+                    for pair in zip(before[name], trainer._networks()[name].parameters(), strict=True)
+                )
+            }
+        )
+    assert changed == named == [{"C"}] * 3 + [{"D"}] * 2 + [{"C", "D"}] * 4
+
+
+def test_it_learns_to_continue_what_surrounds_the_hole():
+    """Pictures of one grey each: what is missing is as what is known, which the mean colour is not."""
+    rng = np.random.default_rng(0)
+    greys = rng.integers(20, 236, (64, 1, 1, 1)) * np.ones((1, 1, 32, 32), np.int64)
+    pictures = Pictures(greys.astype(np.uint8))
+    config = replace(TINY, batch=16, completion_steps=150, discriminator_steps=0, joint_steps=0, lr=3e-3)
+    trainer = GlcicTrainer(replace(config, network=replace(config.network, filters=8)), pictures, CPU)
+    losses = [trainer.advance(pictures.values[rng.integers(64, size=16)])["C"] for _ in range(150)]
+    assert np.mean(losses[-10:]) < 0.3 * np.var(pictures.values / 127.5), "the mean colour has the variance"
+
+
+def test_alpha_weighs_the_verdict_in_the_last_phase_only(pictures):
+    def after(alpha, steps):
+        trainer = GlcicTrainer(replace(TINY, alpha=alpha), pictures, CPU)
+        return [trainer.advance(pictures.values[:4]) for _ in range(steps)][-1]["C"]
+
+    assert after(0.0, 3) == after(1.0, 3)
+    assert after(0.0, 6) != after(1.0, 6)
+
+
+def test_a_patch_lies_around_its_hole_and_inside_the_picture():
+    holes = np.zeros((4, 32, 32), bool)
+    holes[0, 12:20, 10:18] = True  # its middle is 15.5, 13.5
+    holes[1, :4, :4] = True
+    holes[2, 28:, 28:] = True
+    begins = glcic._around(holes)  # the last has no hole
+    assert begins.tolist() == [[8, 6], [0, 0], [16, 16], [0, 0]]
+    numbered = torch.arange(4 * 32 * 32).reshape(4, 1, 32, 32)
+    patches = glcic._patches(numbered, begins)
+    assert patches.shape == (4, 1, 16, 16)
+    assert torch.equal(patches[0, 0], numbered[0, 0, 8:24, 6:22])
+    assert torch.equal(patches[2, 0], numbered[2, 0, 16:, 16:])
+
+
+def test_a_run_of_another_kind_is_not_resumed(tmp_path, pictures):
+    train_glcic(tmp_path, replace(TINY, joint_steps=0), pictures, CPU)
+    with pytest.raises(Exception, match="of the kind 'glcic', expected 'dcgan'"):
+        read_config(tmp_path, TrainingConfig)
+    with pytest.raises(InputError, match="cannot resume with another alpha"):
+        train_glcic(tmp_path, replace(TINY, alpha=1.0), pictures, CPU, resume=True)
