@@ -29,7 +29,7 @@ def poisson_blend(source: np.ndarray, target: np.ndarray, known: np.ndarray) -> 
     there is no edge to continue and the result is ``source``.
     """
     result = np.where(known[:, :, None], target, source)
-    for box, hole in _islands(~known) if known.any() else ():
+    for box, hole in islands(~known) if known.any() else ():
         correction = _harmonic(target[box] - source[box], hole)
         result[box][hole] += correction[hole].astype(result.dtype)
     return result
@@ -43,7 +43,7 @@ def harmonic_fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return poisson_blend(np.zeros_like(values), values, known) if known.any() else values.copy()
 
 
-def _islands(hole: np.ndarray) -> Iterator[tuple[Box, np.ndarray]]:
+def islands(hole: np.ndarray) -> Iterator[tuple[Box, np.ndarray]]:
     """Parts of ``hole [H, W]``: the box of each with the known pixels next to it, and the part in that box.
 
     A few are taken one by one, as they may be small and far apart; many are one part together.

@@ -14,10 +14,10 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgefill.errors import ModelError, OutputError
 from edgefill.files import atomic_writer, write_atomically
@@ -26,13 +26,13 @@ from edgefill.onnx_file import MAX_BYTES, Shape, check_onnx, extracted
 FORMAT = 3
 MANIFEST = "manifest.json"
 GRAPHS = ("generator", "discriminator", "step")
+COMPLETION = "completion"  # All of a model that completes in one pass.
+STRIDE = 4  # Height and width of what goes through such a model are multiples of it.
 ENCODER = "encoder"  # A model may have one, in the manifest's precision.
 FIT = "fit"  # The step without D: a part of the step's file.
 HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
 HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.
 _MAX_MANIFEST_BYTES = 1024 * 1024
-_GRAPH_FILES = {f"{name}.onnx" for name in GRAPHS}
-_HALF_FILES = {f"{name}{HALF}.onnx" for name in HALF_GRAPHS}
 _ENCODER_FILE = f"{ENCODER}.onnx"
 _FIT_OUTPUTS = {"loss": "fit", "grad_z": "grad_z_fit"}  # as the step's file calls them
 _ZIP_ERRORS = (
@@ -41,16 +41,38 @@ _ZIP_ERRORS = (
 )  # fmt: skip
 
 
+class _Kind(NamedTuple):
+    """The files of a kind of model."""
+
+    graphs: frozenset[str]
+    halves: frozenset[str]  # beside them where it computes in both precisions
+    optional: frozenset[str] = frozenset()
+
+    @property
+    def all(self) -> frozenset[str]:
+        return self.graphs | self.halves | self.optional
+
+
+def _files(names: Iterable[str], ending: str = "") -> frozenset[str]:
+    return frozenset(f"{name}{ending}.onnx" for name in names)
+
+
+_KINDS = {
+    "dcgan": _Kind(_files(GRAPHS), _files(HALF_GRAPHS, HALF), _files([ENCODER])),
+    "glcic": _Kind(_files([COMPLETION]), _files([COMPLETION], HALF)),
+}
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a bundle says of itself; ``files`` is filled in when it is written."""
 
     name: str
-    z_dim: int
+    z_dim: int  # 0 where there is no latent.
     channels: int
-    height: int
+    height: int  # Of the pictures that G draws, or that a network of one pass was trained on.
     width: int
-    kind: str = "dcgan"
+    kind: str = "dcgan"  # Or "glcic".
     block: int = 8  # Side of the pixel blocks whose means lowres completion fits.
     precision: str = (
         "fp32"  # Type the graphs compute in; their inputs and outputs are float32 in either case.
@@ -70,6 +92,20 @@ class Manifest:
     def has_encoder(self) -> bool:
         """Whether an encoder finds a first z."""
         return _ENCODER_FILE in self.files
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the graph that completes, which names the weights."""
+        main = "step" if self.kind == "dcgan" else COMPLETION
+        return str(self.files.get(f"{main}.onnx", {}).get("sha256", ""))
+
+    def check_latent(self, doing: str) -> None:
+        """Raises ModelError where there is no latent for ``doing`` something, such as "draw samples from"."""
+        if not self.z_dim:
+            raise ModelError(
+                f"cannot {doing} {self.name}: it completes in one pass and has no latent; expected a dcgan, "
+                "such as faces64; `edgefill models` lists what is here"
+            )
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -100,6 +136,14 @@ class Manifest:
             raise ModelError(f"the manifest of {where} has the unknown key {key!r}")
         for key, item in known.items():
             _check_value(key, values.get(key), item.type, where)
+        if values["kind"] not in _KINDS:
+            raise ModelError(
+                f"{where} is a model of the kind {values['kind']!r}; this edgefill knows {', '.join(_KINDS)}"
+            )
+        if (values["z_dim"] > 0) != (values["kind"] == "dcgan"):
+            raise ModelError(
+                f"the manifest of {where} has z_dim = {values['z_dim']}; expected a latent for a dcgan only"
+            )
         values["picture_range"] = tuple(values["picture_range"])
         return cls(**values)
 
@@ -107,7 +151,7 @@ class Manifest:
 def _check_value(key: str, value: Any, annotation: Any, where: str) -> None:
     expected = {"str": str, "int": int}.get(annotation)
     if annotation == "int" and (
-        isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 1 << 20
+        isinstance(value, bool) or not isinstance(value, int) or not (key != "z_dim") <= value <= 1 << 20
     ):
         raise ModelError(f"the manifest of {where} has {key} = {value!r}; expected a positive whole number")
     if expected is str and not isinstance(value, str):
@@ -122,7 +166,13 @@ def _check_value(key: str, value: Any, annotation: Any, where: str) -> None:
 
 
 def graph_signatures(manifest: Manifest) -> dict[str, tuple[dict[str, Shape], dict[str, Shape]]]:
-    """Inputs and outputs of each graph of a bundle: names and shapes, "N" for the batch."""
+    """Inputs and outputs of each graph of a bundle: names and shapes, "N" for the batch.
+
+    A network of one pass takes pictures of any height "H" and width "W" that are multiples of STRIDE.
+    """
+    if manifest.kind == "glcic":
+        seen: Shape = ("N", manifest.channels, "H", "W")
+        return {COMPLETION: ({"picture": seen, "known": ("N", 1, "H", "W")}, {"completed": seen})}
     z: Shape = ("N", manifest.z_dim)
     picture: Shape = ("N", *manifest.picture_shape)
     weight: Shape = ("N", 1, manifest.height, manifest.width)
@@ -171,11 +221,12 @@ class Bundle:
         except _ZIP_ERRORS as error:
             raise ModelError(f"{path} cannot be read as a model: {error}; export or copy it again") from error
         manifest = Manifest.from_json(files.pop(MANIFEST), str(path))
-        named = set(files) - {_ENCODER_FILE}
-        if set(manifest.files) != set(files) or named not in (_GRAPH_FILES, _GRAPH_FILES | _HALF_FILES):
+        kind = _KINDS[manifest.kind]
+        named = set(files) - kind.optional
+        if set(manifest.files) != set(files) or named not in (kind.graphs, kind.graphs | kind.halves):
             raise ModelError(
                 f"{path} holds {sorted(files)} and its manifest lists {sorted(manifest.files)}; "
-                f"expected {sorted(_GRAPH_FILES)} in both; export the model again"
+                f"expected {sorted(kind.graphs)} in both; export the model again"
             )
         for name, content in files.items():
             found, expected = hashlib.sha256(content).hexdigest(), manifest.files[name].get("sha256")
@@ -189,7 +240,8 @@ class Bundle:
     @property
     def precisions(self) -> tuple[str, ...]:
         """What a search can compute in: the manifest's precision, and fp16 where such graphs are beside."""
-        return (self.manifest.precision, *["fp16"] * (set(self._files) >= _HALF_FILES))
+        halves = _KINDS[self.manifest.kind].halves
+        return (self.manifest.precision, *["fp16"] * (set(self._files) >= halves))
 
     def precision_of(self, name: str, wanted: str | None = None) -> str:
         """What the graph ``name`` computes in where ``wanted`` is asked for; the encoder has one form."""
@@ -308,8 +360,8 @@ def _limit(name: str, path: Path) -> int:
     """How many bytes the file ``name`` of a bundle may have; any other name is refused."""
     if name == MANIFEST:
         return _MAX_MANIFEST_BYTES
-    if name not in _GRAPH_FILES | _HALF_FILES | {_ENCODER_FILE}:
-        raise ModelError(f"{path} holds the file {name!r}; expected {MANIFEST} and {sorted(_GRAPH_FILES)}")
+    if not any(name in kind.all for kind in _KINDS.values()):
+        raise ModelError(f"{path} holds the file {name!r}; expected {MANIFEST} and the graphs of a model")
     return MAX_BYTES
 
 

@@ -22,7 +22,7 @@ from edgefill.export.objective import Completion, DiscriminatorOutput
 from edgefill.export.proof import prove, prove_encoder
 
 PRECISIONS = ("fp32", "fp16", "both")
-_WEIGHTS = ("fp32", "fp16")
+WEIGHTS = ("fp32", "fp16")
 _PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}
 _PREPARATION_TOLERANCE = {"fp32": 1e-3, "fp16": 0.05}  # By what the weights are stored in.
 
@@ -68,7 +68,7 @@ def export_bundle(
         OutputError: ``path`` cannot be written.
     """
     weights = weights or precision.replace("both", "fp32")
-    for key, value, known in (("precision", precision, PRECISIONS), ("weights", weights, _WEIGHTS)):
+    for key, value, known in (("precision", precision, PRECISIONS), ("weights", weights, WEIGHTS)):
         if value not in known:
             raise InputError(f"{key} is {value!r}; expected one of {known}")
     original = Completion(
@@ -155,7 +155,7 @@ def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GR
         "discriminator": lambda: forward_graph(logit, examples["discriminator"], "logit"),
         "step": lambda: gradient_graph(networks.objective, examples["step"], wrt="z", also=["fit"]),
     }
-    return {graph: _finished(models[graph](), graph, manifest) for graph in names}
+    return {graph: finished(models[graph](), graph, manifest) for graph in names}
 
 
 def _encoder_graph(encoder: nn.Module, manifest: Manifest) -> bytes:
@@ -172,10 +172,11 @@ def _encoder_graph(encoder: nn.Module, manifest: Manifest) -> bytes:
 
     inputs, _ = graph_signatures(manifest)[ENCODER]
     examples = {key: torch.zeros(1, *shape[1:]) for key, shape in inputs.items()}
-    return _finished(forward_graph(encode, examples, "z"), ENCODER, manifest)
+    return finished(forward_graph(encode, examples, "z"), ENCODER, manifest)
 
 
-def _finished(model: ModelProto, graph: str, manifest: Manifest) -> bytes:
+def finished(model: ModelProto, graph: str, manifest: Manifest) -> bytes:
+    """The bytes of ``model`` with its weights as the manifest says, and what it is in its metadata."""
     if manifest.weights == "fp16":
         onnx_passes.store_weights_in_half(model)
     onnx_passes.write_metadata(

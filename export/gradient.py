@@ -83,14 +83,21 @@ def gradient_graph(
 
 
 def forward_graph(
-    function: Callable[..., Tensor], example_inputs: Mapping[str, Tensor], output: str
+    function: Callable[..., Tensor],
+    example_inputs: Mapping[str, Tensor],
+    output: str,
+    *,
+    any_size: bool = False,
 ) -> ModelProto:
-    """An ONNX model of ``function`` alone, with a dynamic batch and one output; see ``gradient_graph``."""
+    """An ONNX model of ``function`` alone, with a dynamic batch and one output; see ``gradient_graph``.
+
+    ``any_size``: all inputs are pictures of one height and one width, which are dynamic too.
+    """
 
     def step(*tensors: Tensor) -> list[Tensor]:
         return [function(**dict(zip(example_inputs, tensors, strict=True))).detach()]
 
-    return _traced_to_onnx(step, example_inputs, [output])
+    return _traced_to_onnx(step, example_inputs, [output], any_size=any_size)
 
 
 def _loss_and_extras(
@@ -105,11 +112,16 @@ def _loss_and_extras(
 
 
 def _traced_to_onnx(
-    step: Callable[..., list[Tensor]], example_inputs: Mapping[str, Tensor], output_names: Sequence[str]
+    step: Callable[..., list[Tensor]],
+    example_inputs: Mapping[str, Tensor],
+    output_names: Sequence[str],
+    *,
+    any_size: bool = False,
 ) -> ModelProto:
     """Traces ``step`` with a symbolic batch and converts it; ``output_names`` is read after tracing."""
     examples = _with_batch(example_inputs)
-    batch = torch.export.Dim("N")
+    places = {0: "N", 2: "H", 3: "W"} if any_size else {0: "N"}
+    dynamic = {place: torch.export.Dim(size) for place, size in places.items()}
     with _quiet(), _explained(), whole_upsampling():
         graph = make_fx(
             step,
@@ -122,7 +134,7 @@ def _traced_to_onnx(
             graph.eval(),
             tuple(examples),
             dynamo=True,
-            dynamic_shapes=tuple({0: batch} for _ in examples),
+            dynamic_shapes=tuple(dynamic for _ in examples),
             input_names=list(example_inputs),
             output_names=list(output_names),
             opset_version=OPSET,

@@ -17,6 +17,7 @@ from edgefill.errors import ModelError
 from edgefill.export.objective import Completion
 
 SAMPLES = 6
+_SIZES = (64, 64), (32, 48), (20, 84)  # of the pictures for a network of one pass
 _DIRECTIONS = 5
 _DISTANCE = 1e-5  # Half the interval of the central differences, in float64.
 _KINK = 1e-3  # |G(z) − y| has no gradient at 0: the proof keeps its pictures this far from G(z).
@@ -103,6 +104,32 @@ def prove_encoder(graph: bytes, encoder: nn.Module, manifest: Manifest) -> float
     tolerance = TOLERANCES["fp16" if "fp16" in (manifest.precision, manifest.weights) else "fp32"]
     _judge({"encoder": error}, tolerance, manifest.precision)
     return float(f"{error:.3g}")
+
+
+def prove_completion(graph: bytes, network: nn.Module, manifest: Manifest) -> dict[str, float]:
+    """How far the graph of a network of one pass is from PyTorch, on pictures of several sizes; see ``prove``."""
+    random = torch.Generator().manual_seed(4)
+    errors = []
+    for height, width in _SIZES:
+        known = (torch.rand(SAMPLES, 1, height, width, generator=random) < 0.7).float()
+        picture = torch.rand(SAMPLES, manifest.channels, height, width, generator=random) * 2 - 1
+        try:
+            with torch.no_grad():
+                expected = network(picture, known)
+        except Exception as error:  # the network is foreign code
+            raise ModelError(
+                f"the completion network does not run on pictures {list(picture.shape)} and what is known of "
+                f"them {list(known.shape)}: {type(error).__name__}: {error}"
+            ) from error
+        if expected.shape != picture.shape:
+            raise ModelError(
+                f"the completion network returned {list(expected.shape)}; expected {list(picture.shape)}"
+            )
+        found = _run(graph, {"picture": picture, "known": known})["completed"]
+        _check_finite({"completed": found})
+        errors.append(_largest(found, expected))
+    _judge({"generated": max(errors)}, TOLERANCES[manifest.precision], manifest.precision)
+    return {"completed": float(f"{max(errors):.3g}")}
 
 
 def _judge(measured: Mapping[str, float], tolerance: Tolerance, precision: str) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from edgefill.bundle import Manifest
 from edgefill.export.bundle import export_bundle
+from edgefill.export.one_pass import export_one_pass
+from edgefill.training.config import GlcicTraining
 from edgefill.training.encoder import load_encoder
-from edgefill.training.run import load_config, load_discriminator, load_generator
+from edgefill.training.glcic import load_completion_network
+from edgefill.training.run import kind_of, load_config, load_discriminator, load_generator
 
 
 def export_run(
@@ -22,19 +26,17 @@ def export_run(
 ) -> Manifest:
     """Writes the newest checkpoint of a run folder as a bundle; see ``export_bundle``, which says the rest.
 
-    G comes with its averaged weights, and with the run's encoder if there is one. Raises ModelError for a
-    folder that holds no readable run.
+    G, or the network of one pass, comes with its averaged weights, G with the run's encoder if there is one.
+    Raises ModelError for a folder that holds no readable run.
     """
-    config = load_config(run)
+    told: dict[str, Any] = {"name": name, "precision": precision, "weights": weights, "licence": licence}
+    if kind_of(run) == GlcicTraining.kind:
+        network, config = load_completion_network(run)
+        shape = config.network
+        origin = origin or "edgefill train --model glcic"
+        return export_one_pass(network, path, channels=shape.channels, size=shape.size, origin=origin, **told)
+    recipe = load_config(run)
     return export_bundle(
-        load_generator(run),
-        load_discriminator(run),
-        path,
-        z_dim=config.network.z_dim,
-        encoder=load_encoder(run),
-        name=name,
-        precision=precision,
-        weights=weights,
-        licence=licence,
-        origin=origin or f"edgefill train, {config.epochs} epochs",
-    )
+        load_generator(run), load_discriminator(run), path, z_dim=recipe.network.z_dim,
+        encoder=load_encoder(run), origin=origin or f"edgefill train, {recipe.epochs} epochs", **told,
+    )  # fmt: skip

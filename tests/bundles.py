@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgefill.export import export_bundle
-from edgefill.networks.config import NetworkConfig
+from edgefill.export import export_bundle, export_one_pass
+from edgefill.networks.config import GlcicConfig, NetworkConfig
 from edgefill.networks.encoder import Encoder
+from edgefill.networks.glcic import CompletionNetwork
 
 Z = 4
 
@@ -48,4 +49,16 @@ def tiny_bundle(channels: int = 1, *, encoder: bool = False) -> bytes:
         own = tiny_encoder(channels) if encoder else None
         networks = tiny_networks(channels)
         export_bundle(*networks, path, z_dim=Z, encoder=own, licence="CC0", origin="tests")
+        return path.read_bytes()
+
+
+@functools.cache
+def tiny_one_pass(channels: int = 1) -> bytes:
+    """The bytes of an exported bundle of a completion network of 4 filters, untrained."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        network = CompletionNetwork(GlcicConfig(channels=channels, filters=4)).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.edgefill"
+        export_one_pass(network, path, channels=channels, size=64, licence="CC0", origin="tests")
         return path.read_bytes()

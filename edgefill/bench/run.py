@@ -90,7 +90,7 @@ def bench(
     progress("comparing with fp32", 0.0)
     return Report(
         bundle.manifest.name,
-        bundle.manifest.files["step.onnx"]["sha256"],
+        bundle.manifest.digest,
         info,
         precision or precision_for(info.name, bundle),
         settings,

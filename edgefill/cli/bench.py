@@ -74,6 +74,7 @@ def bench(
         format = plot_format(plot.suffix)
         refuse_existing([] if force else [plot])
     bundle = Bundle.open(find(model))
+    bundle.manifest.check_latent("measure searches with")
     encoder = bundle.manifest.has_encoder
     settings = search_settings(preset, encoder=encoder, solver=solver, start=start, steps=steps, until=until)
     with progress_bar() as bar:

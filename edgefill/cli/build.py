@@ -54,6 +54,7 @@ def build(
 
     sizes, architectures = numbers("--batch", batch), numbers("--sm", sm) if sm else []
     bundle = Bundle.open(find(model))
+    bundle.manifest.check_latent("build engines of")
     engines = Engines(bundle, library or _installed(), precision=precision, say=say, folder=out)
     if engines.precision == "fp32" and precision is None:
         say(f"{model} holds fp32 graphs only; fp16 is faster: edgefill export … --precision both")

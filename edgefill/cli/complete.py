@@ -101,6 +101,9 @@ def complete(
     region = Box.parse(box) if box else None
     frames = GIF_FRAMES if gif else 0
     search_settings(preset, solver=solver, start=start, until=until, **numbers)  # wrong ones are said first
+    is_asked = preset != "default" or bool(until) or any(
+        value is not None for value in (solver, start, *numbers.values())
+    )  # fmt: skip
     wanted = {"strip": strip, "gif": gif, "trace": trace, "confidence": confidence}
     extras = [name for name, chosen in wanted.items() if chosen]
     extras += [f"candidate-{number}" for number in range(2, candidates + 1)]
@@ -111,13 +114,15 @@ def complete(
     elif not force:
         refuse_existing([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
-        encoder = completer.model.has_encoder
+        searches, encoder = completer.model.kind == "dcgan", completer.model.has_encoder
         say(f"{completer.model.name} on {completer.backend.info}")
-        if not encoder and preset == "default" and start is None:
+        if searches and not encoder and preset == "default" and start is None:
             say(f"{completer.model.name} has no encoder: searches start at random, which takes longer")
-        settings = search_settings(
-            preset, encoder=encoder, solver=solver, start=start, until=until, **numbers
-        )
+        settings = None
+        if searches or is_asked:
+            settings = search_settings(
+                preset, encoder=encoder, solver=solver, start=start, until=until, **numbers
+            )
         request = Request(
             mask, seed, region, settings, blend, resize_mask, trace, frames, candidates, confidence
         )
@@ -204,7 +209,7 @@ class _Run:
         return {
             "edgefill": __version__,
             "model": model.name,
-            "model_sha256": model.files.get("step.onnx", {}).get("sha256", ""),
+            "model_sha256": model.digest,
             "backend": info.name,
             "runtime": info.runtime,
             "mask": spec.path.name if spec.path else request.mask,
@@ -224,15 +229,21 @@ def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
         "input": str(outputs.source),
         "output": str(outputs.picture),
         **{name: str(path) for name, path in outputs.extras.items() if "candidate" not in name},
-        "steps": result.steps,
         "ended": result.ended,
+        **({} if result.ended == "pass" else _of_search(result)),
+        "seconds": round(result.seconds, 4),
+        **_answers(result, outputs),
+        "notices": list(result.notices),
+    }
+
+
+def _of_search(result: Result) -> dict[str, Any]:
+    return {
+        "steps": result.steps,
         "loss": result.loss,
         "contextual": result.contextual,
         "perceptual": result.perceptual,
         "prior": result.prior,
-        "seconds": round(result.seconds, 4),
-        **_answers(result, outputs),
-        "notices": list(result.notices),
     }
 
 

@@ -29,7 +29,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on stdout.")] = False,
 ) -> None:
-    """Export G, D and the completion step with its gradient as one proven model."""
+    """Export G, D and the completion step with its gradient, or a network of one pass, as one proven model."""
     if out.exists() and not force:
         raise OutputError(f"{out} is already there; choose another name or replace it with --force")
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
@@ -40,11 +40,18 @@ def export(
         run, out, name=name, precision=precision, weights=weights, licence=licence, origin=origin
     )
     size = sum(entry["bytes"] for entry in manifest.files.values())
-    error = manifest.proof["gradient"]
+    proven, next_command = (
+        (f"gradient within {manifest.proof['gradient']:.1e}", f"sample --model {out} --out samples.png")
+        if manifest.kind == "dcgan"
+        else (
+            f"pictures within {manifest.proof['completed']:.1e}",
+            f"complete PICTURE --model {out} --out filled",
+        )
+    )
     say(
         f"wrote {out} ({size / 1e6:.1f} MB): {manifest.height}×{manifest.width}, "
-        f"{manifest.channels} channel(s), {manifest.precision}; gradient within {error:.1e} of PyTorch's\n"
-        f"next: edgefill sample --model {out} --out samples.png"
+        f"{manifest.channels} channel(s), {manifest.precision}; {proven} of PyTorch's\n"
+        f"next: edgefill {next_command}"
     )
     if as_json:
         import dataclasses

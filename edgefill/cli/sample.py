@@ -59,6 +59,7 @@ def sample(
     if not force:
         refuse_existing([out])
     with load(model, backend, threads=threads) as completer:
+        completer.model.check_latent("draw samples from")
         say(f"{completer.model.name} on {completer.backend.info}")
         prior = Prior.of(completer.model)
         if interpolate:

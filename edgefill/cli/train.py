@@ -115,6 +115,10 @@ def train(
     for value, name, known in ((model, "model", _MODELS), (stage, "stage", _STAGES)):
         if value not in known:
             raise InputError(f"there is no {name} {value!r}; expected {' or '.join(known)}")
+    if stage == "encoder" and model != "dcgan":
+        raise InputError(
+            f"--stage encoder does not go with --model {model}, which has no latent; leave it out"
+        )
     kind = "encoder" if stage == "encoder" else model
     _check_options(kind, given)
     place = _device(device)

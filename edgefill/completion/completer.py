@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from edgefill.bundle import Bundle, Manifest
-from edgefill.completion.arrays import fill
+from edgefill.completion import one_pass
+from edgefill.completion.arrays import fill, fill_in_one_pass
 from edgefill.completion.backends import Backend, open_backend
 from edgefill.completion.candidates import with_candidates
 from edgefill.completion.photograph import Box, Photograph, prepare
@@ -81,14 +82,17 @@ class Completer:
         if batch < 1:
             raise InputError(f"cannot complete batches of {batch} pictures: expected 1 or more")
         request = self._resolved(request or Request())
-        mask = request.mask_spec
+        mask, report = request.mask_spec, progress or (lambda _: None)
 
         def prepared(source: Source) -> Photograph | EdgefillError:
             return self._prepare(source, mask, request)
 
-        stream = Stream(
-            self.model, self.backend, request, prepared, batch=batch, progress=progress or (lambda _: None)
-        )
+        if self.model.kind == "glcic":
+            yield from one_pass.outcomes(
+                sources, prepared, request, self.model, self.backend.complete, report
+            )
+            return
+        stream = Stream(self.model, self.backend, request, prepared, batch=batch, progress=report)
         for outcome in stream.outcomes(sources):
             if isinstance(outcome, Result) and (request.candidates > 1 or request.confidence):
                 outcome = with_candidates(outcome, request, self.model, self.backend)
@@ -108,6 +112,8 @@ class Completer:
         model runs, without blending. ``known [N, H, W]`` (bool) says which pixels are kept, bit for bit.
         ``seeds`` are 0 unless given. Raises InputError for other shapes, ModelError where a search fails.
         """
+        if self.model.kind == "glcic":
+            return fill_in_one_pass(pictures, known, self.model, self.backend)
         seeds = [0] * len(pictures) if seeds is None else seeds
         settings = settings or default_settings(encoder=self.model.has_encoder)
         return fill(pictures, known, self.model, self.backend, seeds=seeds, settings=settings)
@@ -125,7 +131,13 @@ class Completer:
         self.close()
 
     def _resolved(self, request: Request) -> Request:
-        """``request`` with settings. Raises ModelError where they need an encoder and there is none."""
+        """``request`` with settings, or without them where there is no search.
+
+        Raises ModelError where they need an encoder and there is none, InputError for what needs a search.
+        """
+        if self.model.kind == "glcic":
+            one_pass.check_one_pass(request, self.model)
+            return request
         settings = request.settings or default_settings(encoder=self.model.has_encoder)
         if settings.start == "encoder":
             check_encoder(self.model)

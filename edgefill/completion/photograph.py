@@ -85,7 +85,7 @@ class Photograph:
         """What is known of it at the model's size, as the one row of an Evidence."""
         height, width = self.model.height, self.model.width
         blocks = (height // self.model.block, width // self.model.block)
-        values = _as_channels(to_unit(self.region), self.model.channels)
+        values = as_channels(to_unit(self.region), self.model.channels)
         if self.block:
             target = np.repeat(np.repeat(self._block_means(values), self.block, 0), self.block, 1)
             weight, block_weight = np.zeros((height, width), np.float32), np.ones(blocks, np.float32)
@@ -224,7 +224,7 @@ def scale_known(
     return np.clip(means, -1, 1), np.minimum(share[:, :, 0], 1)
 
 
-def _as_channels(values: np.ndarray, channels: int) -> np.ndarray:
+def as_channels(values: np.ndarray, channels: int) -> np.ndarray:
     """``values [h, w, 1 or 3]`` in [-1, 1] as the model's number of channels."""
     if values.shape[2] == channels:
         return values

@@ -89,7 +89,7 @@ class Result:
     perceptual: float | None = None  # before its weight λ; None where that is 0 and D was not asked
     prior: float = 0.0  # pull·|z − anchor|²; loss = contextual + λ·perceptual + prior
     steps: int = 0
-    ended: str = "steps"  # used up; or its search met the "goal", or a "plateau"
+    ended: str = "steps"  # used up; or its search met the "goal", or a "plateau"; or it took one "pass"
     seconds: float = 0.0  # this picture's share of its batch's search
     z: np.ndarray | None = None  # [Z]
     generated: np.ndarray | None = None  # G(z), [C, H, W] in [-1, 1]

@@ -36,7 +36,7 @@ from edgefill.evidence import Evidence
 
 _AHEAD_BYTES = 64 << 20  # of pictures that are read before their turn, about
 _WINDOW = 4  # batches that may wait, finished, for one before them
-_FIRST_TURN = 10  # steps
+_FIRST_TURN = 2  # steps: a row that ends within a turn waits for its end
 _TURN = 0.02  # seconds of steps, at least, between two looks at who has ended, the keyboard and the bar
 _ENDS = {REACHED: "goal", CONVERGED: "plateau", OUT_OF_TIME: "time"}
 

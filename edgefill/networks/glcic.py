@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from edgefill.networks.config import GlcicConfig
 
-STRIDE = 4  # Height and width are multiples of it: features are found at a quarter of the resolution.
 _DILATIONS = (2, 4, 8, 16)
 _DOUBLINGS = (1, 2, 4, 8, 8, 8)  # Of a discriminator's channels, in its first layer's, from the picture on.
 _BASE = 4  # Height and width of a discriminator's last feature maps.

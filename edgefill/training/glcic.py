@@ -19,6 +19,7 @@ from edgefill.training.ema import update_average, update_statistics
 from edgefill.training.holes import Holes
 from edgefill.training.loop import run_training
 from edgefill.training.losses import discriminator_loss, generator_loss
+from edgefill.training.run import load_run
 from edgefill.training.stage import Progress
 from edgefill.training.trainer import check_losses, descend, load_moments, load_weights, moments_of, to_unit
 
@@ -43,6 +44,16 @@ def train_glcic(
     return run_training(
         run, stage, batches, pictures.digest, resume=resume, on_step=on_step, stopping=stopping, warn=warn
     )
+
+
+def load_completion_network(
+    run: str | Path, warn: Callable[[str], object] = warnings.warn
+) -> tuple[CompletionNetwork, GlcicTraining]:
+    """The averaged completion network of ``run``, in eval mode on the CPU, and its recipe. Raises ModelError."""
+    config, checkpoint = load_run(run, warn, GlcicTraining)
+    network = CompletionNetwork(config.network)
+    load_weights(network, part(checkpoint.tensors, "C_ema"))
+    return network.eval().requires_grad_(False), config
 
 
 class GlcicTrainer:

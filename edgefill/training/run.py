@@ -12,6 +12,7 @@ encoder/                                 the same of the encoder's training, if 
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -57,16 +58,32 @@ def load_config(run: str | Path, warn: Callable[[str], object] = warnings.warn) 
     return load_run(run, warn)[0]
 
 
+def kind_of(run: str | Path) -> str:
+    """What ``run`` trains: "dcgan", "encoder" or "glcic". Raises ModelError where it holds no training."""
+    try:
+        kind = json.loads(_config_text(Path(run)))["kind"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelError(
+            f"{str(Path(run) / CONFIG)!r} does not say what kind of training it is of"
+        ) from error
+    return str(kind)
+
+
 def load_run(
-    run: str | Path, warn: Callable[[str], object] = warnings.warn
-) -> tuple[TrainingConfig, Checkpoint]:
-    """Config and checkpoint of ``run``. Raises ModelError where they are missing, damaged or do not agree."""
+    run: str | Path,
+    warn: Callable[[str], object] = warnings.warn,
+    kind: type[_Config] = TrainingConfig,
+) -> tuple[_Config, Checkpoint]:
+    """Config, a recipe of ``kind``, and checkpoint of ``run``.
+
+    Raises ModelError where they are missing, damaged or do not agree.
+    """
     run = Path(run)
-    written = read_config(run)
+    written = read_config(run, kind)
     checkpoint, damage = load_checkpoint(run)
     if damage:
         warn(f"{damage}; going on with the checkpoint before it")
-    config = TrainingConfig.from_json(checkpoint.state["config"])
+    config = kind.from_json(checkpoint.state["config"])
     for key, (used, told) in differences(config, written).items():
         if key not in CHANGEABLE:
             raise ModelError(
@@ -78,13 +95,20 @@ def load_run(
 
 def read_config(run: Path, kind: type[_Config] = TrainingConfig) -> _Config:
     """What config.json of ``run`` says, a recipe of ``kind``. Raises ModelError."""
+    try:
+        return kind.from_json(_config_text(run))
+    except ModelError as error:
+        raise ModelError(f"{str(run / CONFIG)!r}: {error}") from error
+
+
+def _config_text(run: Path) -> bytes:
     if not (run / CONFIG).is_file():
         raise ModelError(f"{str(run)!r} holds no training: {CONFIG} is missing; expected the folder given to "
                          "`edgefill train --out`")  # fmt: skip
     try:
-        return kind.from_json((run / CONFIG).read_bytes())
-    except (ModelError, OSError) as error:
-        raise ModelError(f"{str(run / CONFIG)!r}: {error}") from error
+        return (run / CONFIG).read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {str(run / CONFIG)!r}: {error}") from error
 
 
 def claim_folder(run: Path) -> None:

@@ -65,6 +65,9 @@ class Backend(Protocol):
     def encode(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
         """The encoder's z, [N, Z], of what ``Evidence.seen`` gives, on the host."""
 
+    def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Completed pictures [N, C, H, W] by a network of one pass, from them and ``known [N, 1, H, W]``."""
+
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
 
@@ -110,6 +113,13 @@ def open_backend(
     """
     if name not in BACKENDS:
         raise BackendUnavailable(f"there is no backend {name!r}; expected one of {', '.join(BACKENDS)}")
+    if bundle.manifest.kind == "glcic":
+        if name not in ("auto", "cpu"):
+            raise BackendUnavailable(
+                f"a model of one pass, such as {bundle.manifest.name}, does not run on {name} yet; use "
+                "--backend cpu"
+            )
+        return _open_cpu(bundle, precision, threads)
     if name == "cpu":
         return _open_cpu(bundle, precision, threads)
 

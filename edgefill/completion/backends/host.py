@@ -21,6 +21,10 @@ class HostBackend:
         """The encoder's z, [N, Z], of what ``Evidence.seen`` gives."""
         raise NotImplementedError
 
+    def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Completed pictures [N, C, H, W] by a network of one pass, from them and ``known [N, 1, H, W]``."""
+        raise NotImplementedError
+
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """Loss, gradient and G(z) of one step, on the host."""
         raise NotImplementedError

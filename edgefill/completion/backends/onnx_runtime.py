@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from edgefill.bundle import FIT
+from edgefill.bundle import COMPLETION, FIT
 from edgefill.completion.backends import BackendInfo, Footprint
 from edgefill.completion.backends.host import HostBackend
 from edgefill.completion.search import Evaluation, Task
@@ -47,6 +47,9 @@ class OnnxRuntimeBackend(HostBackend):
 
     def encode(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
         return self._run("encoder", ("z",), {"picture": picture, "known": known})[0]
+
+    def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        return self._run(COMPLETION, ("completed",), {"picture": picture, "known": known})[0]
 
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         found = self._run(task.graph, _OUTPUTS[task.graph], {"z": z, **task.inputs})

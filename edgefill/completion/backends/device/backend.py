@@ -101,6 +101,10 @@ class DeviceBackend:
             encoded = [self._encoder_for(len(rows)).encode(rows, shares) for rows, shares in portions]
         return np.concatenate(encoded)
 
+    def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Not here: ``open_backend`` gives a model of one pass to the CPU."""
+        raise NotImplementedError("a model of one pass does not run on a GPU yet")
+
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
         with self._device:

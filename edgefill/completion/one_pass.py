@@ -1,0 +1,169 @@
+"""Completion by a network of one pass: at the picture's own resolution, around each hole, tile by tile.
+
+The network sees what lies within its reach of a hole, so that a small hole in a large picture costs little,
+and a large one no more memory than a tile. A hole deeper than those that it was trained on is filled in the
+picture made smaller by a power of two.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from edgefill.blending import islands
+from edgefill.bundle import STRIDE, Manifest
+from edgefill.completion.photograph import Photograph, as_channels, scale, scale_known
+from edgefill.completion.request import Failure, Request, Result, Source
+from edgefill.errors import EdgefillError, InputError
+from edgefill.images import to_unit
+
+_REACH = 156  # pixels that an output of the paper's network sees in each direction, in multiples of STRIDE
+_TILE = 512  # pixels of a side that are filled at once
+_DEEPEST = 3 / 8  # of the side of the pictures in training: as deep as the deepest hole there
+
+Network = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Prepare = Callable[[Source], Photograph | EdgefillError]
+
+
+def check_one_pass(request: Request, model: Manifest) -> None:
+    """Raises InputError where ``request`` asks for what only a search can give."""
+    asked = {
+        "settings of a search": request.settings is not None,
+        "a trace": request.trace,
+        "the frames of a search": bool(request.frames),
+        "candidates": request.candidates > 1,
+        "a confidence": request.confidence,
+        "the mask lowres": request.mask_spec.kind == "lowres",
+    }
+    for what, is_asked in asked.items():
+        if is_asked:
+            raise InputError(
+                f"the model {model.name} completes in one pass, without a search; {what} cannot be asked of "
+                "it: leave it out, or use a dcgan, such as faces64"
+            )
+
+
+def outcomes(
+    sources: Iterable[Source],
+    prepare: Prepare,
+    request: Request,
+    model: Manifest,
+    network: Network,
+    progress: Callable[[float], None],
+) -> Iterator[Result | Failure]:
+    """What becomes of each of ``sources``, in their order."""
+    for source in sources:
+        photograph = prepare(source)
+        if isinstance(photograph, EdgefillError):
+            yield Failure(source, photograph)
+            continue
+        if not photograph.needs_search:
+            yield Result(source, photograph, photograph.picture)
+            continue
+        started = time.perf_counter()
+        try:
+            generated = completed(photograph, model, network)
+            picture = photograph.finished(generated, request.blend)
+        except EdgefillError as error:
+            yield Failure(source, error)
+            continue
+        seconds = time.perf_counter() - started
+        progress(1.0)
+        yield Result(source, photograph, picture, ended="pass", seconds=seconds, generated=generated)
+
+
+def completed(photograph: Photograph, model: Manifest, network: Network) -> np.ndarray:
+    """The photograph's region with its holes filled, [C, h, w] in [-1, 1], in the model's channels."""
+    values = as_channels(to_unit(photograph.region), model.channels)
+    return complete_values(values, photograph.known, model, network).transpose(2, 0, 1)
+
+
+def complete_values(values: np.ndarray, known: np.ndarray, model: Manifest, network: Network) -> np.ndarray:
+    """``values [h, w, C]`` in [-1, 1] with what is not ``known [h, w]`` filled; the rest as it was."""
+    filled = values.copy()
+    for (rows, columns), hole in islands(~known):
+        factor = _coarseness(hole, known.shape, min(model.height, model.width))
+        margin = _REACH * factor
+        around = _grown(rows, margin, known.shape[0]), _grown(columns, margin, known.shape[1])
+        inner = _within(rows, around[0]), _within(columns, around[1])
+        drawn = _at_scale(values[around], known[around], inner, factor, network)
+        filled[rows, columns][hole] = drawn[hole]
+    return filled
+
+
+def _at_scale(
+    values: np.ndarray, known: np.ndarray, inner: tuple[slice, slice], factor: int, network: Network
+) -> np.ndarray:
+    """The part ``inner`` of ``values``, filled in the picture made smaller by ``factor``."""
+    if factor == 1:
+        return _in_tiles(values, known, inner, network)
+    size = -(-known.shape[0] // factor), -(-known.shape[1] // factor)
+    means, share = scale_known(values, known, size)
+    whole = slice(0, size[0]), slice(0, size[1])
+    drawn = _in_tiles(means, share > 0, whole, network)
+    return scale(drawn, known.shape)[inner]
+
+
+def _in_tiles(
+    values: np.ndarray, known: np.ndarray, inner: tuple[slice, slice], network: Network
+) -> np.ndarray:
+    """The part ``inner`` of what ``network`` makes of ``values``, of each tile with a hole on its own."""
+    drawn = values.copy()
+    for top in range(inner[0].start, inner[0].stop, _TILE):
+        for left in range(inner[1].start, inner[1].stop, _TILE):
+            rows = slice(top, min(top + _TILE, inner[0].stop))
+            columns = slice(left, min(left + _TILE, inner[1].stop))
+            if known[rows, columns].all():
+                continue
+            around = _grown(rows, _REACH, known.shape[0]), _grown(columns, _REACH, known.shape[1])
+            piece = _through(values[around], known[around], network)
+            drawn[rows, columns] = piece[_within(rows, around[0]), _within(columns, around[1])]
+    return drawn[inner]
+
+
+def _through(values: np.ndarray, known: np.ndarray, network: Network) -> np.ndarray:
+    """What ``network`` makes of ``values [h, w, C]``, whose sides it wants as multiples of STRIDE."""
+    height, width = known.shape
+    more = (0, -height % STRIDE), (0, -width % STRIDE)
+    picture = np.pad(values, (*more, (0, 0)), mode="edge").transpose(2, 0, 1)
+    weight = np.pad(known, more, mode="edge").astype(np.float32)
+    drawn = network(np.ascontiguousarray(picture[None], np.float32), weight[None, None])[0]
+    return drawn.transpose(1, 2, 0)[:height, :width]
+
+
+def _coarseness(hole: np.ndarray, size: tuple[int, ...], trained: int) -> int:
+    """By how much a picture of ``size`` is made smaller, a power of two, for the sake of its ``hole``.
+
+    That is then no deeper than those in pictures of side ``trained``, or the picture no larger than they.
+    """
+    factor = 1
+    while max(size) > factor * trained and _is_deeper(hole, int(_DEEPEST * trained)):
+        even = [(0, side % 2) for side in hole.shape]
+        padded = np.pad(hole, even, mode="edge")
+        hole = padded[::2, ::2] & padded[1::2, ::2] & padded[::2, 1::2] & padded[1::2, 1::2]
+        factor *= 2
+    return factor
+
+
+def _is_deeper(hole: np.ndarray, steps: int) -> bool:
+    """Whether some of ``hole`` is left after ``steps`` pixels were taken off its edges, but not the picture's."""
+    left = np.pad(hole, 1, mode="edge")
+    for _ in range(steps):
+        if not left.any():
+            return False
+        inside = left[1:-1, 1:-1] & left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]
+        left = np.pad(inside, 1, mode="edge")
+    return bool(left.any())
+
+
+def _grown(run: slice, margin: int, end: int) -> slice:
+    """``run`` with ``margin`` more at both ends, as far as 0 and ``end`` allow; it begins at a multiple of STRIDE."""
+    start = max(run.start - margin, 0)
+    return slice(start - start % STRIDE, min(run.stop + margin, end))
+
+
+def _within(run: slice, around: slice) -> slice:
+    """``run`` as counted from the start of ``around``."""
+    return slice(run.start - around.start, run.stop - around.start)

@@ -1,0 +1,86 @@
+"""Anybody's network of one pass, from a picture with a hole to a completed one, to a proven bundle."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgefill import __version__
+from edgefill.bundle import COMPLETION, HALF, Manifest, write_bundle
+from edgefill.errors import InputError
+from edgefill.export.bundle import PRECISIONS, WEIGHTS, finished
+from edgefill.export.gradient import OPSET, forward_graph
+from edgefill.export.modules import prepared, rounded_to
+from edgefill.export.proof import prove_completion
+
+_EXAMPLE = 64, 68  # height and width while tracing: two sizes, or one symbol would stand for both
+
+
+def export_one_pass(
+    network: nn.Module,
+    path: str | Path,
+    *,
+    channels: int,
+    size: int,
+    name: str | None = None,
+    precision: str = "fp32",
+    weights: str | None = None,
+    licence: str = "unknown",
+    origin: str = "unknown",
+) -> Manifest:
+    """Writes ``network`` as a bundle of the kind glcic, and returns its manifest.
+
+    It takes pictures [N, C, H, W] in [-1, 1], anything where nothing is known, and what is known of them,
+    [N, 1, H, W] of 0 and 1; it returns completed pictures [N, C, H, W] in [-1, 1]. It is used in eval mode and
+    left as it was. Batch, height and width stay dynamic, in multiples of 4.
+
+    Args:
+        path: with a suffix a zip, without one a folder.
+        size: pixels of a side of the pictures that it was trained on.
+        precision, weights, licence, origin: as for ``export_bundle``.
+
+    Raises:
+        ModelError: the network cannot be exported, or the exported one is not what PyTorch computes. Nothing
+            is written then.
+        InputError: an argument is not one of its values.
+        OutputError: ``path`` cannot be written.
+    """
+    weights = weights or precision.replace("both", "fp32")
+    for key, value, known in (("precision", precision, PRECISIONS), ("weights", weights, WEIGHTS)):
+        if value not in known:
+            raise InputError(f"{key} is {value!r}; expected one of {known}")
+    manifest = Manifest(
+        name=name or Path(path).stem, z_dim=0, channels=channels, height=size, width=size, kind="glcic",
+        precision="fp16" if precision == "fp16" else "fp32", weights=weights, opset=OPSET, licence=licence,
+        origin=origin, edgefill=__version__,
+    )  # fmt: skip
+    reference = prepared(network, "the completion network")
+    if "fp16" in (weights, precision):
+        rounded_to(reference, torch.float16)
+    graphs = {COMPLETION: _graph(reference, manifest)}
+    proof = prove_completion(graphs[COMPLETION], reference, manifest)
+    if precision == "both":
+        half = replace(manifest, precision="fp16", weights="fp16")
+        graphs[COMPLETION + HALF] = _graph(reference, half)
+        proven = prove_completion(graphs[COMPLETION + HALF], reference, half)
+        proof |= {f"fp16 {quantity}": error for quantity, error in proven.items()}
+    return write_bundle(path, replace(manifest, proof=proof), graphs)
+
+
+def _graph(reference: nn.Module, manifest: Manifest) -> bytes:
+    """``reference`` in the manifest's precision; like all graphs it takes and returns float32."""
+    dtype = torch.float16 if manifest.precision == "fp16" else torch.float32
+    network = copy.deepcopy(reference).to(dtype)
+
+    def complete(picture: Tensor, known: Tensor) -> Tensor:
+        completed: Tensor = network(picture.to(dtype), known.to(dtype))
+        return completed.float()
+
+    examples = {
+        "picture": torch.zeros(1, manifest.channels, *_EXAMPLE), "known": torch.ones(1, 1, *_EXAMPLE)
+    }  # fmt: skip
+    return finished(forward_graph(complete, examples, "completed", any_size=True), COMPLETION, manifest)

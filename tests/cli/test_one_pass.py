@@ -1,0 +1,93 @@
+"""A network of one pass from pictures to completed pictures, by the commands alone."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.bundles import tiny_one_pass
+
+TINY = (
+    "--model", "glcic", "--size", 32, "--filters", 2, "--batch", 4, "--completion-steps", 3,
+    "--discriminator-steps", 1, "--joint-steps", 2, "--device", "cpu",
+)  # fmt: skip
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(9):
+        Image.fromarray(rng.integers(0, 256, (32, 32), np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def one_pass(tmp_path):
+    path = tmp_path / "pass.edgefill"
+    path.write_bytes(tiny_one_pass())
+    return path
+
+
+def test_train_export_and_complete(edgefill, pictures, tmp_path):
+    run, model, out = tmp_path / "run", tmp_path / "mine.edgefill", tmp_path / "out"
+    trained = edgefill("train", pictures, "--out", run, *TINY, "--json")
+    assert trained.code == 0, trained.err
+    document = json.loads(trained.out)
+    assert (document["kind"], document["steps"]) == ("glcic", 6)
+    resumed = edgefill("train", pictures, "--out", run, "--model", "glcic", "--resume", "--joint-steps", 4)
+    assert resumed.code == 0, resumed.err
+    exported = edgefill("export", run, "--out", model, "--weights", "fp16", "--json")
+    assert exported.code == 0, exported.err
+    assert json.loads(exported.out)["kind"] == "glcic" and "edgefill complete PICTURE" in exported.err
+    done = edgefill("complete", pictures, "--model", model, "--out", out, "--strip", "--sheet", "--json")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert len(document["results"]) == 9 and document["settings"] == {}
+    for result in document["results"]:
+        assert result["ended"] == "pass" and "loss" not in result and "steps" not in result
+    assert len(list(out.glob("*.png"))) == 19
+
+
+def test_a_resumed_run_of_another_kind_is_refused(edgefill, pictures, tmp_path):
+    run = tmp_path / "run"
+    assert edgefill("train", pictures, "--out", run, *TINY).code == 0
+    refused = edgefill("train", pictures, "--out", run, "--resume")
+    assert refused.code == 4 and "of the kind 'glcic', expected 'dcgan'" in refused.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--steps", 3), ("--preset", "reference"), ("--until", "ms:5"), ("--candidates", 2), ("--trace",)],
+)
+def test_options_of_a_search_are_refused(edgefill, one_pass, pictures, tmp_path, options):
+    refused = edgefill("complete", pictures, "--model", one_pass, "--out", tmp_path / "out", *options)
+    assert refused.code == 3 and "completes in one pass" in refused.err
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize(
+    "command", [("sample", "--out", "x.png", "--model"), ("bench", "--model"), ("build", "--for", "rtx")]
+)
+def test_commands_that_need_a_latent_say_so(edgefill, one_pass, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    refused = edgefill(*command, one_pass)
+    assert refused.code == 4 and "it completes in one pass" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--model", "glcic", "--epochs", 3), "--epochs does not belong to the training of a glcic"),
+        (("--alpha", 0.1), "--alpha does not belong to the training of a dcgan"),
+        (("--model", "vae"), "there is no model 'vae'; expected dcgan or glcic"),
+        (("--model", "glcic", "--stage", "encoder"), "--model"),
+    ],
+)
+def test_an_option_of_another_training_is_refused(edgefill, pictures, tmp_path, options, said):
+    refused = edgefill("train", pictures, "--out", tmp_path / "run", *options)
+    assert refused.code == 3 and said in refused.err
