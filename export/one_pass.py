@@ -35,8 +35,8 @@ def export_one_pass(
     """Writes ``network`` as a bundle of the kind glcic, and returns its manifest.
 
     It takes pictures [N, C, H, W] in [-1, 1], anything where nothing is known, and what is known of them,
-    [N, 1, H, W] of 0 and 1; it returns completed pictures [N, C, H, W] in [-1, 1]. It is used in eval mode and
-    left as it was. Batch, height and width stay dynamic, in multiples of 4.
+    [N, 1, H, W] of 0 and 1; it returns completed pictures [N, C, H, W] in [-1, 1]. It is used in eval mode
+    and left as it was. Batch, height and width stay dynamic, in multiples of 4.
 
     Args:
         path: with a suffix a zip, without one a folder.

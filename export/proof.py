@@ -107,7 +107,7 @@ def prove_encoder(graph: bytes, encoder: nn.Module, manifest: Manifest) -> float
 
 
 def prove_completion(graph: bytes, network: nn.Module, manifest: Manifest) -> dict[str, float]:
-    """How far the graph of a network of one pass is from PyTorch, on pictures of several sizes; see ``prove``."""
+    """How far the graph of a network of one pass is from PyTorch, at several sizes; see ``prove``."""
     random = torch.Generator().manual_seed(4)
     errors = []
     for height, width in _SIZES:

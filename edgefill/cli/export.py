@@ -29,7 +29,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on stdout.")] = False,
 ) -> None:
-    """Export G, D and the completion step with its gradient, or a network of one pass, as one proven model."""
+    """Export G, D and the step with its gradient, or a network of one pass, as one proven model."""
     if out.exists() and not force:
         raise OutputError(f"{out} is already there; choose another name or replace it with --force")
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")

@@ -148,7 +148,7 @@ def _coarseness(hole: np.ndarray, size: tuple[int, ...], trained: int) -> int:
 
 
 def _is_deeper(hole: np.ndarray, steps: int) -> bool:
-    """Whether some of ``hole`` is left after ``steps`` pixels were taken off its edges, but not the picture's."""
+    """Whether some of ``hole`` is left without ``steps`` pixels along its edges, but not the picture's."""
     left = np.pad(hole, 1, mode="edge")
     for _ in range(steps):
         if not left.any():
@@ -159,7 +159,7 @@ def _is_deeper(hole: np.ndarray, steps: int) -> bool:
 
 
 def _grown(run: slice, margin: int, end: int) -> slice:
-    """``run`` with ``margin`` more at both ends, as far as 0 and ``end`` allow; it begins at a multiple of STRIDE."""
+    """``run`` with ``margin`` more at both ends, between 0 and ``end``, from a multiple of STRIDE on."""
     start = max(run.start - margin, 0)
     return slice(start - start % STRIDE, min(run.stop + margin, end))
 

@@ -49,7 +49,7 @@ def train_glcic(
 def load_completion_network(
     run: str | Path, warn: Callable[[str], object] = warnings.warn
 ) -> tuple[CompletionNetwork, GlcicTraining]:
-    """The averaged completion network of ``run``, in eval mode on the CPU, and its recipe. Raises ModelError."""
+    """The averaged network of ``run``, in eval mode on the CPU, and its recipe. Raises ModelError."""
     config, checkpoint = load_run(run, warn, GlcicTraining)
     network = CompletionNetwork(config.network)
     load_weights(network, part(checkpoint.tensors, "C_ema"))

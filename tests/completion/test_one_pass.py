@@ -1,4 +1,4 @@
-"""Completion in one pass: any size, tile by tile, coarser where a hole is deep; with a network of averages."""
+"""Completion in one pass: any size, tile by tile, coarser where a hole is deep; on a stand-in network."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_what_does_not_apply_is_refused(tmp_path):
     with pytest.raises(InputError, match="precision is 'int8'"):
         exported(tmp_path, precision="int8")
     bundle = exported(tmp_path)
-    with pytest.raises(BackendUnavailable, match="one pass.*does not run on rtx yet"):
+    with pytest.raises(BackendUnavailable, match=r"one pass.*does not run on rtx yet"):
         open_backend("rtx", bundle)
     with pytest.raises(KeyError):
         bundle.graph("step")
@@ -118,6 +118,6 @@ def test_a_bundle_of_one_pass_says_in_its_manifest_that_it_has_no_latent(tmp_pat
     path = tmp_path / "tiny.edgefill"
     path.write_bytes(tiny_one_pass())
     manifest = Bundle.open(path).manifest
-    with pytest.raises(ModelError, match="cannot draw samples from .*it completes in one pass"):
+    with pytest.raises(ModelError, match=r"cannot draw samples from .*it completes in one pass"):
         manifest.check_latent("draw samples from")
     assert len(manifest.digest) == 64
