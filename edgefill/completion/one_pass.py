@@ -77,12 +77,13 @@ def outcomes(
 def completed(photograph: Photograph, model: Manifest, network: Network) -> np.ndarray:
     """The photograph's region with its holes filled, [C, h, w] in [-1, 1], in the model's channels."""
     values = as_channels(to_unit(photograph.region), model.channels)
-    return complete_values(values, photograph.known, model, network).transpose(2, 0, 1)
+    filled: np.ndarray = complete_values(values, photograph.known, model, network).transpose(2, 0, 1)
+    return filled
 
 
 def complete_values(values: np.ndarray, known: np.ndarray, model: Manifest, network: Network) -> np.ndarray:
     """``values [h, w, C]`` in [-1, 1] with what is not ``known [h, w]`` filled; the rest as it was."""
-    filled = values.copy()
+    filled: np.ndarray = values.copy()
     for (rows, columns), hole in islands(~known):
         factor = _coarseness(hole, known.shape, min(model.height, model.width))
         margin = _REACH * factor
@@ -102,7 +103,7 @@ def _at_scale(
     size = -(-known.shape[0] // factor), -(-known.shape[1] // factor)
     means, share = scale_known(values, known, size)
     whole = slice(0, size[0]), slice(0, size[1])
-    drawn = _in_tiles(means, share > 0, whole, network)
+    drawn: np.ndarray = _in_tiles(means, share > 0, whole, network)
     return scale(drawn, known.shape)[inner]
 
 
@@ -110,7 +111,7 @@ def _in_tiles(
     values: np.ndarray, known: np.ndarray, inner: tuple[slice, slice], network: Network
 ) -> np.ndarray:
     """The part ``inner`` of what ``network`` makes of ``values``, of each tile with a hole on its own."""
-    drawn = values.copy()
+    drawn: np.ndarray = values.copy()
     for top in range(inner[0].start, inner[0].stop, _TILE):
         for left in range(inner[1].start, inner[1].stop, _TILE):
             rows = slice(top, min(top + _TILE, inner[0].stop))
@@ -129,8 +130,9 @@ def _through(values: np.ndarray, known: np.ndarray, network: Network) -> np.ndar
     more = (0, -height % STRIDE), (0, -width % STRIDE)
     picture = np.pad(values, (*more, (0, 0)), mode="edge").transpose(2, 0, 1)
     weight = np.pad(known, more, mode="edge").astype(np.float32)
-    drawn = network(np.ascontiguousarray(picture[None], np.float32), weight[None, None])[0]
-    return drawn.transpose(1, 2, 0)[:height, :width]
+    drawn: np.ndarray = network(np.ascontiguousarray(picture[None], np.float32), weight[None, None])[0]
+    whole: np.ndarray = drawn.transpose(1, 2, 0)[:height, :width]
+    return whole
 
 
 def _coarseness(hole: np.ndarray, size: tuple[int, ...], trained: int) -> int:
