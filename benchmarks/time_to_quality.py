@@ -205,9 +205,12 @@ def _sides(photograph: Photograph, drawn: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _figures(contender: Contender) -> dict[str, Any]:
+    def mean(values: list[float], digits: int) -> float | None:
+        finite = [value for value in values if np.isfinite(value)]
+        return round(float(np.mean(finite)), digits) if finite else None
+
     def means(rows: list[list[float]], digits: int) -> list[float | None]:
-        values = [float(np.mean(row)) for row in rows]
-        return [round(value, digits) if np.isfinite(value) else None for value in values]
+        return [mean(row, digits) for row in rows]
 
     return {
         "steps": contender.looks,
@@ -216,7 +219,7 @@ def _figures(contender: Contender) -> dict[str, Any]:
         "objective": means(contender.loss, 2),
         "psnr_in_hole": means(contender.psnr, 3),
         "ssim_in_hole": means(contender.ssim, 4),
-        "seam_error": round(float(np.nanmean(contender.seam)), 4),
+        "seam_error": mean(contender.seam, 4),
     }
 
 
