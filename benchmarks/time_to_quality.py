@@ -205,12 +205,13 @@ def _sides(photograph: Photograph, drawn: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _figures(contender: Contender) -> dict[str, Any]:
-    def mean(values: list[float], digits: int) -> float | None:
-        finite = [value for value in values if np.isfinite(value)]
-        return round(float(np.mean(finite)), digits) if finite else None
+    def number(value: Any, digits: int) -> float | None:
+        return round(float(value), digits) if np.isfinite(value) else None
 
     def means(rows: list[list[float]], digits: int) -> list[float | None]:
-        return [mean(row, digits) for row in rows]
+        return [number(np.mean(row), digits) for row in rows]
+
+    seams = [error for error in contender.seam if np.isfinite(error)]  # not where all pixels are new
 
     return {
         "steps": contender.looks,
@@ -219,7 +220,7 @@ def _figures(contender: Contender) -> dict[str, Any]:
         "objective": means(contender.loss, 2),
         "psnr_in_hole": means(contender.psnr, 3),
         "ssim_in_hole": means(contender.ssim, 4),
-        "seam_error": mean(contender.seam, 4),
+        "seam_error": number(np.mean(seams), 4) if seams else None,
     }
 
 
