@@ -14,7 +14,17 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 @pytest.fixture(scope="session")
 def faces() -> Path:
     """The folder with ``train`` and ``test`` pictures of faces; skips where it is absent."""
-    folder = SHARED / "faces64"
+    return _pictures("faces64")
+
+
+@pytest.fixture(scope="session")
+def hands() -> Path:
+    """The same of hands."""
+    return _pictures("hands")
+
+
+def _pictures(name: str) -> Path:
+    folder = SHARED / name
     if not folder.is_dir():
         pytest.skip(f"needs the real pictures in {folder}, which are not on this machine")
     return folder
