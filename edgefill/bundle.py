@@ -31,6 +31,7 @@ STRIDE = 4  # Height and width of what goes through such a model are multiples o
 ENCODER = "encoder"  # A model may have one, in the manifest's precision.
 FIT = "fit"  # The step without D: a part of the step's file.
 HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
+INT8 = "int8"  # What only a network of one pass is exported in.
 HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.
 _MAX_MANIFEST_BYTES = 1024 * 1024
 _ENCODER_FILE = f"{ENCODER}.onnx"

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from onnx import ModelProto
 from torch import Tensor, nn
 
 from edgefill import __version__
-from edgefill.bundle import COMPLETION, HALF, Manifest, write_bundle
+from edgefill.bundle import COMPLETION, HALF, INT8, Manifest, write_bundle
 from edgefill.errors import InputError
 from edgefill.export.bundle import PRECISIONS, WEIGHTS, finished
 from edgefill.export.gradient import OPSET, forward_graph
 from edgefill.export.modules import prepared, rounded_to
-from edgefill.export.proof import prove_completion
+from edgefill.export.phases import as_convolutions, in_phases
+from edgefill.export.proof import prove_completion, prove_quantised
+from edgefill.images import to_unit
+from edgefill.training.holes import Holes
 
 _EXAMPLE = 64, 68  # height and width while tracing: two sizes, or one symbol would stand for both
 
@@ -29,6 +35,7 @@ def export_one_pass(
     name: str | None = None,
     precision: str = "fp32",
     weights: str | None = None,
+    calibration: np.ndarray | None = None,
     licence: str = "unknown",
     origin: str = "unknown",
 ) -> Manifest:
@@ -41,7 +48,10 @@ def export_one_pass(
     Args:
         path: with a suffix a zip, without one a folder.
         size: pixels of a side of the pictures that it was trained on.
-        precision, weights, licence, origin: as for ``export_bundle``.
+        precision: as for ``export_bundle``; or "int8", whose first and last convolution stay fp32.
+        calibration: for "int8" the pictures, uint8 [N, C, size, size], that show which values occur; a few
+            hundred like those that will be completed. Holes of all kinds are put into them.
+        weights, licence, origin: as for ``export_bundle``.
 
     Raises:
         ModelError: the network cannot be exported, or the exported one is not what PyTorch computes. Nothing
@@ -49,18 +59,26 @@ def export_one_pass(
         InputError: an argument is not one of its values.
         OutputError: ``path`` cannot be written.
     """
-    weights = weights or precision.replace("both", "fp32")
-    for key, value, known in (("precision", precision, PRECISIONS), ("weights", weights, WEIGHTS)):
+    weights = weights or {"both": "fp32", INT8: "fp32"}.get(precision, precision)
+    for key, value, known in (("precision", precision, (*PRECISIONS, INT8)), ("weights", weights, WEIGHTS)):
         if value not in known:
             raise InputError(f"{key} is {value!r}; expected one of {known}")
+    feeds = _feeds(calibration, channels, size) if precision == INT8 else []
     manifest = Manifest(
         name=name or Path(path).stem, z_dim=0, channels=channels, height=size, width=size, kind="glcic",
-        precision="fp16" if precision == "fp16" else "fp32", weights=weights, opset=OPSET, licence=licence,
-        origin=origin, edgefill=__version__,
+        precision=precision.replace("both", "fp32"), weights=INT8 if feeds else weights, opset=OPSET,
+        licence=licence, origin=origin, edgefill=__version__,
     )  # fmt: skip
     reference = prepared(network, "the completion network")
     if "fp16" in (weights, precision):
         rounded_to(reference, torch.float16)
+    if feeds:
+        from edgefill.export.quantised import quantised
+
+        model = quantised(_traced(in_phases(copy.deepcopy(reference)), manifest), feeds)
+        graphs = {COMPLETION: finished(model, COMPLETION, manifest)}
+        proof = prove_quantised(graphs[COMPLETION], reference, feeds)
+        return write_bundle(path, replace(manifest, proof=proof), graphs)
     graphs = {COMPLETION: _graph(reference, manifest)}
     proof = prove_completion(graphs[COMPLETION], reference, manifest)
     if precision == "both":
@@ -73,8 +91,12 @@ def export_one_pass(
 
 def _graph(reference: nn.Module, manifest: Manifest) -> bytes:
     """``reference`` in the manifest's precision; like all graphs it takes and returns float32."""
+    return finished(_traced(as_convolutions(copy.deepcopy(reference)), manifest), COMPLETION, manifest)
+
+
+def _traced(network: nn.Module, manifest: Manifest) -> ModelProto:
     dtype = torch.float16 if manifest.precision == "fp16" else torch.float32
-    network = copy.deepcopy(reference).to(dtype)
+    network = network.to(dtype)
 
     def complete(picture: Tensor, known: Tensor) -> Tensor:
         completed: Tensor = network(picture.to(dtype), known.to(dtype))
@@ -83,4 +105,20 @@ def _graph(reference: nn.Module, manifest: Manifest) -> bytes:
     examples = {
         "picture": torch.zeros(1, manifest.channels, *_EXAMPLE), "known": torch.ones(1, 1, *_EXAMPLE)
     }  # fmt: skip
-    return finished(forward_graph(complete, examples, "completed", any_size=True), COMPLETION, manifest)
+    return forward_graph(complete, examples, "completed", any_size=True)
+
+
+def _feeds(calibration: np.ndarray | None, channels: int, size: int) -> Sequence[Mapping[str, np.ndarray]]:
+    """What the network is calibrated on: each picture of ``calibration`` with a hole."""
+    expected = (channels, size, size)
+    if calibration is None or calibration.shape[1:] != expected or not len(calibration):
+        found = "none" if calibration is None else f"{list(calibration.shape)}"
+        raise InputError(
+            f"int8 needs pictures to calibrate by, uint8 [N, {channels}, {size}, {size}]; found {found}; "
+            "give a few hundred: --calibration FOLDER"
+        )
+    known, _ = Holes(size, 1, 0, coarse=False).draw(len(calibration), np.random.default_rng(0))
+    return [
+        {"picture": picture[None], "known": weight[None]}
+        for picture, weight in zip(to_unit(calibration), known, strict=True)
+    ]

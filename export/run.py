@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgefill.bundle import Manifest
+from edgefill.bundle import INT8, Manifest
+from edgefill.errors import InputError
 from edgefill.export.bundle import export_bundle
 from edgefill.export.one_pass import export_one_pass
 from edgefill.training.config import GlcicTraining
+from edgefill.training.data import load_pictures
 from edgefill.training.encoder import load_encoder
 from edgefill.training.glcic import load_completion_network
 from edgefill.training.run import kind_of, load_config, load_discriminator, load_generator
+
+_CALIBRATING = 256  # pictures of a folder that are read
 
 
 def export_run(
@@ -21,20 +25,30 @@ def export_run(
     name: str | None = None,
     precision: str = "fp32",
     weights: str | None = None,
+    calibration: str | Path | None = None,
     licence: str = "unknown",
     origin: str | None = None,
 ) -> Manifest:
     """Writes the newest checkpoint of a run folder as a bundle; see ``export_bundle``, which says the rest.
 
     G, or the network of one pass, comes with its averaged weights, G with the run's encoder if there is one.
-    Raises ModelError for a folder that holds no readable run.
+    ``calibration`` is the folder of pictures that "int8" needs, of which the first hundreds are read. Raises
+    ModelError for a folder that holds no readable run, InputError for a precision that its kind has not.
     """
     told: dict[str, Any] = {"name": name, "precision": precision, "weights": weights, "licence": licence}
+    if calibration is not None and precision != INT8:
+        raise InputError(f"calibration is for int8; found the precision {precision!r}: leave one out")
     if kind_of(run) == GlcicTraining.kind:
         network, config = load_completion_network(run)
         shape = config.network
         origin = origin or "edgefill train --model glcic"
+        if calibration is not None:
+            told["calibration"] = load_pictures(
+                Path(calibration), shape.size, shape.channels, track=lambda files: files[:_CALIBRATING]
+            ).values
         return export_one_pass(network, path, channels=shape.channels, size=shape.size, origin=origin, **told)
+    if precision == INT8:
+        raise InputError(f"{run} is a dcgan, whose search needs gradients; int8 is for the kind glcic")
     recipe = load_config(run)
     return export_bundle(
         load_generator(run), load_discriminator(run), path, z_dim=recipe.network.z_dim,

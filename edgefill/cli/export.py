@@ -18,11 +18,15 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="The model to write, e.g. faces.edgefill.")],
     name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
     precision: Annotated[
-        str, typer.Option(help="What the graphs compute in: fp32, fp16 (GPUs), or both.")
+        str, typer.Option(help="What the graphs compute in: fp32, fp16 (GPUs), both, or int8 (glcic).")
     ] = "fp32",
     weights: Annotated[
         str | None,
         typer.Option(help="What the weights of fp32 graphs are stored in: fp32 or fp16."),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures that show int8 which values occur: some of the training's."),
     ] = None,
     licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",
     origin: Annotated[str | None, typer.Option(help="Where the weights come from, for the manifest.")] = None,
@@ -37,14 +41,15 @@ def export(
 
     say(f"exporting {run}: each graph is compared with PyTorch (about half a minute)")
     manifest = export_run(
-        run, out, name=name, precision=precision, weights=weights, licence=licence, origin=origin
-    )
+        run, out, name=name, precision=precision, weights=weights, calibration=calibration, licence=licence,
+        origin=origin,
+    )  # fmt: skip
     size = sum(entry["bytes"] for entry in manifest.files.values())
     proven, next_command = (
         (f"gradient within {manifest.proof['gradient']:.1e}", f"sample --model {out} --out samples.png")
         if manifest.kind == "dcgan"
         else (
-            f"pictures within {manifest.proof['completed']:.1e}",
+            f"pictures within {next(iter(manifest.proof.values())):.1e}",
             f"complete PICTURE --model {out} --out filled",
         )
     )

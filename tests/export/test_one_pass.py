@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -65,16 +66,63 @@ def test_the_same_network_gives_the_same_bytes(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_no_transposed_convolution_carries_an_output_padding(tmp_path):
-    import onnx
+def test_batch_norms_are_folded_and_transposed_convolutions_are_plain_ones(tmp_path):
+    graph = onnx.load_from_string(exported(tmp_path).graph("completion")).graph
+    kinds = {node.op_type for node in graph.node}
+    assert "Conv" in kinds and not kinds & {"BatchNormalization", "ConvTranspose"}
 
-    model = onnx.load_from_string(exported(tmp_path).graph("completion"))
-    names = [
-        attribute.name for node in model.graph.node if node.op_type == "ConvTranspose"
-        for attribute in node.attribute
-    ]  # fmt: skip
-    assert names and "output_padding" not in names
-    assert not [node for node in model.graph.node if node.op_type == "BatchNormalization"], "they are folded"
+
+def pictures(count: int = 20) -> np.ndarray:
+    rows, columns = np.mgrid[:64, :64] / 64
+    phase = np.arange(count)[:, None, None, None] / count
+    waves = np.sin(6 * rows + np.array([1, 2, 3])[:, None, None] * columns + 6 * phase)
+    return np.uint8(np.rint(127.5 + 120 * waves))
+
+
+def test_in_int8_every_scale_is_explicit_and_symmetric_but_for_the_first_and_the_last_convolution(tmp_path):
+    bundle = exported(tmp_path, precision="int8", calibration=pictures())
+    assert bundle.precisions == ("int8",) and bundle.manifest.proof["noise"] < 0.04
+    graph = onnx.load_from_string(bundle.graph("completion")).graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    makers = {node.output[0]: node.op_type for node in graph.node}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    quantised = [makers.get(node.input[1]) == "DequantizeLinear" for node in convolutions]
+    assert quantised == [False, *[True] * 15, False]
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            zero = values[node.input[2]]
+            assert zero.dtype == np.int8 and not zero.any(), "TensorRT takes nothing else"
+
+
+def test_int8_is_close_to_the_network_at_any_size(tmp_path):
+    backend = open_backend("cpu", exported(tmp_path, precision="int8", calibration=pictures()))
+    picture = np.float32(pictures(2)[:, :, :32, :52]) / 127.5 - 1
+    known = np.ones((2, 1, 32, 52), np.float32)
+    known[:, :, 8:20, 10:30] = 0
+    with torch.no_grad():
+        expected = network()(torch.from_numpy(picture), torch.from_numpy(known)).numpy()
+    error = backend.complete(picture, known) - expected
+    assert 0 < np.sqrt(np.square(error).mean()) < 0.03
+
+
+@pytest.mark.parametrize("calibration", [None, np.zeros((3, 1, 64, 64), np.uint8), pictures()[:0]])
+def test_int8_without_pictures_to_calibrate_by_is_refused(tmp_path, calibration):
+    with pytest.raises(InputError, match=r"int8 needs pictures.*\[N, 3, 64, 64\].*--calibration FOLDER"):
+        exported(tmp_path, precision="int8", calibration=calibration)
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_of_a_network_with_nothing_to_quantise_is_refused(tmp_path):
+    class Shallow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(4, 3, 3, padding=1)
+
+        def forward(self, picture, known):
+            return torch.tanh(self.layer(torch.cat([picture * known, known], 1)))
+
+    with pytest.raises(ModelError, match="found 1 convolutions, expected three or more"):
+        exported(tmp_path, Shallow(), precision="int8", calibration=pictures())
 
 
 class Shrinks(nn.Module):
@@ -100,8 +148,8 @@ def test_what_is_no_completion_network_is_refused_and_nothing_is_written(tmp_pat
 
 
 def test_what_does_not_apply_is_refused(tmp_path):
-    with pytest.raises(InputError, match="precision is 'int8'"):
-        exported(tmp_path, precision="int8")
+    with pytest.raises(InputError, match=r"precision is 'int4'; expected one of .*'int8'"):
+        exported(tmp_path, precision="int4")
     bundle = exported(tmp_path)
     with pytest.raises(BackendUnavailable, match=r"one pass.*does not run on rtx yet"):
         open_backend("rtx", bundle)
