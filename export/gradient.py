@@ -79,7 +79,7 @@ def gradient_graph(
         names[:] = ["loss", f"grad_{wrt}", *extras, *(f"grad_{wrt}_{name}" for name in also)]
         return [output.detach() for output in (loss, gradients[0], *extras.values(), *gradients[1:])]
 
-    return _traced_to_onnx(step, example_inputs, names)
+    return _traced_to_onnx(step, example_inputs, names, {name: {0: "N"} for name in example_inputs})
 
 
 def forward_graph(
@@ -97,7 +97,25 @@ def forward_graph(
     def step(*tensors: Tensor) -> list[Tensor]:
         return [function(**dict(zip(example_inputs, tensors, strict=True))).detach()]
 
-    return _traced_to_onnx(step, example_inputs, [output], any_size=any_size)
+    sizes = {0: "N", 2: "H", 3: "W"} if any_size else {0: "N"}
+    return _traced_to_onnx(step, example_inputs, [output], dict.fromkeys(example_inputs, sizes))
+
+
+def plain_graph(
+    function: Callable[..., Sequence[Tensor]],
+    example_inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    dynamic: Mapping[str, Mapping[int, str]],
+) -> ModelProto:
+    """An ONNX model of ``function``, which need have no batch; ``dynamic`` names sizes of some inputs.
+
+    Sizes of one name are equal, and differ in the examples from all others.
+    """
+
+    def step(*tensors: Tensor) -> list[Tensor]:
+        return list(function(**dict(zip(example_inputs, tensors, strict=True))))
+
+    return _traced_to_onnx(step, example_inputs, outputs, dynamic)
 
 
 def _loss_and_extras(
@@ -115,13 +133,15 @@ def _traced_to_onnx(
     step: Callable[..., list[Tensor]],
     example_inputs: Mapping[str, Tensor],
     output_names: Sequence[str],
-    *,
-    any_size: bool = False,
+    dynamic: Mapping[str, Mapping[int, str]],
 ) -> ModelProto:
-    """Traces ``step`` with a symbolic batch and converts it; ``output_names`` is read after tracing."""
-    examples = _with_batch(example_inputs)
-    places = {0: "N", 2: "H", 3: "W"} if any_size else {0: "N"}
-    dynamic = {place: torch.export.Dim(size) for place, size in places.items()}
+    """Traces ``step`` with symbolic sizes and converts it; ``output_names`` is read after tracing."""
+    names = sorted({name for sizes in dynamic.values() for name in sizes.values()})
+    symbols = {name: torch.export.Dim(name) for name in names}
+    shapes = [
+        {place: symbols[size] for place, size in dynamic.get(name, {}).items()} for name in example_inputs
+    ]
+    examples = _with_batch(example_inputs) if "N" in symbols else list(example_inputs.values())
     with _quiet(), _explained(), whole_upsampling():
         graph = make_fx(
             step,
@@ -134,14 +154,15 @@ def _traced_to_onnx(
             graph.eval(),
             tuple(examples),
             dynamo=True,
-            dynamic_shapes=tuple(dynamic for _ in examples),
+            dynamic_shapes=tuple(shapes),
             input_names=list(example_inputs),
             output_names=list(output_names),
             opset_version=OPSET,
             verbose=False,
         )
     model: ModelProto = program.model_proto
-    _check_batch_is_dynamic(model)
+    if "N" in symbols:
+        _check_batch_is_dynamic(model)
     onnx_passes.check_standard(model)  # First: the traces name the operator that a refused node comes from.
     onnx_passes.strip_traces(model)
     onnx_passes.batch_of_first_input(model)

@@ -51,6 +51,20 @@ def batch_of_first_input(model: ModelProto) -> None:
             node.input[0] = inputs[0]
 
 
+def without_identities(model: ModelProto) -> None:
+    """Whoever reads a copy reads the original: TensorRT copies no uint8."""
+    outputs = {value.name for value in model.graph.output}
+    originals: dict[str, str] = {}
+    kept = []
+    for node in model.graph.node:
+        node.input[:] = [originals.get(name, name) for name in node.input]
+        if node.op_type == "Identity" and node.output[0] not in outputs:
+            originals[node.output[0]] = node.input[0]
+        else:
+            kept.append(node)
+    _replace_nodes(model, kept)
+
+
 def without_output_padding(model: ModelProto) -> None:
     """``output_padding`` of a ConvTranspose becomes shorter end pads: the same numbers, in TensorRT too.
 

@@ -63,10 +63,10 @@ def prove(graphs: Mapping[str, bytes], reference: Completion, manifest: Manifest
     z, rest = _random_case(reference, manifest)
     expected = _autograd(reference, z, rest)
     inputs = {"z": z, **rest}
-    step = _run(graphs["step"], inputs)
-    generated = _run(graphs["generator"], {"z": z})["generated"]
-    logit = _run(graphs["discriminator"], {"picture": expected["generated"]})["logit"]
-    first = _run(graphs["step"], {name: tensor[:1] for name, tensor in inputs.items()})
+    step = run_graph(graphs["step"], inputs)
+    generated = run_graph(graphs["generator"], {"z": z})["generated"]
+    logit = run_graph(graphs["discriminator"], {"picture": expected["generated"]})["logit"]
+    first = run_graph(graphs["step"], {name: tensor[:1] for name, tensor in inputs.items()})
     _check_finite({**step, "G(z)": generated, "D's logit": logit})
     measured = {
         "generated": max(_largest(step["generated"], expected["generated"]),
@@ -101,7 +101,7 @@ def prove_encoder(graph: bytes, encoder: nn.Module, manifest: Manifest) -> float
         ) from error
     if expected.shape != (SAMPLES, manifest.z_dim):
         raise ModelError(f"the encoder returned {list(expected.shape)}; expected [N, {manifest.z_dim}]")
-    found = _run(graph, {"picture": picture, "known": known})["z"]
+    found = run_graph(graph, {"picture": picture, "known": known})["z"]
     _check_finite({"the encoder's z": found})
     error = _largest(found, expected)
     tolerance = TOLERANCES["fp16" if "fp16" in (manifest.precision, manifest.weights) else "fp32"]
@@ -128,7 +128,7 @@ def prove_completion(graph: bytes, network: nn.Module, manifest: Manifest) -> di
             raise ModelError(
                 f"the completion network returned {list(expected.shape)}; expected {list(picture.shape)}"
             )
-        found = _run(graph, {"picture": picture, "known": known})["completed"]
+        found = run_graph(graph, {"picture": picture, "known": known})["completed"]
         _check_finite({"completed": found})
         errors.append(_largest(found, expected))
     _judge({"generated": max(errors)}, TOLERANCES[manifest.precision], manifest.precision)
@@ -145,7 +145,7 @@ def prove_quantised(
     total, missing = 0.0, 0.0
     for feed in feeds:
         picture, known = (torch.from_numpy(feed[name]) for name in ("picture", "known"))
-        found = _run(graph, {"picture": picture, "known": known})["completed"]
+        found = run_graph(graph, {"picture": picture, "known": known})["completed"]
         _check_finite({"completed": found})
         with torch.no_grad():
             expected = network(picture, known)
@@ -225,7 +225,8 @@ def _central_differences(
     return _relative(torch.stack(claimed)[None].flatten(1), torch.stack(measured)[None].flatten(1))
 
 
-def _run(graph: bytes, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def run_graph(graph: bytes, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every output of the ONNX model ``graph`` for ``inputs``, by ONNX Runtime on the CPU."""
     import onnxruntime
 
     session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -82,7 +82,10 @@ def completed(photograph: Photograph, model: Manifest, network: Network) -> np.n
 
 
 def complete_values(values: np.ndarray, known: np.ndarray, model: Manifest, network: Network) -> np.ndarray:
-    """``values [h, w, C]`` in [-1, 1] with what is not ``known [h, w]`` filled; the rest as it was."""
+    """``values [h, w, C]`` in [-1, 1] with what the network draws where they are not ``known [h, w]``.
+
+    And at the edge of each hole, by which blending sees how far it is off; the rest as it was.
+    """
     filled: np.ndarray = values.copy()
     for (rows, columns), hole in islands(~known):
         factor = _coarseness(hole, known.shape, min(model.height, model.width))
@@ -90,7 +93,8 @@ def complete_values(values: np.ndarray, known: np.ndarray, model: Manifest, netw
         around = _grown(rows, margin, known.shape[0]), _grown(columns, margin, known.shape[1])
         inner = _within(rows, around[0]), _within(columns, around[1])
         drawn = _at_scale(values[around], known[around], inner, factor, network)
-        filled[rows, columns][hole] = drawn[hole]
+        taken = _with_neighbours(hole)
+        filled[rows, columns][taken] = drawn[taken]
     return filled
 
 
@@ -111,17 +115,18 @@ def _in_tiles(
     values: np.ndarray, known: np.ndarray, inner: tuple[slice, slice], network: Network
 ) -> np.ndarray:
     """The part ``inner`` of what ``network`` makes of ``values``, of each tile with a hole on its own."""
-    drawn: np.ndarray = values.copy()
+    drawn, wanted = values.copy(), _with_neighbours(~known)
     for top in range(inner[0].start, inner[0].stop, _TILE):
         for left in range(inner[1].start, inner[1].stop, _TILE):
             rows = slice(top, min(top + _TILE, inner[0].stop))
             columns = slice(left, min(left + _TILE, inner[1].stop))
-            if known[rows, columns].all():
+            if not wanted[rows, columns].any():
                 continue
             around = _grown(rows, _REACH, known.shape[0]), _grown(columns, _REACH, known.shape[1])
             piece = _through(values[around], known[around], network)
             drawn[rows, columns] = piece[_within(rows, around[0]), _within(columns, around[1])]
-    return drawn[inner]
+    cut: np.ndarray = drawn[inner]
+    return cut
 
 
 def _through(values: np.ndarray, known: np.ndarray, network: Network) -> np.ndarray:
@@ -151,13 +156,22 @@ def _coarseness(hole: np.ndarray, size: tuple[int, ...], trained: int) -> int:
 
 def _is_deeper(hole: np.ndarray, steps: int) -> bool:
     """Whether some of ``hole`` is left without ``steps`` pixels along its edges, but not the picture's."""
-    left = np.pad(hole, 1, mode="edge")
+    left = hole
     for _ in range(steps):
         if not left.any():
             return False
-        inside = left[1:-1, 1:-1] & left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]
-        left = np.pad(inside, 1, mode="edge")
+        left = ~_with_neighbours(~left)
     return bool(left.any())
+
+
+def _with_neighbours(there: np.ndarray) -> np.ndarray:
+    """``there [h, w]`` and the up to four pixels next to each."""
+    grown: np.ndarray = there.copy()
+    grown[1:] |= there[:-1]
+    grown[:-1] |= there[1:]
+    grown[:, 1:] |= there[:, :-1]
+    grown[:, :-1] |= there[:, 1:]
+    return grown
 
 
 def _grown(run: slice, margin: int, end: int) -> slice:
