@@ -27,7 +27,8 @@ FORMAT = 3
 MANIFEST = "manifest.json"
 GRAPHS = ("generator", "discriminator", "step")
 COMPLETION = "completion"  # All of a model that completes in one pass.
-STRIDE = 4  # Height and width of what goes through such a model are multiples of it.
+STRIDE = 4  # Height and width of what goes through such a model are multiples of it,
+LARGEST_SIDE = 832  # and at most so large: larger pictures go through it in tiles.
 ENCODER = "encoder"  # A model may have one, in the manifest's precision.
 FIT = "fit"  # The step without D: a part of the step's file.
 HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
@@ -99,6 +100,11 @@ class Manifest:
         """The sha256 of the graph that completes, which names the weights."""
         main = "step" if self.kind == "dcgan" else COMPLETION
         return str(self.files.get(f"{main}.onnx", {}).get("sha256", ""))
+
+    @property
+    def simplest_graph(self) -> str:
+        """The one that shows soonest whether a runtime works here."""
+        return "generator" if self.kind == "dcgan" else COMPLETION
 
     def check_latent(self, doing: str) -> None:
         """Raises ModelError where there is no latent for ``doing`` something, such as "draw samples from"."""

@@ -16,7 +16,7 @@ import torch
 from onnx import ModelProto, compose
 from torch import Tensor
 
-from edgefill.bundle import COMPLETION, Bundle
+from edgefill.bundle import COMPLETION, Bundle, Manifest
 from edgefill.errors import ModelError, OutputError
 from edgefill.export import onnx_passes
 from edgefill.export.gradient import plain_graph
@@ -36,8 +36,8 @@ _CASES = (  # size of a picture, rows and columns of its hole, for the proof
 )
 
 
-def export_pipeline(bundle: Bundle, path: str | Path) -> dict[str, float]:
-    """Writes the pipeline around ``bundle``, a model of one pass, and returns how far it is from PyTorch.
+def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
+    """Writes the pipeline around ``bundle``, a model of one pass; returns its manifest and how it was proven.
 
     Inputs: ``picture``, uint8 [H, W, C] with the model's channels, and ``mask``, uint8 [H, W], white (above
     127) where the picture is to be filled. Output: ``completed``, uint8 [H, W, C]; what the mask leaves is
@@ -65,9 +65,9 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> dict[str, float]:
         },
     )  # fmt: skip
     content = bytes(model.SerializeToString(deterministic=True))
-    proof = {"levels": _proven(content, around, network)}
+    levels = _proven(content, around, network)
     write_atomically(Path(path), content)
-    return proof
+    return manifest, f"pictures within {levels:g} of 255 levels of PyTorch's"
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgefill.bundle import INT8, Manifest
+from edgefill.bundle import INT8, Bundle, Manifest
 from edgefill.errors import InputError
 from edgefill.export.bundle import export_bundle
 from edgefill.export.one_pass import export_one_pass
+from edgefill.models import find
 from edgefill.training.config import GlcicTraining
 from edgefill.training.data import load_pictures
 from edgefill.training.encoder import load_encoder
 from edgefill.training.glcic import load_completion_network
-from edgefill.training.run import kind_of, load_config, load_discriminator, load_generator
+from edgefill.training.run import CONFIG, kind_of, load_config, load_discriminator, load_generator
 
 _CALIBRATING = 256  # pictures of a folder that are read
 
@@ -23,7 +25,7 @@ def export_run(
     path: str | Path,
     *,
     name: str | None = None,
-    precision: str = "fp32",
+    precision: str | None = None,
     weights: str | None = None,
     calibration: str | Path | None = None,
     licence: str = "unknown",
@@ -32,9 +34,11 @@ def export_run(
     """Writes the newest checkpoint of a run folder as a bundle; see ``export_bundle``, which says the rest.
 
     G, or the network of one pass, comes with its averaged weights, G with the run's encoder if there is one.
-    ``calibration`` is the folder of pictures that "int8" needs, of which the first hundreds are read. Raises
-    ModelError for a folder that holds no readable run, InputError for a precision that its kind has not.
+    ``precision`` is fp32 unless given; ``calibration`` is the folder of pictures that "int8" needs, of which
+    the first hundreds are read. Raises ModelError for a folder that holds no readable run, InputError for a
+    precision that its kind has not.
     """
+    precision = precision or "fp32"
     told: dict[str, Any] = {"name": name, "precision": precision, "weights": weights, "licence": licence}
     if calibration is not None and precision != INT8:
         raise InputError(f"calibration is for int8; found the precision {precision!r}: leave one out")
@@ -54,3 +58,23 @@ def export_run(
         load_generator(run), load_discriminator(run), path, z_dim=recipe.network.z_dim,
         encoder=load_encoder(run), origin=origin or f"edgefill train, {recipe.epochs} epochs", **told,
     )  # fmt: skip
+
+
+def exported_or_found(source: str, stem: str, **options: Any) -> Bundle:
+    """``source`` as a bundle: a run, exported with ``options`` to a ``stem``, or a model that is there.
+
+    Raises InputError where ``options`` say how to export what is exported, and what ``export_run`` and
+    ``models.find`` raise.
+    """
+    if (Path(source) / CONFIG).is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{stem}.edgefill"
+            export_run(source, path, **options)
+            return Bundle.open(path)
+    given = [key for key, value in options.items() if value not in (None, "unknown")]
+    if given:
+        raise InputError(
+            f"{source} is an exported model, and {', '.join(given)} would change it; leave them out, or "
+            "export its run"
+        )
+    return Bundle.open(find(source))

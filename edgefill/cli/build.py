@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgefill.bundle import ENCODER, FIT
+from edgefill.bundle import COMPLETION, ENCODER, FIT
 from edgefill.cli.app import app
 from edgefill.cli.console import numbers, print_json, progress_bar, say
 from edgefill.errors import BackendUnavailable
 
 if TYPE_CHECKING:
+    from edgefill.bundle import Manifest
     from edgefill.export.engines.recipe import Batch
     from edgefill.export.engines.store import Engines, Entry
-
-_GRAPHS = (FIT, "step", "generator")  # what searches run
 
 
 @app.command()
@@ -54,18 +53,24 @@ def build(
 
     sizes, architectures = numbers("--batch", batch), numbers("--sm", sm) if sm else []
     bundle = Bundle.open(find(model))
-    bundle.manifest.check_latent("build engines of")
     engines = Engines(bundle, library or _installed(), precision=precision, say=say, folder=out)
     if engines.precision == "fp32" and precision is None:
         say(f"{model} holds fp32 graphs only; fp16 is faster: edgefill export … --precision both")
     batches = [_range(sizes)] if dynamic else [(size, size, size) for size in sizes]
     options = {"sm": architectures, "level": optimization_level, "force": force}
-    graphs = [*_GRAPHS, *[ENCODER] * bundle.manifest.has_encoder]
+    graphs = _graphs(bundle.manifest)
     entries = [_build(engines, graph, batch, **options) for graph in graphs for batch in batches]
     if json:
         print_json({"model": bundle.manifest.name, "engines": [_document(entry) for entry in entries]})
     else:
         print("\n".join(_table(entries)))
+
+
+def _graphs(manifest: Manifest) -> list[str]:
+    """What completing runs."""
+    if manifest.kind == "glcic":
+        return [COMPLETION]
+    return [FIT, "step", "generator", *[ENCODER] * manifest.has_encoder]
 
 
 def _build(engines: Engines, graph: str, batch: Batch, **options: Any) -> Entry:

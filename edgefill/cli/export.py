@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,15 +12,26 @@ from edgefill.cli.app import app
 from edgefill.cli.console import print_json, require, say
 from edgefill.errors import OutputError
 
+if TYPE_CHECKING:
+    from edgefill.bundle import Manifest
+
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="The run folder that `edgefill train` wrote.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="The run folder that `edgefill train` wrote; for --pipeline a model too."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model to write, e.g. faces.edgefill.")],
     name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
     precision: Annotated[
-        str, typer.Option(help="What the graphs compute in: fp32, fp16 (GPUs), both, or int8 (glcic).")
-    ] = "fp32",
+        str | None,
+        typer.Option(
+            help="What the graphs compute in: fp32, fp16 (GPUs), both, or int8 (glcic). [default: fp32]"
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(help="What the weights of fp32 graphs are stored in: fp32 or fp16."),
@@ -28,6 +40,14 @@ def export(
         Path | None,
         typer.Option(help="Folder of pictures that show int8 which values occur: some of the training's."),
     ] = None,
+    pipeline: Annotated[
+        bool,
+        typer.Option(
+            "--pipeline",
+            help="Write one ONNX file instead, e.g. faces.onnx, that runs without edgefill: from a uint8 "
+            "picture and mask of any size to the finished picture (glcic).",
+        ),
+    ] = False,
     licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",
     origin: Annotated[str | None, typer.Option(help="Where the weights come from, for the manifest.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
@@ -37,28 +57,38 @@ def export(
     if out.exists() and not force:
         raise OutputError(f"{out} is already there; choose another name or replace it with --force")
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
-    from edgefill.export import export_run
+    from edgefill.export.run import export_run, exported_or_found
 
-    say(f"exporting {run}: each graph is compared with PyTorch (about half a minute)")
-    manifest = export_run(
-        run, out, name=name, precision=precision, weights=weights, calibration=calibration, licence=licence,
-        origin=origin,
-    )  # fmt: skip
-    size = sum(entry["bytes"] for entry in manifest.files.values())
-    proven, next_command = (
-        (f"gradient within {manifest.proof['gradient']:.1e}", f"sample --model {out} --out samples.png")
-        if manifest.kind == "dcgan"
-        else (
-            f"pictures within {next(iter(manifest.proof.values())):.1e}",
-            f"complete PICTURE --model {out} --out filled",
-        )
-    )
+    options: dict[str, Any] = {
+        "name": name, "precision": precision, "weights": weights, "calibration": calibration,
+        "licence": licence, "origin": origin,
+    }  # fmt: skip
+    say(f"exporting {source}: each graph is compared with PyTorch (about half a minute)")
+    if pipeline:
+        from edgefill.export.pipeline import export_pipeline
+
+        manifest, said = export_pipeline(exported_or_found(source, out.stem, **options), out)
+        size = out.stat().st_size
+    else:
+        manifest = export_run(source, out, **options)
+        said = _proven(manifest, out)
+        size = sum(entry["bytes"] for entry in manifest.files.values())
     say(
         f"wrote {out} ({size / 1e6:.1f} MB): {manifest.height}×{manifest.width}, "
-        f"{manifest.channels} channel(s), {manifest.precision}; {proven} of PyTorch's\n"
-        f"next: edgefill {next_command}"
+        f"{manifest.channels} channel(s), {manifest.precision}; {said}"
     )
     if as_json:
-        import dataclasses
-
         print_json({"model": str(out), **dataclasses.asdict(manifest)})
+
+
+def _proven(manifest: Manifest, out: Path) -> str:
+    """How far the model is from PyTorch, and what to do with it."""
+    if manifest.kind == "dcgan":
+        found, then = (
+            f"gradient within {manifest.proof['gradient']:.1e}",
+            f"sample --model {out} --out samples.png",
+        )
+    else:
+        found = f"pictures within {next(iter(manifest.proof.values())):.1e}"
+        then = f"complete PICTURE --model {out} --out filled"
+    return f"{found} of PyTorch's\nnext: edgefill {then}"

@@ -20,7 +20,7 @@ from edgefill.errors import EdgefillError, InputError
 from edgefill.images import to_unit
 
 _REACH = 156  # pixels that an output of the paper's network sees in each direction, in multiples of STRIDE
-_TILE = 512  # pixels of a side that are filled at once
+_TILE = 512  # pixels of a side that are filled at once: with what they see at most LARGEST_SIDE
 _DEEPEST = 3 / 8  # of the side of the pictures in training: as deep as the deepest hole there
 
 Network = Callable[[np.ndarray, np.ndarray], np.ndarray]

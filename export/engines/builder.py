@@ -10,7 +10,7 @@ from typing import Any
 from edgefill.errors import EngineError
 from edgefill.export.engines.library import Library, open_library
 from edgefill.export.engines.progress import Progress, silent, watched
-from edgefill.export.engines.recipe import Recipe
+from edgefill.export.engines.recipe import SIDES, Recipe
 from edgefill.export.engines.timing import attach_timings, keep_timings
 
 _SHARE = 2  # A build may use one part in this of the memory that is free: weights and others need some too.
@@ -77,17 +77,26 @@ def _parse(library: Library, parser: Any, graph: bytes, recipe: Recipe) -> tuple
 
 
 def _set_shapes(library: Library, builder: Any, network: Any, config: Any, recipe: Recipe) -> None:
-    """Fixes the batch of every input, or leaves it open between the smallest and the largest."""
-    profile = None if recipe.static else builder.create_optimization_profile()
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        shapes = [(rows, *tuple(tensor.shape)[1:]) for rows in recipe.batch]
+    """Fixes the size of every input, or leaves it open between the smallest and the largest."""
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
+    ranges = [_range(tuple(tensor.shape)[1:], recipe) for tensor in inputs]
+    fixed = all(smallest == largest for smallest, _, largest in ranges)
+    profile = None if fixed else builder.create_optimization_profile()
+    for tensor, shapes in zip(inputs, ranges, strict=True):
         if profile is None:
             tensor.shape = shapes[0]
         else:
             profile.set_shape(tensor.name, *shapes)
     if profile is not None and config.add_optimization_profile(profile) < 0:
         raise library.failure(f"run {recipe.graph} at {recipe.batch[0]} to {recipe.batch[2]} rows")
+
+
+def _range(shape: tuple[int, ...], recipe: Recipe) -> list[tuple[int, ...]]:
+    """The smallest, the most likely and the largest size of an input; what is open in ``shape`` is -1."""
+    return [
+        (rows, *(side if size < 0 else size for size in shape))
+        for rows, side in zip(recipe.batch, SIDES, strict=True)
+    ]
 
 
 def _build(

@@ -15,11 +15,11 @@ _OTHERS = 0o077
 
 
 def engines_folder(bundle: Bundle) -> Path:
-    """Where the engines of ``bundle`` are kept: another step graph, another folder."""
+    """Where the engines of ``bundle`` are kept: other weights, another folder."""
     cache = cache_folder()
     if cache is None:
         raise OutputError("there is no home folder to keep engines in; set EDGEFILL_CACHE_DIR to a folder")
-    digest = bundle.manifest.files["step.onnx"]["sha256"]
+    digest = bundle.manifest.digest
     name = re.sub(r"[^\w.-]", "_", bundle.manifest.name)[:40]
     return cache / "engines" / f"{name}-{digest[:12]}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -70,9 +71,56 @@ def test_options_of_a_search_are_refused(edgefill, one_pass, pictures, tmp_path,
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
 
 
+def test_int8_and_a_pipeline_by_the_commands_alone(edgefill, pictures, tmp_path):
+    run, model, file = tmp_path / "run", tmp_path / "int8.edgefill", tmp_path / "whole.onnx"
+    assert edgefill("train", pictures, "--out", run, *TINY).code == 0
+    bare = edgefill("export", run, "--out", model, "--precision", "int8")
+    assert bare.code == 3 and "--calibration FOLDER" in bare.err
+    exported = edgefill(
+        "export", run, "--out", model, "--precision", "int8", "--calibration", pictures, "--json"
+    )
+    assert exported.code == 0, exported.err
+    assert json.loads(exported.out)["precision"] == "int8"
+    assert edgefill("complete", pictures, "--model", model, "--out", tmp_path / "out").code == 0
+    whole = edgefill("export", model, "--pipeline", "--out", file)
+    assert whole.code == 0 and "of 255 levels" in whole.err, whole.err
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    picture = np.asarray(Image.open(pictures / "0.png"))[:, :, None]
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:20, 10:30] = 255
+    (completed,) = session.run(["completed"], {"picture": picture, "mask": mask})
+    np.testing.assert_array_equal(completed[mask == 0], picture[mask == 0])
+    assert (completed != picture).any()
+
+
 @pytest.mark.parametrize(
-    "command", [("sample", "--out", "x.png", "--model"), ("bench", "--model"), ("build", "--for", "rtx")]
+    ("source", "options", "code", "said"),
+    [
+        ("faces64", ("--pipeline", "--out", "x.onnx"), 4, "a dcgan searches"),
+        ("one_pass", ("--pipeline", "--out", "x.onnx", "--precision", "fp16"), 3, "is an exported model"),
+        ("one_pass", ("--pipeline", "--out", "x.bin"), 6, "ends in .onnx"),
+        ("one_pass", ("--out", "x.edgefill"), 4, "holds no training"),
+    ],
 )
+def test_what_cannot_be_exported_is_refused(
+    edgefill, one_pass, tmp_path, monkeypatch, source, options, code, said
+):
+    monkeypatch.chdir(tmp_path)
+    refused = edgefill("export", one_pass if source == "one_pass" else source, *options)
+    assert refused.code == code and said in refused.err
+    assert not list(tmp_path.glob("x.*"))
+
+
+def test_engines_are_built_for_every_size_at_once(edgefill, one_pass, tmp_path, monkeypatch):
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx builds engines; it is x86-64 only")
+    monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
+    built = edgefill("build", one_pass, "--for", "rtx", "--sm", 86, "--json")
+    assert built.code == 0, built.err
+    (engine,) = json.loads(built.out)["engines"]
+    assert (engine["graph"], engine["complaints"]) == ("completion", []) and engine["size"] > 10_000
+
+
+@pytest.mark.parametrize("command", [("sample", "--out", "x.png", "--model"), ("bench", "--model")])
 def test_commands_that_need_a_latent_say_so(edgefill, one_pass, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     refused = edgefill(*command, one_pass)

@@ -82,8 +82,9 @@ class _Context:
         return self.fake.answer("infer_shapes", unknown)
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        rows = next(iter(self.shapes.values()))[0]
-        return (rows, *self.engine.tensors[name][1:])
+        rows, *sides = next(iter(self.shapes.values()))
+        own = self.engine.tensors[name][1:]
+        return (rows, *(own if -1 not in own else (own[0], *sides[1:])))
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         ready = set(self.addresses) == set(self.engine.tensors) and not self.infer_shapes()

@@ -113,13 +113,6 @@ def open_backend(
     """
     if name not in BACKENDS:
         raise BackendUnavailable(f"there is no backend {name!r}; expected one of {', '.join(BACKENDS)}")
-    if bundle.manifest.kind == "glcic":
-        if name not in ("auto", "cpu"):
-            raise BackendUnavailable(
-                f"a model of one pass, such as {bundle.manifest.name}, does not run on {name} yet; use "
-                "--backend cpu"
-            )
-        return _open_cpu(bundle, precision, threads)
     if name == "cpu":
         return _open_cpu(bundle, precision, threads)
 

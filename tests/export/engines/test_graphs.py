@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
+import torch
 
 from edgefill import models
 from edgefill.bundle import GRAPHS, HALF_GRAPHS, Bundle
-from edgefill.export import export_bundle
+from edgefill.export import export_bundle, export_one_pass
+from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import static
+from edgefill.export.pipeline import export_pipeline
+from edgefill.networks.config import GlcicConfig
+from edgefill.networks.glcic import CompletionNetwork
 from tests.export.building import build_engine
 from tests.export.foreign import PAIRS, Z
 
@@ -40,6 +46,32 @@ def test_every_graph_builds_without_a_warning(bundle):
     for graph in graphs(bundle):
         sizes = [len(build_engine(graph, batch).content) for batch in BATCHES]
         assert min(sizes) > 10_000
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_network_of_one_pass_and_its_pipeline_build_without_a_warning(precision, tmp_path):
+    torch.manual_seed(0)
+    network = CompletionNetwork(GlcicConfig(channels=3, filters=4)).eval()
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64), np.uint8)
+    path = tmp_path / "pass.edgefill"
+    export_one_pass(network, path, channels=3, size=64, precision=precision, calibration=pictures)
+    bundle = Bundle.open(path)
+    assert len(build_engine(bundle.graph("completion"), static(1)).content) > 10_000
+    export_pipeline(bundle, tmp_path / "pipeline.onnx")
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx builds engines; it is x86-64 only")
+    library = open_library("rtx")
+    builder = library.create_builder()
+    network = library.create_network(builder)
+    parser = library.create_parser(network)
+    library.call("read the pipeline", parser.parse, (tmp_path / "pipeline.onnx").read_bytes())
+    assert not library.complaints
+    profile = builder.create_optimization_profile()
+    profile.set_shape("picture", (1, 1, 3), (480, 640, 3), (4096, 4096, 3))
+    profile.set_shape("mask", (1, 1), (480, 640), (4096, 4096))
+    config = library.create_config(builder, sm=(86,))
+    config.add_optimization_profile(profile)
+    library.call("build the pipeline", builder.build_serialized_network, network, config)
+    assert not library.complaints
 
 
 @pytest.mark.parametrize("bundle", ["faces64", *FOREIGN], indirect=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgefill.bundle import ENCODER, Bundle, Manifest
 from edgefill.completion.backends import BackendInfo, Footprint, StepTimes
+from edgefill.completion.backends.device.completion import DeviceCompletion
 from edgefill.completion.backends.device.encoder import DeviceEncoder
 from edgefill.completion.backends.device.executors import Executor, open_executor
 from edgefill.completion.backends.device.pictures import DevicePictures
@@ -22,6 +23,7 @@ from edgefill.kernels.device import CaptureFailed, Device
 from edgefill.kernels.launcher import Kernels
 
 _PICTURES_AT_ONCE = 64  # that are generated or composed together
+_SIZES_AT_ONCE = 4  # of tiles that stay ready to be completed: inner ones and those at the edges
 
 
 class DeviceBackend:
@@ -42,6 +44,7 @@ class DeviceBackend:
         self._searches: dict[tuple[str, int], DeviceSearch] = {}  # by graph and batch
         self._pictures: dict[int, DevicePictures] = {}
         self._encoders: dict[int, DeviceEncoder] = {}
+        self._completions: dict[tuple[int, int], DeviceCompletion] = {}  # by height and width
         with device:
             self._kernels = Kernels(device)
         self._name = name
@@ -102,8 +105,14 @@ class DeviceBackend:
         return np.concatenate(encoded)
 
     def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Not here: ``open_backend`` gives a model of one pass to the CPU."""
-        raise NotImplementedError("a model of one pass does not run on a GPU yet")
+        """The completed ``picture [N, C, H, W]`` of a network of one pass, on the host."""
+        with self._device:
+            size = (picture.shape[2], picture.shape[3])
+            completed = [
+                self._completion_for(size).complete(picture[row : row + 1], known[row : row + 1])
+                for row in range(len(picture))
+            ]
+        return np.concatenate(completed)
 
     def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
         """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
@@ -134,13 +143,14 @@ class DeviceBackend:
         with self._device:
             for each in self._arenas:
                 each.close()
-            for arenas in (self._searches, self._pictures, self._encoders):
+            for arenas in (self._searches, self._pictures, self._encoders, self._completions):
                 arenas.clear()
             self._executor.close()
 
     @property
-    def _arenas(self) -> list[DeviceSearch | DevicePictures | DeviceEncoder]:
-        return [*self._searches.values(), *self._pictures.values(), *self._encoders.values()]
+    def _arenas(self) -> list[DeviceSearch | DevicePictures | DeviceEncoder | DeviceCompletion]:
+        searches, pictures = self._searches.values(), self._pictures.values()
+        return [*searches, *pictures, *self._encoders.values(), *self._completions.values()]
 
     def _replay(self, search: DeviceSearch) -> Callable[[], None] | None:
         """What enqueues STEPS_A_GRAPH steps in one call; None where graphs are not wanted or not possible."""
@@ -173,6 +183,13 @@ class DeviceBackend:
         if batch not in self._encoders:
             self._encoders[batch] = DeviceEncoder(self._model, batch, self._device, self._executor)
         return self._encoders[batch]
+
+    def _completion_for(self, size: tuple[int, int]) -> DeviceCompletion:
+        if size not in self._completions:
+            if len(self._completions) == _SIZES_AT_ONCE:
+                self._completions.pop(next(iter(self._completions))).close()
+            self._completions[size] = DeviceCompletion(self._model, size, self._device, self._executor)
+        return self._completions[size]
 
     def _batch_for(self, graph: str, rows: int, sizes: Iterable[int]) -> int:
         """The smallest of ``sizes``, which are there, that holds ``rows``; or what the executor has.

@@ -86,10 +86,12 @@ class FunctionExecutor:
     def capacity(self, graph: str, rows: int) -> int:
         return padded(rows)
 
-    def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> _Run:
+    def bind(
+        self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
+    ) -> _Run:
         assert set(addresses) == {name for side in graph_signatures(self._model)[graph] for name in side}
         self.bound.append((graph, batch))
-        shapes = tensor_shapes(self._model, graph, batch)
+        shapes = tensor_shapes(self._model, graph, batch, size)
         return _Run(self, graph, {name: floats(addresses[name], *shapes[name]) for name in shapes})
 
     def footprint(self) -> Footprint:

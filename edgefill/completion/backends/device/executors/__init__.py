@@ -30,10 +30,13 @@ class Executor(Protocol):
     def capacity(self, graph: str, rows: int) -> int:
         """The batch size that ``rows`` pictures of ``graph`` run in: ``rows`` or more."""
 
-    def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> Bound:
+    def bind(
+        self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
+    ) -> Bound:
         """``graph`` (of a bundle, such as "fit") at ``batch`` rows, with each of its tensors at its address.
 
-        The device's context is current. Raises EngineError with the library's own words.
+        ``size`` is the height and width for a graph that takes any. The device's context is current. Raises
+        EngineError with the library's own words.
         """
 
     def footprint(self) -> Footprint:
@@ -76,9 +79,16 @@ def padded(rows: int) -> int:
     return 1 << (rows - 1).bit_length()
 
 
-def tensor_shapes(model: Manifest, graph: str, batch: int) -> dict[str, tuple[int, ...]]:
-    """Every input and output of ``graph`` and its shape at ``batch`` rows; all are float32."""
+def tensor_shapes(
+    model: Manifest, graph: str, batch: int, size: tuple[int, int] | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Every input and output of ``graph`` and its shape at ``batch`` rows; all are float32.
+
+    ``size`` is the height and width for a graph that takes any.
+    """
     inputs, outputs = graph_signatures(model)[graph]
+    sides = dict(zip(("H", "W"), size or (), strict=False))
     return {
-        name: (batch, *(int(side) for side in shape[1:])) for name, shape in {**inputs, **outputs}.items()
+        name: (batch, *(sides[side] if isinstance(side, str) else side for side in shape[1:]))
+        for name, shape in {**inputs, **outputs}.items()
     }

@@ -35,19 +35,21 @@ class OnnxRuntimeExecutor:
         self.runtime = f"ONNX Runtime {self._runtime.__version__}, {precision}"
 
     def check(self) -> None:
-        """Opens G: a CUDA library that is missing is seen then."""
-        self._session("generator")
+        """Opens a graph: a CUDA library that is missing is seen then."""
+        self._session(self._bundle.manifest.simplest_graph)
 
     def capacity(self, graph: str, rows: int) -> int:
         """A power of two: the graphs take any batch."""
         return padded(rows)
 
-    def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> _Bound:
+    def bind(
+        self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
+    ) -> _Bound:
         """``graph`` with its tensors at ``addresses``; see Executor."""
         session = self._session(graph)
         inputs, _ = graph_signatures(self._bundle.manifest)[graph]
         binding = session.io_binding()
-        for name, shape in tensor_shapes(self._bundle.manifest, graph, batch).items():
+        for name, shape in tensor_shapes(self._bundle.manifest, graph, batch, size).items():
             bind = binding.bind_input if name in inputs else binding.bind_output
             bind(name, "cuda", 0, np.float32, shape, addresses[name])
         options = self._runtime.RunOptions()

@@ -45,20 +45,23 @@ class TensorRTExecutor:
     def check(self) -> None:
         """Loads an engine of TensorRT for RTX, which builds for GPUs that it does not run on as well."""
         if self._library.names_targets:
-            batches = self._engines.batches("generator")
-            self._choose("generator", batches[0][2] if batches else 1)
+            simplest = self._bundle.manifest.simplest_graph
+            batches = self._engines.batches(simplest)
+            self._choose(simplest, batches[0][2] if batches else 1)
 
     def capacity(self, graph: str, rows: int) -> int:
         """The batch of the engine that ``rows`` run in; a dynamic one runs few sizes, powers of two."""
         smallest, _, largest = self._choose(graph, rows).batch
         return int(max(smallest, min(padded(rows), largest)))
 
-    def bind(self, graph: str, batch: int, addresses: Mapping[str, int]) -> _Bound:
+    def bind(
+        self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
+    ) -> _Bound:
         """``graph`` with its tensors at ``addresses``; see Executor."""
         engine = self._loaded[self._choose(graph, batch)]
         context = self._library.create_context(engine.engine)
         call, (inputs, _) = self._library.call, graph_signatures(self._bundle.manifest)[graph]
-        for name, shape in tensor_shapes(self._bundle.manifest, graph, batch).items():
+        for name, shape in tensor_shapes(self._bundle.manifest, graph, batch, size).items():
             if name in inputs:
                 call(f"run {graph} with {name} of {list(shape)}", context.set_input_shape, name, shape)
             call(f"put {name} of {graph} in its place", context.set_tensor_address, name, addresses[name])

@@ -14,7 +14,7 @@ from edgefill.completion.backends.device.executors import tensor_shapes
 from edgefill.completion.backends.device.executors.onnx_runtime import OnnxRuntimeExecutor
 from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.kernels.device import Device
-from tests.bundles import tiny_bundle
+from tests.bundles import tiny_bundle, tiny_one_pass
 from tests.fakes.cuda import FakeCuda
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 
@@ -48,6 +48,18 @@ def test_every_tensor_is_bound_to_its_address_and_runs_go_to_our_stream(bundle, 
     for name, bound in {**binding.inputs, **binding.outputs}.items():
         assert bound == ("cuda", 0, np.float32, shapes[name], addresses[name])
     assert executor.footprint().plan_bytes == len(session.graph)
+
+
+def test_a_graph_of_any_size_is_bound_at_the_size_that_is_asked_for(tmp_path, device, monkeypatch):
+    (tmp_path / "pass.edgefill").write_bytes(tiny_one_pass())
+    library = FakeOnnxRuntime().install(monkeypatch)
+    executor = OnnxRuntimeExecutor(Bundle.open(tmp_path / "pass.edgefill"), device, precision="fp32")
+    executor.check()
+    executor.bind("completion", 1, {"picture": 1, "known": 2, "completed": 3}, (12, 40)).enqueue()
+    (session,) = library.sessions
+    ((binding, _),) = session.runs
+    assert binding.inputs["known"] == ("cuda", 0, np.float32, (1, 1, 12, 40), 2)
+    assert binding.outputs["completed"] == ("cuda", 0, np.float32, (1, 1, 12, 40), 3)
 
 
 def test_any_number_of_rows_runs_in_a_power_of_two(bundle, device, monkeypatch):

@@ -18,7 +18,7 @@ from edgefill.completion.backends.device.executors.tensorrt import TensorRTExecu
 from edgefill.errors import EngineError
 from edgefill.export.engines.store import Engines
 from edgefill.kernels.device import Device
-from tests.bundles import tiny_bundle
+from tests.bundles import tiny_bundle, tiny_one_pass
 from tests.completion.backends.device.gpu import specified_kernels
 from tests.fakes.cuda import FakeCuda, floats
 from tests.fakes.tensorrt import FakeTensorRT
@@ -81,6 +81,34 @@ def test_a_completion_there_is_that_of_the_cpu(rtx, path, monkeypatch):
     assert built == [True] * 6, "two graphs, for 1, 4 and 8 rows, and a line for each"
     assert gpu.cuda.count("cuGraphLaunch") == 3 * 2 and gpu.cuda.contexts == 0
     assert not gpu.cuda.allocations
+
+
+@pytest.mark.parametrize("rtx", [False, True])
+def test_a_completion_in_one_pass_there_is_that_of_the_cpu_at_any_size(rtx, path, monkeypatch):
+    gpu, said = Machine(monkeypatch, rtx=rtx), []
+    path.write_bytes(tiny_one_pass())
+    random = np.random.default_rng(0)
+    with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
+        for size in ((1, 1), (40, 64), (300, 500), (70, 30), (1000, 700)):
+            picture = random.integers(0, 256, size, np.uint8)
+            there, expected = (
+                np.asarray(each.complete(picture, "random").image) for each in (completer, here)
+            )
+            assert np.abs(there.astype(int) - expected).max() <= 1 and (there == expected).mean() > 0.99
+        assert completer.backend.footprint().plan_bytes
+    assert len(said) == 1 and "there is no engine completion" in said[0], "one engine for all sizes"
+    assert gpu.cuda.contexts == 0 and not gpu.cuda.allocations
+
+
+def test_few_sizes_are_kept_ready(path, monkeypatch):
+    gpu = Machine(monkeypatch, rtx=True)
+    path.write_bytes(tiny_one_pass())
+    with load(path, gpu.name, say=lambda line: None) as completer:
+        held = []
+        for side in range(8, 48, 4):
+            completer.backend.complete(*np.ones((2, 1, 1, side, side), np.float32))
+            held.append(len(gpu.cuda.allocations))
+    assert max(held) == held[3] == held[-1] and held[0] < held[1]
 
 
 def test_engines_that_were_built_are_used_again_and_few_rows_run_in_a_larger_one(path, monkeypatch):

@@ -1,0 +1,136 @@
+"""A pipeline in one ONNX file: from a picture and a mask of any size to the finished picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from edgefill.bundle import Bundle
+from edgefill.completion.backends import open_backend
+from edgefill.errors import ModelError, OutputError
+from edgefill.export import export_one_pass
+from edgefill.export.pipeline import export_pipeline
+from tests.bundles import tiny_bundle, tiny_one_pass
+
+
+class Mean(nn.Module):
+    """Fills with the mean of what is known."""
+
+    def forward(self, picture, known):
+        total = (picture * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp_min(1)
+        return torch.where(known > 0, picture, total)
+
+
+class Pipeline:
+    """An exported pipeline, run by ONNX Runtime alone."""
+
+    def __init__(self, bundle: Bundle, path: Path) -> None:
+        _, self.said = export_pipeline(bundle, path)
+        self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def __call__(self, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        (completed,) = self._session.run(["completed"], {"picture": picture, "mask": mask})
+        return completed
+
+
+@pytest.fixture(scope="module")
+def averages(tmp_path_factory) -> Pipeline:
+    folder = tmp_path_factory.mktemp("averages")
+    export_one_pass(Mean(), folder / "mean.edgefill", channels=3, size=64)
+    return Pipeline(Bundle.open(folder / "mean.edgefill"), folder / "mean.onnx")
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+
+
+SIZES = [(1, 1), (1, 90), (7, 5), (64, 64), (131, 77), (50, 300), (700, 900)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("hole", ["none", "all", "middle", "corner", "two"])
+def test_what_the_mask_leaves_is_kept_bit_for_bit(averages, size, hole):
+    height, width = size
+    source, mask = picture(*size), np.zeros(size, np.uint8)
+    if hole == "all":
+        mask[:] = 255
+    elif hole == "middle":
+        mask[height // 4 : height // 2 + 1, width // 3 : width // 2 + 1] = 255
+    elif hole == "corner":
+        mask[: height // 2, width // 2 :] = 128
+    elif hole == "two":
+        mask[0, 0] = mask[-1, -1] = 255
+    done = averages(source, mask)
+    assert done.shape == source.shape and done.dtype == np.uint8
+    np.testing.assert_array_equal(done[mask < 128], source[mask < 128])
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_a_flat_is_continued_at_any_size(averages, size, share):
+    height, width = size
+    flat, mask = np.full((*size, 3), (90, 30, 200), np.uint8), np.zeros(size, np.uint8)
+    mask[: int(share * height), int((1 - share) * width) :] = 255
+    assert np.abs(averages(flat, mask).astype(int) - flat).max() <= 1
+
+
+def test_a_picture_of_the_networks_size_sees_the_network_itself(tmp_path):
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_one_pass())
+    bundle = Bundle.open(tmp_path / "tiny.edgefill")
+    source, mask = picture(64, 64)[:, :, :1], np.zeros((64, 64), np.uint8)
+    mask[4:60, 4:60] = 255
+    done = Pipeline(bundle, tmp_path / "tiny.onnx")(source, mask)
+    values = np.where(mask > 0, 0, source[:, :, 0] / 127.5 - 1)[None, None].astype(np.float32)
+    known = (mask == 0)[None, None].astype(np.float32)
+    drawn = open_backend("cpu", bundle).complete(values, known)[0, 0]
+    expected = np.rint((drawn + 1) * 127.5)
+    deep = slice(24, 40)  # as far from the seam as its correction reaches
+    assert np.abs(done[deep, deep, 0] - expected[deep, deep]).max() <= 1
+
+
+def test_the_seam_is_smooth_where_the_network_is_off(tmp_path):
+    class Dark(Mean):
+        def forward(self, picture, known):
+            return super().forward(picture, known) - 0.3
+
+    export_one_pass(Dark(), tmp_path / "dark.edgefill", channels=1, size=64)
+    pipeline = Pipeline(Bundle.open(tmp_path / "dark.edgefill"), tmp_path / "dark.onnx")
+    flat, mask = np.full((64, 64, 1), 150, np.uint8), np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 255
+    row = pipeline(flat, mask)[32, :, 0].astype(int)
+    assert abs(row[16] - 150) <= 8, "at the seam it begins where the picture ends"
+    assert row[32] < 115, "and far from it the network has its way"
+    assert np.abs(np.diff(row)).max() <= 8
+
+
+def test_a_large_hole_is_filled_as_in_the_small_picture(averages):
+    """Waves that both sizes show: what is drawn is scaled back to where it belongs."""
+    rows, columns = np.mgrid[:64, :64] / 64
+    small = np.uint8(127 + 100 * np.sin(3 * rows + 5 * columns)[:, :, None].repeat(3, 2))
+    large = small.repeat(5, 0).repeat(5, 1)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:40, 20:60] = 255
+    done, wide = averages(small, mask), averages(large, mask.repeat(5, 0).repeat(5, 1))
+    shrunk = wide.reshape(64, 5, 64, 5, 3).mean((1, 3))
+    assert np.abs(shrunk - done)[mask > 0].mean() < 3
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_one_pass())
+    for name in ("a.onnx", "b.onnx"):
+        export_pipeline(Bundle.open(tmp_path / "tiny.edgefill"), tmp_path / name)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_what_is_no_pipeline_is_refused(tmp_path):
+    (tmp_path / "dcgan.edgefill").write_bytes(tiny_bundle())
+    with pytest.raises(ModelError, match="a dcgan searches"):
+        export_pipeline(Bundle.open(tmp_path / "dcgan.edgefill"), tmp_path / "x.onnx")
+    (tmp_path / "pass.edgefill").write_bytes(tiny_one_pass())
+    with pytest.raises(OutputError, match=r"ends in \.onnx"):
+        export_pipeline(Bundle.open(tmp_path / "pass.edgefill"), tmp_path / "x.edgefill")
