@@ -7,4 +7,13 @@ _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 def held_out(model: str) -> Path:
     """Pictures of what ``model`` draws that it was not trained on."""
-    return _DATA / ("hands" if model == "hands64" else "faces64") / "test"
+    return _folder(model) / "test"
+
+
+def seen_in_training(model: str) -> Path:
+    """Pictures that ``model`` was trained on."""
+    return _folder(model) / "train"
+
+
+def _folder(model: str) -> Path:
+    return _DATA / ("hands" if model == "hands64" else "faces64")

@@ -10,10 +10,7 @@ the step without D, and the runtimes of the exported graph race alone.
 
 from __future__ import annotations
 
-import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,14 +24,13 @@ from rich.table import Table
 
 from benchmarks.networks import example_inputs, networks_of
 from benchmarks.record import record
+from benchmarks.turns import Call, check_agreement, cores, measured
 from edgefill.bundle import Bundle, graph_signatures
 from edgefill.export import export_bundle
 from edgefill.models import find
 from edgefill.networks.config import NetworkConfig
 from edgefill.networks.dcgan import Discriminator, Generator
 
-Call = Callable[[], np.ndarray]
-_SECONDS_A_TURN = 0.25
 _TOLERANCE = 1e-3  # of the gradients' norm, between contenders
 
 
@@ -50,7 +46,9 @@ def main(
     bundle = Bundle.open(find(model)) if model else _fresh_bundle(filters, channels)
     figures: dict[str, Any] = {"model": bundle.manifest.name, "graph": graph, "rounds": rounds, "batch": {}}
     for size in map(int, batch.split(",")):
-        figures["batch"][str(size)] = _measure(_contenders(bundle, graph, size), rounds)
+        contenders = _contenders(bundle, graph, size)
+        check_agreement(contenders, _TOLERANCE)
+        figures["batch"][str(size)] = measured(contenders, rounds)
         _print_table(size, figures["batch"][str(size)])
     if name:
         print(f"recorded in {record(name, figures)}")
@@ -84,14 +82,14 @@ def _contenders(bundle: Bundle, graph: str, batch: int) -> dict[str, Call]:
 
 def _onnxruntime(graph: bytes, inputs: dict[str, np.ndarray]) -> Call:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = cores()
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     return lambda: session.run(["grad_z", "loss"], inputs)[0]
 
 
 def _torch(objective: Callable[..., Any], inputs: dict[str, np.ndarray]) -> Call:
     tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
-    torch.set_num_threads(_threads())
+    torch.set_num_threads(cores())
 
     def call() -> np.ndarray:
         z = tensors["z"].detach().requires_grad_(True)
@@ -108,54 +106,10 @@ def _openvino(graph: bytes, inputs: dict[str, np.ndarray]) -> Call:
     hints = {
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": _threads(),
+        "INFERENCE_NUM_THREADS": cores(),
     }
     request = core.compile_model(core.read_model(graph), "CPU", hints).create_infer_request()
     return lambda: request.infer(inputs)["grad_z"]
-
-
-def _measure(contenders: dict[str, Call], rounds: int) -> dict[str, Any]:
-    _check_agreement(contenders)
-    calls = {name: _calls_a_turn(call) for name, call in contenders.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, call in contenders.items():
-            begin = time.perf_counter()
-            for _ in range(calls[name]):
-                call()
-            seconds[name].append((time.perf_counter() - begin) / calls[name])
-    ours = next(iter(contenders))
-    return {
-        name: {
-            "ms": round(1e3 * statistics.median(times), 3),
-            "ms_min": round(1e3 * min(times), 3),
-            "times_ours": round(
-                statistics.median(b / a for a, b in zip(seconds[ours], times, strict=True)), 3
-            ),
-        }
-        for name, times in seconds.items()
-    }
-
-
-def _check_agreement(contenders: dict[str, Call]) -> None:
-    """Everybody computes the same gradient, or the comparison means nothing. Also the warm-up."""
-    gradients = {name: np.array(call()) for name, call in contenders.items()}
-    expected = list(gradients.values())[-1]
-    for name, gradient in gradients.items():
-        error = np.linalg.norm(gradient - expected) / np.linalg.norm(expected)
-        if not error < _TOLERANCE:
-            raise SystemExit(f"{name} computes another gradient: it is off by {error:.2g}")
-
-
-def _calls_a_turn(call: Call) -> int:
-    call()
-    begin = time.perf_counter()
-    call()
-    return max(1, round(_SECONDS_A_TURN / (time.perf_counter() - begin)))
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _print_table(batch: int, figures: dict[str, Any]) -> None:

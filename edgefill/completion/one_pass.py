@@ -92,41 +92,43 @@ def complete_values(values: np.ndarray, known: np.ndarray, model: Manifest, netw
         margin = _REACH * factor
         around = _grown(rows, margin, known.shape[0]), _grown(columns, margin, known.shape[1])
         inner = _within(rows, around[0]), _within(columns, around[1])
-        drawn = _at_scale(values[around], known[around], inner, factor, network)
-        taken = _with_neighbours(hole)
-        filled[rows, columns][taken] = drawn[taken]
+        wanted = np.zeros_like(known[around])
+        wanted[inner] = _with_neighbours(hole)
+        _draw(filled[around], values[around], known[around], wanted, factor, network)
     return filled
 
 
-def _at_scale(
-    values: np.ndarray, known: np.ndarray, inner: tuple[slice, slice], factor: int, network: Network
-) -> np.ndarray:
-    """The part ``inner`` of ``values``, filled in the picture made smaller by ``factor``."""
+def _draw(
+    into: np.ndarray, values: np.ndarray, known: np.ndarray, wanted: np.ndarray, factor: int, network: Network
+) -> None:
+    """Puts what ``network`` makes of ``values`` ``into`` the pixels that are ``wanted``.
+
+    It sees them smaller by ``factor``.
+    """
     if factor == 1:
-        return _in_tiles(values, known, inner, network)
+        _draw_in_tiles(into, values, known, wanted, network)
+        return
     size = -(-known.shape[0] // factor), -(-known.shape[1] // factor)
     means, share = scale_known(values, known, size)
-    whole = slice(0, size[0]), slice(0, size[1])
-    drawn: np.ndarray = _in_tiles(means, share > 0, whole, network)
-    return scale(drawn, known.shape)[inner]
+    drawn = means.copy()
+    _draw_in_tiles(drawn, means, share > 0, np.ones(size, bool), network)
+    into[wanted] = scale(drawn, known.shape)[wanted]
 
 
-def _in_tiles(
-    values: np.ndarray, known: np.ndarray, inner: tuple[slice, slice], network: Network
-) -> np.ndarray:
-    """The part ``inner`` of what ``network`` makes of ``values``, of each tile with a hole on its own."""
-    drawn, wanted = values.copy(), _with_neighbours(~known)
-    for top in range(inner[0].start, inner[0].stop, _TILE):
-        for left in range(inner[1].start, inner[1].stop, _TILE):
-            rows = slice(top, min(top + _TILE, inner[0].stop))
-            columns = slice(left, min(left + _TILE, inner[1].stop))
-            if not wanted[rows, columns].any():
+def _draw_in_tiles(
+    into: np.ndarray, values: np.ndarray, known: np.ndarray, wanted: np.ndarray, network: Network
+) -> None:
+    """``_draw`` at full size: of each tile on its own."""
+    height, width = known.shape
+    for top in range(0, height, _TILE):
+        for left in range(0, width, _TILE):
+            tile = slice(top, min(top + _TILE, height)), slice(left, min(left + _TILE, width))
+            if not wanted[tile].any():
                 continue
-            around = _grown(rows, _REACH, known.shape[0]), _grown(columns, _REACH, known.shape[1])
+            around = _grown(tile[0], _REACH, height), _grown(tile[1], _REACH, width)
             piece = _through(values[around], known[around], network)
-            drawn[rows, columns] = piece[_within(rows, around[0]), _within(columns, around[1])]
-    cut: np.ndarray = drawn[inner]
-    return cut
+            seen = _within(tile[0], around[0]), _within(tile[1], around[1])
+            into[tile][wanted[tile]] = piece[seen][wanted[tile]]
 
 
 def _through(values: np.ndarray, known: np.ndarray, network: Network) -> np.ndarray:

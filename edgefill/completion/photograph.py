@@ -21,6 +21,9 @@ from edgefill.images import Picture, from_unit, join_luminance, luminance, split
 from edgefill.masks import MASKS, MaskSpec, known_pixels
 
 BLENDS = ("poisson", "none")
+Part = tuple[slice, slice]  # rows and columns
+_BLENDED_AT_ONCE = 2**22  # pixels
+_OVERLAP = 256  # pixels over which two bands fade into each other
 
 
 class Box(NamedTuple):
@@ -96,10 +99,17 @@ class Photograph:
 
     def finished(self, generated: np.ndarray, blend: str = "poisson") -> Picture:
         """The picture with its hole filled from ``generated [C, H, W]`` in [-1, 1]; the rest as it was."""
-        drawn = np.clip(scale(generated.transpose(1, 2, 0), self.region.shape[:2]), -1, 1)
-        filled = from_unit(self._fill(drawn, blend), self.region.dtype)
-        known = self.known[:, :, None]
-        return self._with_region(np.where(known, self.region, filled), opaque=self.filled_alpha)
+        drawn = scale(generated.transpose(1, 2, 0), self.region.shape[:2])
+        region, before = self.region.copy(), None
+        axis, parts = _parts(self.known)
+        for part in parts:
+            filled = self._fill(drawn, part, blend)
+            if before is not None:
+                _fade(before, filled, axis)
+            before = filled
+            hole = ~self.known[part]
+            region[part][hole] = from_unit(filled[hole], region.dtype)
+        return self._with_region(region, opaque=self.filled_alpha)
 
     def masked(self) -> Picture:
         """The picture as the search sees it: its hole grey, or only the block means where those are known."""
@@ -114,33 +124,36 @@ class Photograph:
         blocks = self.model.height // self.block, self.model.width // self.block
         return scale(values, blocks, Image.Resampling.BOX)
 
-    def _fill(self, drawn: np.ndarray, blend: str) -> np.ndarray:
-        """The region with its hole as ``drawn [h, w, C]``, in the channels of the picture, in [-1, 1].
+    def _fill(self, drawn: np.ndarray, part: Part, blend: str) -> np.ndarray:
+        """The region's ``part`` with its hole as ``drawn [h, w, C]``, in the picture's channels, in [-1, 1].
 
         What lies around the box is known too: a hole that reaches the box's border joins it there.
         """
-        margin = self.box.margin(self.picture.size)
-        known = np.pad(self.known, margin, constant_values=True)
+        rows, columns = part
+        vertical, horizontal = self.box.margin(self.picture.size)
+        margin = _at_border(vertical, rows, len(drawn)), _at_border(horizontal, columns, drawn.shape[1])
+        known = np.pad(self.known[part], margin, constant_values=True)
         (top, _), (left, _) = margin
-        around = Box(self.box.x - left, self.box.y - top, *reversed(known.shape))
+        x, y = self.box.x + columns.start - left, self.box.y + rows.start - top
+        around = Box(x, y, known.shape[1], known.shape[0])
         target = to_unit(around.cut(self.picture.values))
-        source = np.pad(drawn, (*margin, (0, 0)), mode="edge")
+        source = np.pad(np.clip(drawn[part], -1, 1), (*margin, (0, 0)), mode="edge")
         if source.shape[2] == target.shape[2]:
             filled = _blended(source, target, known, blend)
         elif target.shape[2] == 1:
             filled = _blended(luminance(source), target, known, blend)
         else:
             y, chroma = split_luminance(target)
-            colours = np.pad(self._drawn_chroma(), (*margin, (0, 0)), mode="edge")
+            colours = np.pad(self._drawn_chroma(part), (*margin, (0, 0)), mode="edge")
             filled = join_luminance(_blended(source, y, known, blend), poisson_blend(colours, chroma, known))
-        return Box(left, top, self.box.width, self.box.height).cut(filled)
+        return Box(left, top, columns.stop - columns.start, rows.stop - rows.start).cut(filled)
 
-    def _drawn_chroma(self) -> np.ndarray:
+    def _drawn_chroma(self, part: Part) -> np.ndarray:
         """The colours that go with a grey drawing, [h, w, 2]: none, or those of the blocks that are known."""
         if not self.block:
-            return np.zeros((*self.known.shape, 2), np.float32)
+            return np.zeros((*self.known[part].shape, 2), np.float32)
         _, chroma = split_luminance(to_unit(self.region))
-        return scale(self._block_means(chroma), self.known.shape)
+        return scale(self._block_means(chroma), self.known.shape)[part]
 
     def _with_region(self, region: np.ndarray, *, opaque: bool = False) -> Picture:
         values = self.picture.values.copy()
@@ -235,6 +248,51 @@ def _blended(source: np.ndarray, target: np.ndarray, known: np.ndarray, blend: s
     if blend == "poisson":
         return poisson_blend(source, target, known)
     return np.where(known[:, :, None], target, source)
+
+
+def _parts(known: np.ndarray) -> tuple[int, list[Part]]:
+    """Parts that hold all that is missing and what is next to it, one behind the other along an axis.
+
+    One, unless it is so large that blending takes a gigabyte: then bands that overlap. They lie so that each
+    of their rows, or columns, has something known, which is what blending goes by.
+    """
+    missing = ~known
+    whole = _extent(np.any(missing, axis=1)), _extent(np.any(missing, axis=0))
+    height, width = (side.stop - side.start for side in whole)
+    if not height * width:
+        return 0, []
+    across = [axis for axis in (0, 1) if np.any(known, axis=1 - axis)[whole[axis]].all() or not known.any()]
+    if height * width <= _BLENDED_AT_ONCE or not across:
+        return 0, [(whole[0], whole[1])]
+    axis = across[0]
+    length = max(_BLENDED_AT_ONCE // (width, height)[axis], 2 * _OVERLAP)
+    runs = [
+        slice(start, min(start + length, whole[axis].stop))
+        for start in range(whole[axis].start, whole[axis].stop - _OVERLAP, length - _OVERLAP)
+    ]
+    return axis, [(run, whole[1]) if axis == 0 else (whole[0], run) for run in runs]
+
+
+def _extent(missing: np.ndarray) -> slice:
+    """From one before the first to one behind the last that is missing, as far as there are such."""
+    places = np.flatnonzero(missing)
+    return (
+        slice(max(int(places[0]) - 1, 0), min(int(places[-1]) + 2, len(missing)))
+        if len(places)
+        else slice(0, 0)
+    )
+
+
+def _fade(before: np.ndarray, band: np.ndarray, axis: int) -> None:
+    """Lets ``band`` begin as ``before`` ends, with which it shares _OVERLAP rows, or columns."""
+    ramp = (np.arange(_OVERLAP, dtype=band.dtype) + 0.5) / _OVERLAP
+    old, new = np.moveaxis(before, axis, -1)[..., -_OVERLAP:], np.moveaxis(band, axis, -1)
+    new[..., :_OVERLAP] = old + ramp * (new[..., :_OVERLAP] - old)
+
+
+def _at_border(margin: tuple[int, int], run: slice, size: int) -> tuple[int, int]:
+    """``margin`` where ``run`` reaches the ends of ``size``, none elsewhere."""
+    return margin[0] * (run.start == 0), margin[1] * (run.stop == size)
 
 
 def _enlarged(picture: Picture, factor: int) -> Picture:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgefill.completion import photograph as photograph_module
 from edgefill.completion.photograph import Box, prepare, scale_known
 from edgefill.errors import InputError
 from edgefill.images import read_picture, split_luminance, to_unit
-from edgefill.masks import MaskSpec, parse_mask
+from edgefill.masks import MASKS, MaskSpec, parse_mask
 from tests.completion.fakes import fake_model
 
 GREY, COLOUR = fake_model(1, 16), fake_model(3, 16)
@@ -187,3 +188,57 @@ def test_a_box_outside_the_picture_is_refused(box):
     picture = replace(read_picture(noise(16, 16, 1)), name="a.png")
     with pytest.raises(InputError, match=r"'a.png' has 16×16"):
         prepare(picture, parse_mask("center"), GREY, seed=0, box=Box(*box))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_hole_of_many_pixels_is_blended_in_bands_that_leave_no_seam(
+    channels, turned, tmp_path, monkeypatch
+):
+    """The model is grey: in a colour picture the colours go over the bands too."""
+    rows, columns = np.mgrid[:300, :200] / 100
+    values = np.stack([127 + 90 * np.sin(rows * (1 + k) + columns) for k in range(channels)], 2).astype(
+        np.uint8
+    )
+    hole = np.random.default_rng(0).random((300, 200)) < 0.6
+    hole[:, 60:100] = True
+    hole[10:290, 150] = False
+    if turned:
+        values, hole = values.swapaxes(0, 1), hole.T
+    photograph = prepare(read_picture(values), mask_file(tmp_path, hole), GREY, seed=0)
+    generated = np.full((1, *hole.shape), 0.4, np.float32)
+    whole = photograph.finished(generated).values.astype(int)
+    monkeypatch.setattr(photograph_module, "_BLENDED_AT_ONCE", 200 * 70)
+    monkeypatch.setattr(photograph_module, "_OVERLAP", 32)
+    axis, parts = photograph_module._parts(~hole)
+    assert len(parts) > 4 and axis == int(turned)
+    banded = photograph.finished(generated).values.astype(int)
+    np.testing.assert_array_equal(banded[~hole], whole[~hole])
+    assert np.abs(banded - whole).mean() < 1
+    steps = [np.abs(np.diff(each, axis=axis)).max() for each in (whole, banded)]
+    assert steps[1] <= steps[0] + 2
+
+
+@pytest.mark.parametrize("mask", ["top", "center", "nothing is known"])
+def test_bands_are_cut_only_where_each_of_their_rows_has_something_known(mask, monkeypatch):
+    monkeypatch.setattr(photograph_module, "_BLENDED_AT_ONCE", 1000)
+    monkeypatch.setattr(photograph_module, "_OVERLAP", 8)
+    known = np.zeros((100, 80), bool)
+    if mask in MASKS:
+        known = prepare(read_picture(noise(100, 80, 1)), parse_mask(mask), GREY, seed=0).known
+    axis, parts = photograph_module._parts(known)
+    assert (axis, len(parts) > 1) == {"top": (1, True), "center": (0, True), "nothing is known": (0, True)}[
+        mask
+    ]
+    covered = np.zeros_like(known)
+    for part in parts:
+        assert not known.any() or np.any(known[part], axis=1 - axis).all()
+        covered[part] = True
+    assert covered[~known].all()
+
+
+def test_a_small_hole_in_a_large_picture_is_all_that_is_looked_at():
+    known = np.ones((4000, 3000), bool)
+    known[100:110, 2990:] = False
+    assert photograph_module._parts(known) == (0, [(slice(99, 111), slice(2989, 3000))])
+    assert photograph_module._parts(np.ones((5, 5), bool)) == (0, [])

@@ -71,18 +71,20 @@ class OnnxRuntimeBackend(HostBackend):
         with _reported(name, self._bundle):
             if name not in self._sessions:
                 begin = time.perf_counter()
-                self._sessions[name] = self._open(self._bundle.graph(name, self._precision))
+                self._sessions[name] = self._open(name)
                 self._load_seconds += time.perf_counter() - begin
             results: list[np.ndarray] = self._sessions[name].run(outputs, inputs)
         return results
 
-    def _open(self, graph: bytes) -> Any:
+    def _open(self, name: str) -> Any:
         options = onnxruntime.SessionOptions()
+        options.enable_mem_pattern = name != COMPLETION  # One is kept for every size, and tiles have many.
         options.intra_op_num_threads = self._threads
         options.log_severity_level = _SILENT_BUT_ERRORS
         # Threads wait actively inside a run, which is a quarter faster, but not between runs, where the
         # cores belong to others.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        graph = self._bundle.graph(name, self._precision)
         return onnxruntime.InferenceSession(graph, options, providers=[_PROVIDER])
 
 
