@@ -32,16 +32,17 @@ class Interleave(nn.Module):
 
 
 class FourConvolutions(nn.Module):
-    """A transposed convolution as one convolution for each phase: no more sums than needed."""
+    """A transposed convolution, and what is done to each of its pixels, by one convolution for each phase."""
 
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
         super().__init__()
         self.phases = nn.ModuleList(_phase(layer, row, column) for row, column in _PHASES)
+        self.then: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         count, _, height, width = x.shape
         drawn = [
-            phase(F.pad(x, (1 - column, column, 1 - row, row))).permute(0, 2, 3, 1).unsqueeze(3)
+            self.then(phase(F.pad(x, (1 - column, column, 1 - row, row)))).permute(0, 2, 3, 1).unsqueeze(3)
             for phase, (row, column) in zip(self.phases, _PHASES, strict=True)
         ]
         even, odd = (
@@ -55,7 +56,24 @@ def as_convolutions(module: nn.Module) -> nn.Module:
     for name, layer in list(module.named_modules()):
         if _splits(layer):
             _replace(module, name, FourConvolutions(layer))
+    if isinstance(module, fx.GraphModule):
+        _take_in_activations(module)
     return module
+
+
+def _take_in_activations(module: fx.GraphModule) -> None:
+    """What follows four convolutions pixel by pixel is done to each phase: runtimes fuse it with them."""
+    layers = dict(module.named_modules())
+    for node in list(module.graph.nodes):
+        four = layers.get(str(node.target))
+        if isinstance(four, FourConvolutions) and len(node.users) == 1:
+            (user,) = node.users
+            then = layers.get(str(user.target))
+            if isinstance(then, _POINTWISE):
+                four.then = then
+                user.replace_all_uses_with(node)
+                module.graph.erase_node(user)
+    module.recompile()
 
 
 def in_phases(module: nn.Module) -> nn.Module:

@@ -39,6 +39,33 @@ def test_it_is_small_and_says_where_it_comes_from(name, shape, licence):
     assert "edgefill train" in card and "--stage encoder" in card and f"# {name}" in card
 
 
+def test_the_model_of_one_pass_is_small_and_says_where_it_comes_from():
+    (entry,) = (entry for entry in models.catalogue() if entry.name == "faces64-glcic")
+    assert entry.source == "bundled" and entry.bytes <= 10e6 and entry.precisions == ("fp32", "fp16")
+    assert (entry.manifest.kind, entry.manifest.picture_shape) == ("glcic", (1, 64, 64))
+    assert entry.manifest.licence.startswith("research use only")
+    card = Path(str(entry.path).replace(models.SUFFIX, ".md")).read_text()
+    assert "edgefill train" in card and "--model glcic" in card and "# faces64-glcic" in card
+
+
+def test_in_one_pass_held_out_faces_are_completed_better_than_by_a_search(faces):
+    paths = find_pictures([faces / "test"])[:24]
+    ours, _ = scores_of("faces64-glcic", paths)
+    searched, _ = scores_of("faces64", paths)
+    assert ours[0] > searched[0] + 0.5 and ours[1] > searched[1] + 0.05
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_in_one_pass_both_precisions_draw_the_same(precision, faces):
+    pictures = np.stack([read_picture(path).values for path in find_pictures([faces / "test"])[:8]])
+    known = np.ones((8, 64, 64), bool)
+    known[:, 16:48, 16:48] = False
+    with edgefill.load("faces64-glcic", precision=precision) as completer:
+        filled = completer.fill(pictures, known)
+    with edgefill.load("faces64-glcic") as completer:
+        assert np.abs(filled.astype(int) - completer.fill(pictures, known)).max() <= 2
+
+
 @pytest.mark.parametrize("name", ["faces64", "hands64"])
 def test_two_seeds_are_two_pictures(name):
     with edgefill.load(name) as completer:
