@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,13 +35,13 @@ class Figures:
     """What one batch size costs; times that are spreads are in milliseconds."""
 
     batch: int
-    step_ms: Spread  # one step of all rows, where it runs: between events on a GPU
-    enqueue_ms: Spread  # the host's part of it
-    copies_ms: float  # of a search, in and out together, median
+    step_ms: Spread  # one step of all rows, where it runs: between events on a GPU; or one pass, in and out
+    enqueue_ms: Spread | None  # the host's part of a step
+    copies_ms: float | None  # of a search, in and out together, median
     completion_ms: Spread  # a batch of pictures in to finished pictures out
     picture_ms: float  # the median of it, for each picture
     pictures_per_second: float  # all that were finished, by wall clock
-    steps_per_picture: float  # evaluations until a picture's search ended, mean
+    steps_per_picture: float | None  # evaluations until a picture's search ended, mean
     build_seconds: float  # of its engines, when they were built
     load_seconds: float
     first_run_seconds: float  # of the first steps, without building and loading
@@ -50,6 +51,7 @@ class Figures:
     clock_mhz: int | None  # of the GPU, right after the completions
     loss_difference: float | None = None  # from the fp32 reference: relative, the largest of any row
     gradient_difference: float | None = None  # norm of the difference by norm of the gradient, likewise
+    picture_difference: float | None = None  # of a pass: the largest of any pixel, on [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,15 @@ class Trial:
     places: list[np.ndarray]  # each [N, Z]
     found: list[Evaluation]
 
-    def differences(self, reference: Backend) -> tuple[float, float]:
-        """The largest relative difference of the loss and of the gradient from ``reference``."""
+    def differences(self, reference: Backend) -> dict[str, Any]:
+        """The largest relative differences from ``reference``, under their names in Figures."""
         pairs = [
             (found, reference.evaluate(z, self.task))
             for z, found in zip(self.places, self.found, strict=True)
         ]
         loss = max(_relative(found.loss[:, None], right.loss[:, None]) for found, right in pairs)
-        return loss, max(_relative(found.gradient, right.gradient) for found, right in pairs)
+        gradient = max(_relative(found.gradient, right.gradient) for found, right in pairs)
+        return {"loss_difference": loss, "gradient_difference": gradient}
 
 
 class Subject:
@@ -93,34 +96,21 @@ class Subject:
         self, rule: Rule, board: Board, progress: Callable[[str, float], None]
     ) -> tuple[Figures, Trial]:
         """The figures, without the differences, and what those are computed from."""
-        first_run = self._first_run()
+        first = first_run(self._backend, self._launch)
         at_once = self._backend.info.steps_at_once
         launches = replace(rule, iterations=math.ceil(rule.iterations / at_once))
         times = repeated(self._launch, launches, progress=lambda share: progress("steps", share))
         copies = statistics.median(self._launch(fresh=True).copies for _ in range(_COPIES))
         ended = self._searched()  # which also warms up what completions need beyond steps
-        once = replace(rule, warm_up=0.0, iterations=1)
-        joules, begin = board.joules(), time.perf_counter()
-        seconds = repeated(self._complete, once, progress=lambda share: progress("pictures", share))
-        elapsed, pictures = time.perf_counter() - begin, len(seconds) * self._batch
-        clock, spent = board.clock_mhz(), _since(joules, board.joules())
-        completion, weight = Spread.of([1e3 * each for each in seconds]), self._backend.footprint()
         figures = Figures(
             self._batch,
             step_ms=Spread.of([1e3 * each.device / at_once for each in times]),
             enqueue_ms=Spread.of([1e3 * each.host / at_once for each in times]),
             copies_ms=1e3 * copies,
-            completion_ms=completion,
-            picture_ms=completion.median / self._batch,
-            pictures_per_second=pictures / elapsed,
             steps_per_picture=float(ended.steps.mean()),
-            build_seconds=weight.build_seconds,
-            load_seconds=weight.load_seconds,
-            first_run_seconds=first_run,
-            memory_bytes=weight.device_bytes or _process_peak(),
-            plan_bytes=weight.plan_bytes,
-            picture_joules=None if spent is None else spent / pictures,
-            clock_mhz=clock,
+            first_run_seconds=first,
+            **finished(self._complete, self._batch, rule, board, progress),
+            **weighed(self._backend),
         )
         return figures, self._trial(ended)
 
@@ -135,12 +125,6 @@ class Subject:
         _check(self._state)
         return times
 
-    def _first_run(self) -> float:
-        before, begin = self._backend.footprint(), time.perf_counter()
-        self._launch()
-        elapsed, after = time.perf_counter() - begin, self._backend.footprint()
-        return max(0.0, elapsed - (_preparation(after) - _preparation(before)))
-
     def _searched(self) -> SearchState:
         """Where the search of a completion ends."""
         state = self._started(self._settings)
@@ -148,16 +132,62 @@ class Subject:
         _check(state)
         return state
 
-    def _complete(self) -> float:
-        """Seconds of one batch, pictures in to pictures out."""
-        begin = time.perf_counter()
+    def _complete(self) -> None:
+        """One batch, pictures in to pictures out."""
         self._completer.fill(self._pictures, self._known, seeds=self._seeds, settings=self._settings)
-        return time.perf_counter() - begin
 
     def _trial(self, ended: SearchState) -> Trial:
         """What is said where a search begins and where it ends."""
         places = [self._first, ended.best_z]
         return Trial(self._task, places, [self._backend.evaluate(z, self._task) for z in places])
+
+
+def first_run(backend: Backend, run: Callable[[], object]) -> float:
+    """Seconds of the first ``run``, without building and loading."""
+    before, begin = backend.footprint(), time.perf_counter()
+    run()
+    elapsed, after = time.perf_counter() - begin, backend.footprint()
+    return max(0.0, elapsed - (_preparation(after) - _preparation(before)))
+
+
+def finished(
+    complete: Callable[[], object],
+    batch: int,
+    rule: Rule,
+    board: Board,
+    progress: Callable[[str, float], None],
+) -> dict[str, Any]:
+    """What Figures say of whole batches, of which ``complete`` finishes one; it has run before."""
+
+    def timed() -> float:
+        begin = time.perf_counter()
+        complete()
+        return time.perf_counter() - begin
+
+    once = replace(rule, warm_up=0.0, iterations=1)
+    joules, begin = board.joules(), time.perf_counter()
+    seconds = repeated(timed, once, progress=lambda share: progress("pictures", share))
+    elapsed, pictures = time.perf_counter() - begin, len(seconds) * batch
+    clock, spent = board.clock_mhz(), _since(joules, board.joules())
+    completion = Spread.of([1e3 * each for each in seconds])
+    return {
+        "completion_ms": completion,
+        "picture_ms": completion.median / batch,
+        "pictures_per_second": pictures / elapsed,
+        "picture_joules": None if spent is None else spent / pictures,
+        "clock_mhz": clock,
+    }
+
+
+def weighed(backend: Backend) -> dict[str, Any]:
+    """What Figures say of preparation and memory."""
+    weight = backend.footprint()
+    return {
+        "build_seconds": weight.build_seconds,
+        "load_seconds": weight.load_seconds,
+        "memory_bytes": weight.device_bytes or _process_peak(),
+        "plan_bytes": weight.plan_bytes,
+    }
 
 
 def _check(state: SearchState) -> None:

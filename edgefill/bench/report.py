@@ -39,8 +39,10 @@ def heading(report: Report) -> str:
     return f"{report.model} on {report.backend}, {report.precision}{graph}; a picture takes {rule}"
 
 
-def stop_rule(settings: SearchSettings) -> str:
+def stop_rule(settings: SearchSettings | None) -> str:
     """When a picture is finished, such as "adam, 100 steps, or a loss of 250"."""
+    if settings is None:
+        return "one pass"
     rule = f"{settings.solver}, {settings.steps} steps"
     if settings.goal is not None:
         rule += f", or a loss of {settings.goal:g}"
@@ -100,14 +102,15 @@ def _spread(axes: Axes, batches: list[str], report: Report) -> None:
     axes.plot(batches, medians, "o", color="C0", label="median")
     for batch, median in zip(batches, medians, strict=True):
         axes.annotate(f"{median:.3g}", (batch, median), (10, 0), textcoords="offset points", va="center")
-    if _on_device(report):
-        enqueue = [each.enqueue_ms.median for each in report.figures]
+    if _on_device(report) and report.settings:
+        enqueue = [_enqueue(each) or 0.0 for each in report.figures]
         axes.plot(batches, enqueue, "s", color="C1", label="enqueue, median")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.tick_params(axis="y", which="minor", labelleft=False)
     axes.margins(x=0.2)
-    axes.set(title="One step of the search, forward and backward", ylabel="ms")
+    search = "One step of the search, forward and backward"
+    axes.set(title=search if report.settings else "One pass of the network", ylabel="ms")
     axes.legend()
 
 
@@ -117,17 +120,18 @@ def _on_device(report: Report) -> bool:
 
 def _rows(report: Report) -> list[tuple[str, Callable[[Figures], Any]]]:
     """Name and unit of each row, and the figure in it; what a CPU does not have is left out there."""
-    device = _on_device(report)
+    device, search = _on_device(report), report.settings is not None
+    what = "step" if search else "pass"
     rows: list[tuple[str, Callable[[Figures], Any] | None]] = [
-        ("step, median ms", lambda each: each.step_ms.median),
-        ("step, p90 ms", lambda each: each.step_ms.p90),
-        ("step, p99 ms", lambda each: each.step_ms.p99),
-        ("enqueue of a step, median ms", (lambda each: each.enqueue_ms.median) if device else None),
-        ("copies of a search, median ms", (lambda each: each.copies_ms) if device else None),
+        (f"{what}, median ms", lambda each: each.step_ms.median),
+        (f"{what}, p90 ms", lambda each: each.step_ms.p90),
+        (f"{what}, p99 ms", lambda each: each.step_ms.p99),
+        ("enqueue of a step, median ms", _enqueue if device and search else None),
+        ("copies of a search, median ms", (lambda each: each.copies_ms) if device and search else None),
         ("batch, in to out, median ms", lambda each: each.completion_ms.median),
         ("picture, median ms", lambda each: each.picture_ms),
         ("pictures per second", lambda each: each.pictures_per_second),
-        ("steps per picture, mean", lambda each: each.steps_per_picture),
+        ("steps per picture, mean", (lambda each: each.steps_per_picture) if search else None),
         ("build s", lambda each: each.build_seconds),
         ("load s", lambda each: each.load_seconds),
         ("first run s", lambda each: each.first_run_seconds),
@@ -138,10 +142,15 @@ def _rows(report: Report) -> list[tuple[str, Callable[[Figures], Any]]]:
         (f"{'plans' if device else 'ONNX files'}, MB", lambda each: _mega(each.plan_bytes)),
         ("energy per picture, J", lambda each: each.picture_joules),
         ("GPU clock, MHz", (lambda each: each.clock_mhz) if device else None),
-        ("loss, off fp32 by at most", lambda each: each.loss_difference),
-        ("gradient, off fp32 by at most", lambda each: each.gradient_difference),
+        ("loss, off fp32 by at most", (lambda each: each.loss_difference) if search else None),
+        ("gradient, off fp32 by at most", (lambda each: each.gradient_difference) if search else None),
+        ("pixel, off fp32 by at most, of 2", None if search else (lambda each: each.picture_difference)),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _enqueue(figures: Figures) -> float | None:
+    return None if figures.enqueue_ms is None else figures.enqueue_ms.median
 
 
 def _mega(size: int | None) -> float | None:

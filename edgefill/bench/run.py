@@ -10,8 +10,9 @@ from typing import Any
 from edgefill import __version__
 from edgefill.bench.board import open_board
 from edgefill.bench.measure import Figures, Subject, Trial
+from edgefill.bench.one_pass import Passes, PassTrial
 from edgefill.bench.timing import Rule
-from edgefill.bundle import Bundle
+from edgefill.bundle import COMPLETION, Bundle
 from edgefill.completion import Completer, SearchSettings
 from edgefill.completion.backends import (
     DEVICE_BACKENDS,
@@ -36,7 +37,7 @@ class Report:
     model_sha256: str  # of its fp32 step graph
     backend: BackendInfo
     precision: str
-    settings: SearchSettings  # when a picture is finished
+    settings: SearchSettings | None  # when a picture is finished; None where one pass does it
     rule: Rule
     energy: str | None  # what the joules are read from
     environment: dict[str, Any]
@@ -57,7 +58,7 @@ def bench(
     backend: str,
     batches: Sequence[int],
     *,
-    settings: SearchSettings,
+    settings: SearchSettings | None,
     rule: Rule,
     precision: str | None = None,
     threads: int | None = None,
@@ -65,26 +66,26 @@ def bench(
     say: Callable[[str], None],
     progress: Callable[[str, float], None] = lambda phase, share: None,
 ) -> Report:
-    """What ``backend`` costs with ``bundle`` at each of ``batches``; ``settings`` say when a picture is done.
+    """What ``backend`` costs with ``bundle`` at each of ``batches``.
+
+    ``settings`` say when a picture is done; a model of one pass has none.
 
     ``progress`` is told the phase and the share of it that is done. Raises BackendUnavailable, ModelError.
     """
     if not batches or min(batches) < 1:
         raise InputError(f"cannot measure batches of {list(batches)}: expected sizes of 1 or more")
-    rows: list[tuple[Figures, Trial]] = []
+    rows: list[tuple[Figures, Trial | PassTrial]] = []
     if backend == "auto":
         chosen = open_backend(backend, bundle, precision=precision, threads=threads, graph=graph, say=say)
         backend = chosen.info.name
         chosen.close()
-    graphs = settings.graphs
-    built = _built(bundle, backend, graphs, batches, precision, say) if backend in LIBRARIES else {}
+    built = _built(bundle, backend, settings, batches, precision, say) if backend in LIBRARIES else {}
     for batch in sorted(set(batches)):  # rising, since the peak of a process never falls
         opened = open_backend(backend, bundle, precision=precision, threads=threads, graph=graph, say=say)
         on_device = opened.info.name in DEVICE_BACKENDS
         with Completer(bundle.manifest, opened) as completer, open_board(on_device) as board:
-            figures, trial = Subject(completer, batch, settings).measured(
-                rule, board, _named(progress, batch)
-            )
+            subject = Subject(completer, batch, settings) if settings else Passes(completer, batch)
+            figures, trial = subject.measured(rule, board, _named(progress, batch))
         rows.append((replace(figures, build_seconds=built.get(batch, figures.build_seconds)), trial))
         info, energy = opened.info, board.source
     progress("comparing with fp32", 0.0)
@@ -104,7 +105,7 @@ def bench(
 def _built(
     bundle: Bundle,
     library: str,
-    graphs: Sequence[str],
+    settings: SearchSettings | None,
     batches: Sequence[int],
     precision: str | None,
     say: Callable[[str], None],
@@ -113,8 +114,10 @@ def _built(
     from edgefill.export.engines.store import Engines
 
     engines = Engines(bundle, library, precision=precision, say=say)
+    if settings is None:  # pictures go through one by one
+        return dict.fromkeys(batches, engines.build(COMPLETION, static(1)).sidecar.build_seconds)
     seconds = dict.fromkeys(batches, 0.0)
-    for graph, batch in product(graphs, seconds):
+    for graph, batch in product(settings.graphs, seconds):
         seconds[batch] += engines.build(graph, static(batch)).sidecar.build_seconds
     return seconds
 
@@ -133,12 +136,9 @@ def _reference(bundle: Bundle, threads: int | None) -> Backend | None:
         return None
 
 
-def _compared(rows: list[tuple[Figures, Trial]], reference: Backend | None) -> list[Figures]:
+def _compared(rows: list[tuple[Figures, Trial | PassTrial]], reference: Backend | None) -> list[Figures]:
     if reference is None:
         return [figures for figures, _ in rows]
     differences = [trial.differences(reference) for _, trial in rows]
     reference.close()
-    return [
-        replace(figures, loss_difference=loss, gradient_difference=gradient)
-        for (figures, _), (loss, gradient) in zip(rows, differences, strict=True)
-    ]
+    return [replace(figures, **found) for (figures, _), found in zip(rows, differences, strict=True)]

@@ -48,6 +48,8 @@ def bench(
 
     The model completes pictures that it drew itself, with the centre missing.
 
+    A model of one pass has no steps: the pass takes their place, from arrays on the host to arrays there.
+
     A step is one evaluation of loss and gradient and the update of all latents of a batch: on a GPU the time
     between events, and the mean of the steps that one CUDA graph replays. Enqueue is the host's part of it.
     Copies are apart. A picture's time is the batch's from pictures in to finished pictures out, shared by its
@@ -74,9 +76,14 @@ def bench(
         format = plot_format(plot.suffix)
         refuse_existing([] if force else [plot])
     bundle = Bundle.open(find(model))
-    bundle.manifest.check_latent("measure searches with")
-    encoder = bundle.manifest.has_encoder
-    settings = search_settings(preset, encoder=encoder, solver=solver, start=start, steps=steps, until=until)
+    settings = None
+    if bundle.manifest.kind == "dcgan":
+        encoder = bundle.manifest.has_encoder
+        settings = search_settings(
+            preset, encoder=encoder, solver=solver, start=start, steps=steps, until=until
+        )
+    elif preset != "default" or until or any(each is not None for each in (solver, start, steps)):
+        bundle.manifest.check_latent("measure searches with")
     with progress_bar() as bar:
         task = bar.add_task("opening", total=100, note="%")
         report = measure(

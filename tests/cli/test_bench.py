@@ -14,6 +14,7 @@ FIGURES = {
     "load_seconds": float, "first_run_seconds": float, "memory_bytes": int, "plan_bytes": int,
     "picture_joules": (float, None), "clock_mhz": (int, None), "loss_difference": float,
     "gradient_difference": float,
+    "picture_difference": (float,),
 }  # fmt: skip
 SCHEMA = {
     "format": int, "edgefill": str, "model": str, "model_sha256": str,

@@ -120,10 +120,25 @@ def test_engines_are_built_for_every_size_at_once(edgefill, one_pass, tmp_path, 
     assert (engine["graph"], engine["complaints"]) == ("completion", []) and engine["size"] > 10_000
 
 
-@pytest.mark.parametrize("command", [("sample", "--out", "x.png", "--model"), ("bench", "--model")])
-def test_commands_that_need_a_latent_say_so(edgefill, one_pass, tmp_path, monkeypatch, command):
+def test_drawing_samples_needs_a_latent(edgefill, one_pass, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refused = edgefill(*command, one_pass)
+    refused = edgefill("sample", "--out", "x.png", "--model", one_pass)
+    assert refused.code == 4 and "it completes in one pass" in refused.err
+
+
+def test_the_bench_measures_passes(edgefill, one_pass):
+    brief = ("--batch", "1,3", "--seconds", 0.01, "--iterations", 2, "--warm-up", 0, "--backend", "cpu")
+    done = edgefill("bench", "--model", one_pass, *brief, "--json")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert document["settings"] is None and [each["batch"] for each in document["figures"]] == [1, 3]
+    for each in document["figures"]:
+        assert each["step_ms"]["median"] > 0 and each["picture_difference"] == 0.0
+        assert each["steps_per_picture"] is None and each["pictures_per_second"] > 0
+    shown = edgefill("bench", "--model", one_pass, *brief)
+    assert "a picture takes one pass" in shown.out and "pass, median ms" in shown.out
+    assert "step" not in shown.out
+    refused = edgefill("bench", "--model", one_pass, *brief, "--steps", 5)
     assert refused.code == 4 and "it completes in one pass" in refused.err
 
 
