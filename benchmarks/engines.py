@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.record import record
-from edgefill.bundle import Bundle
+from edgefill.bundle import Bundle, graph_signatures
 from edgefill.export.engines.builder import build_plan
 from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import Recipe, static
 from edgefill.models import find
 
-_GRAPHS = ("fit", "step", "generator", "encoder")
+_GRAPHS = ("fit", "step", "generator", "encoder", "completion")
 
 
 def main(
@@ -33,6 +33,7 @@ def main(
     recipes = [
         Recipe(graph, bundle.precision_of(graph, precision), "rtx", static(size))
         for graph in _GRAPHS
+        if graph in graph_signatures(bundle.manifest)
         for precision in bundle.precisions
         for size in sizes
     ]

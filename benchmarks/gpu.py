@@ -24,7 +24,7 @@ import numpy as np
 import typer
 
 from benchmarks.gpu_checks import Check
-from benchmarks.gpu_executors import executor_checks, timing_check
+from benchmarks.gpu_executors import executor_checks, one_pass_checks, timing_check
 from benchmarks.gpu_kernels import kernel_checks, sanitizer_checks
 from benchmarks.gpu_table import markdown
 from benchmarks.record import RESULTS, record
@@ -52,6 +52,7 @@ _OVERHEAD_STEPS = 10  # of the graph that the overhead is taken from
 def main(
     model: Annotated[str, typer.Option(help="The model.")] = "faces64",
     batches: Annotated[str, typer.Option(help="Batch sizes.")] = "1,8,64",
+    one_pass: Annotated[str, typer.Option(help="The model of one pass.")] = "faces64-glcic",
     minutes: Annotated[float, typer.Option(help="After this long nothing more is begun.")] = 7.5,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = RESULTS,
     name: Annotated[str, typer.Option(help="Of the results.")] = "gpu",
@@ -62,6 +63,7 @@ def main(
         raise SystemExit(f"nothing can be measured here: {error}") from error
     session = Session(Bundle.open(find(model)), [int(size) for size in batches.split(",")], minutes)
     session.prove(device)
+    session.prove_one_pass(Bundle.open(find(one_pass)))
     session.measure(device)
     figures = session.figures()
     table = markdown(figures, device.name)
@@ -98,6 +100,13 @@ class Session:
                 "timing cache", lambda: self._take("tensorrt", iter([timing_check(self._bundle, precision)]))
             )
         self._run("compute-sanitizer", lambda: self._take("compute-sanitizer", sanitizer_checks()))
+
+    def prove_one_pass(self, bundle: Bundle) -> None:
+        """Every executor of a model that completes in one pass."""
+        for name, precision in product(DEVICE_BACKENDS, bundle.precisions):
+            opened = partial(open_backend, name, bundle, precision=precision, say=print)
+            label = f"{name} {precision}, one pass"
+            self._run(label, lambda: self._take(label, one_pass_checks(bundle, precision, opened)))  # noqa: B023
 
     def measure(self, device: Device) -> None:
         """The races with PyTorch, the overhead of the update, and the bench of every executor that works."""

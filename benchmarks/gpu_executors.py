@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +28,8 @@ from edgefill.kernels.device import Device
 
 Opened = Callable[..., Backend]  # (graph=True) → the backend that is checked
 _RUNS = 2000
+_SIZES, _PASSES = ((64, 64), (256, 200), (824, 828)), 20  # of what a network of one pass is given
+_PIXEL = {"fp32": 1e-3, "fp16": 0.05}
 _GRADIENT_COSINE = {"fp32": 0.9999, "fp16": 0.999}
 _LOSS = {"fp32": 1e-3, "fp16": 0.02}  # relative
 
@@ -42,6 +47,18 @@ def executor_checks(bundle: Bundle, precision: str, opened: Opened) -> Iterator[
     yield checked(f"memory over {_RUNS} runs", lambda: _memory(bundle, opened(), Device()))
 
     yield _shared_context(bundle, opened)
+
+
+def one_pass_checks(bundle: Bundle, precision: str, opened: Opened) -> Iterator[Check]:
+    """A network of one pass against ONNX Runtime in fp32 on the CPU, at several sizes, with their times."""
+    try:
+        opened().close()
+    except BackendUnavailable as error:
+        yield Check("is there", None, str(error))
+        return
+    for height, width in _SIZES:
+        name = f"pictures of {height}×{width}"
+        yield checked(name, partial(_one_pass, bundle, precision, opened, (height, width)))
 
 
 def timing_check(bundle: Bundle, precision: str) -> Check:
@@ -79,6 +96,21 @@ def _shared_context(bundle: Bundle, opened: Opened) -> Check:
         return same, "z after 100 steps, and PyTorch's product of ones"
 
     return checked(name, measure)
+
+
+def _one_pass(bundle: Bundle, precision: str, opened: Opened, size: tuple[int, int]) -> tuple[bool, str]:
+    random, (height, width) = np.random.default_rng(0), size
+    picture = random.uniform(-1, 1, (1, bundle.manifest.channels, height, width)).astype(np.float32)
+    known = (random.random((1, 1, height, width)) < 0.7).astype(np.float32)
+    seconds = []
+    with closing(opened()) as backend:
+        for _ in range(_PASSES):
+            begin = time.perf_counter()
+            found = backend.complete(picture, known)
+            seconds.append(time.perf_counter() - begin)
+    error = float(np.abs(found - OnnxRuntimeBackend(bundle).complete(picture, known)).max())
+    milliseconds = 1e3 * statistics.median(seconds[1:])
+    return error <= _PIXEL[precision], f"within {error:.2g} of 2; {milliseconds:.3f} ms from host to host"
 
 
 def _step(bundle: Bundle, precision: str, backend: Backend) -> tuple[bool, str]:

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import gpu, gpu_executors, gpu_kernels
 from benchmarks.gpu_table import NOT_MEASURED, markdown
 from edgefill import machine
-from tests.bundles import tiny_bundle
+from tests.bundles import tiny_bundle, tiny_one_pass
 from tests.fakes.cuda import FakeCuda, floats
 from tests.fakes.tensorrt import FakeTensorRT
 from tests.kernels.host import HostKernels
@@ -66,7 +66,9 @@ def engines(cuda: FakeCuda, monkeypatch, *, wrong: float = 0.0) -> None:
 
 
 def run(model, folder) -> tuple[dict, str]:
-    gpu.main(model=str(model), batches="1,2", minutes=5, out=folder, name="gpu")
+    one_pass = model.with_name("pass.edgefill")
+    one_pass.write_bytes(tiny_one_pass())
+    gpu.main(model=str(model), batches="1,2", one_pass=str(one_pass), minutes=5, out=folder, name="gpu")
     return json.loads((folder / "gpu.json").read_text())["figures"], (folder / "gpu.md").read_text()
 
 
@@ -77,6 +79,7 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     of_kernels = [passed for (of, _), passed in checks.items() if of == "kernels"]
     assert of_kernels == [True] * 12
     assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"] == [True] * 4 + [None]
+    assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32, one pass"] == [True] * 3
     assert [passed for (of, _), passed in checks.items() if of == "rtx fp32"] == [None]
     assert ("tensorrt", "timing cache") in checks
     assert [race["batch"] for race in figures["races"]] == [1, 2]
