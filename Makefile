@@ -21,7 +21,14 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(VENV)/.bench
+# Of the completion network; the first is the bundled model. An hour or two where they are not there yet.
+WIDTHS := $(patsubst %,runs/faces64-glcic%,16 8 32)
+
+runs/faces64-glcic%: | $(VENV)/.bench
+	$(BIN)/edgefill train ../shared/data/faces64/train --out $@ --model glcic --filters $* --lr-decay 0.6 \
+		--completion-steps 9000 --discriminator-steps 200 --joint-steps 800
+
+bench: $(VENV)/.bench $(WIDTHS)
 	$(BIN)/python -m benchmarks.step --name step
 	$(BIN)/python -m benchmarks.step --model faces64 --name step-faces64
 	$(BIN)/python -m benchmarks.step --model faces64 --graph fit --name fit-faces64
@@ -32,6 +39,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.time_to_quality --pictures 64 --name time-to-quality-hands64 \
 		--model hands64 --mask center,random
 	$(BIN)/python -m benchmarks.command --name command
+	$(BIN)/python -m benchmarks.one_pass $(WIDTHS) --name one-pass --chart docs/images/one-pass-quality.png
 
 kernels: $(VENV)/.dev
 	$(BIN)/python -m edgefill.kernels.compile

@@ -30,18 +30,21 @@ _SHOWN = 24
 def main() -> None:
     with edgefill.load("faces64") as completer:
         print(f"{completer.model.name} on {completer.backend.info}")
-        photograph(completer)
+        photograph(completer, OUT / "photograph.png")
         faces(completer)
+    with edgefill.load("faces64-glcic") as completer:
+        print(f"{completer.model.name} on {completer.backend.info}")
+        photograph(completer, OUT / "one-pass.png")
 
 
-def photograph(completer: edgefill.Completer) -> None:
+def photograph(completer: edgefill.Completer, path: Path) -> None:
     """Eileen Collins (a NASA portrait, public domain): the middle of her face is filled, in colour."""
     result = completer.complete(data.astronaut(), mask="center", seed=2, box=FACE)
     views = [result.photograph.picture.to_pil(), result.masked, result.image]
     heads = [view.crop((136, 24, 306, 194)).resize((340, 340), Image.Resampling.BICUBIC) for view in views]
-    save(strip(heads), OUT / "photograph.png")
-    save(result.image, OUT / "astronaut.png")
-    print(f"  {result.steps} steps in {result.seconds:.2f} s, loss {result.loss:.1f}")
+    save(strip(heads), path)
+    search = f", {result.steps} steps, loss {result.loss:.1f}" if result.steps else ""
+    print(f"  {result.seconds:.3f} s{search}")
 
 
 def faces(completer: edgefill.Completer) -> None:

@@ -7,12 +7,15 @@ import runpy
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer.main
 
 import edgefill.cli  # noqa: F401 - registers the commands
+from edgefill.bundle import Bundle
 from edgefill.cli.app import app
-from tests.bundles import tiny_networks
+from edgefill.export.pipeline import export_pipeline
+from tests.bundles import tiny_networks, tiny_one_pass
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -56,10 +59,13 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.linear_gradient("L").resize((64, 64)).save("photo.png")
     G, D = tiny_networks()
-    assert len(BLOCKS) == 3
+    Path("pass.edgefill").write_bytes(tiny_one_pass(3))
+    export_pipeline(Bundle.open("pass.edgefill"), "pass.onnx")
+    picture, mask = np.zeros((40, 50, 3), np.uint8), np.full((40, 50), 255, np.uint8)
+    assert len(BLOCKS) == 4
     for block in BLOCKS:
         block = block.replace('z_dim=128, spatial_z=True, discriminator_output="sigmoid"', "z_dim=4")
-        exec(compile(block, "README.md", "exec"), {"G": G, "D": D})
+        exec(compile(block, "README.md", "exec"), {"G": G, "D": D, "picture": picture, "mask": mask})
     with Image.open("out.png") as image:
         assert image.size == (64, 64)
     assert Path("theirs.edgefill").exists()

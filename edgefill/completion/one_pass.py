@@ -7,6 +7,7 @@ picture made smaller by a power of two.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -75,10 +76,20 @@ def outcomes(
 
 
 def completed(photograph: Photograph, model: Manifest, network: Network) -> np.ndarray:
-    """The photograph's region with its holes filled, [C, h, w] in [-1, 1], in the model's channels."""
-    values = as_channels(to_unit(photograph.region), model.channels)
-    filled: np.ndarray = complete_values(values, photograph.known, model, network).transpose(2, 0, 1)
-    return filled
+    """The photograph's region with its holes filled, [C, h, w] in [-1, 1], in the model's channels.
+
+    A region that was cut out of the picture is what the model should see: it sees it no larger than the
+    pictures that it was trained on.
+    """
+    values, known = as_channels(to_unit(photograph.region), model.channels), photograph.known
+    shrinks = max(known.shape) / min(model.height, model.width)
+    if photograph.is_cut_out and shrinks > 1:
+        filled: np.ndarray = values.copy()
+        _draw(filled, values, known, _with_neighbours(~known), shrinks, network)
+    else:
+        filled = complete_values(values, known, model, network)
+    drawn: np.ndarray = filled.transpose(2, 0, 1)
+    return drawn
 
 
 def complete_values(values: np.ndarray, known: np.ndarray, model: Manifest, network: Network) -> np.ndarray:
@@ -99,7 +110,12 @@ def complete_values(values: np.ndarray, known: np.ndarray, model: Manifest, netw
 
 
 def _draw(
-    into: np.ndarray, values: np.ndarray, known: np.ndarray, wanted: np.ndarray, factor: int, network: Network
+    into: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    wanted: np.ndarray,
+    factor: float,
+    network: Network,
 ) -> None:
     """Puts what ``network`` makes of ``values`` ``into`` the pixels that are ``wanted``.
 
@@ -108,7 +124,7 @@ def _draw(
     if factor == 1:
         _draw_in_tiles(into, values, known, wanted, network)
         return
-    size = -(-known.shape[0] // factor), -(-known.shape[1] // factor)
+    size = math.ceil(known.shape[0] / factor), math.ceil(known.shape[1] / factor)
     means, share = scale_known(values, known, size)
     drawn = means.copy()
     _draw_in_tiles(drawn, means, share > 0, np.ones(size, bool), network)

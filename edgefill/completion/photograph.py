@@ -79,6 +79,11 @@ class Photograph:
     model: Manifest
 
     @property
+    def is_cut_out(self) -> bool:
+        """Whether the box is a part of the picture only."""
+        return self.region.shape != self.picture.values.shape
+
+    @property
     def region(self) -> np.ndarray:
         """The values [h, w, C] of the box, as a view."""
         return self.box.cut(self.picture.values)

@@ -150,3 +150,14 @@ def test_arrays_take_the_short_way(completer):
     filled = completer.fill(pictures, known)
     np.testing.assert_array_equal(filled[known], pictures[known])
     assert (filled[~known] != pictures[~known]).any()
+
+
+def test_a_region_that_was_cut_out_is_seen_no_larger_than_in_training(completer, backend):
+    source = picture(300, 400)
+    result = completer.complete(source, "center", box=(50, 60, 200, 160))
+    assert backend.seen == [(52, 64)]
+    done, known = np.asarray(result.image), np.ones((300, 400), bool)
+    known[60:220, 50:250] = result.photograph.known
+    np.testing.assert_array_equal(done[known], source[known])
+    completer.complete(source, "center", box=(50, 60, 40, 30))
+    assert max(map(max, backend.seen[1:])) <= 40 + 4, "a small one is not enlarged"
