@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgefill.bundle import ENCODER, Bundle, Manifest
+from edgefill.bundle import COMPLETION, ENCODER, Bundle, Manifest
 from edgefill.completion.backends import BackendInfo, Footprint, StepTimes
-from edgefill.completion.backends.device.completion import DeviceCompletion
-from edgefill.completion.backends.device.encoder import DeviceEncoder
 from edgefill.completion.backends.device.executors import Executor, open_executor
+from edgefill.completion.backends.device.forward import DeviceForward
 from edgefill.completion.backends.device.pictures import DevicePictures
 from edgefill.completion.backends.device.search import STEPS_A_GRAPH, DeviceSearch
 from edgefill.completion.search import Evaluation, SearchState, Task
@@ -43,8 +42,8 @@ class DeviceBackend:
         self._wants_graph = graph
         self._searches: dict[tuple[str, int], DeviceSearch] = {}  # by graph and batch
         self._pictures: dict[int, DevicePictures] = {}
-        self._encoders: dict[int, DeviceEncoder] = {}
-        self._completions: dict[tuple[int, int], DeviceCompletion] = {}  # by height and width
+        self._encoders: dict[int, DeviceForward] = {}
+        self._completions: dict[tuple[int, int], DeviceForward] = {}  # by height and width
         with device:
             self._kernels = Kernels(device)
         self._name = name
@@ -101,7 +100,7 @@ class DeviceBackend:
         """The encoder's z, [N, Z], of what ``Evidence.seen`` gives, on the host."""
         portions = zip(_portions(picture), _portions(known), strict=True)
         with self._device:
-            encoded = [self._encoder_for(len(rows)).encode(rows, shares) for rows, shares in portions]
+            encoded = [self._encoder_for(len(rows))(picture=rows, known=shares) for rows, shares in portions]
         return np.concatenate(encoded)
 
     def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -109,7 +108,7 @@ class DeviceBackend:
         with self._device:
             size = (picture.shape[2], picture.shape[3])
             completed = [
-                self._completion_for(size).complete(picture[row : row + 1], known[row : row + 1])
+                self._completion_for(size)(picture=picture[row : row + 1], known=known[row : row + 1])
                 for row in range(len(picture))
             ]
         return np.concatenate(completed)
@@ -148,7 +147,7 @@ class DeviceBackend:
             self._executor.close()
 
     @property
-    def _arenas(self) -> list[DeviceSearch | DevicePictures | DeviceEncoder | DeviceCompletion]:
+    def _arenas(self) -> list[DeviceSearch | DevicePictures | DeviceForward]:
         searches, pictures = self._searches.values(), self._pictures.values()
         return [*searches, *pictures, *self._encoders.values(), *self._completions.values()]
 
@@ -178,17 +177,19 @@ class DeviceBackend:
             self._pictures[batch] = DevicePictures(self._model, batch, *parts)
         return self._pictures[batch]
 
-    def _encoder_for(self, rows: int) -> DeviceEncoder:
+    def _encoder_for(self, rows: int) -> DeviceForward:
         batch = self._batch_for(ENCODER, rows, self._encoders)
         if batch not in self._encoders:
-            self._encoders[batch] = DeviceEncoder(self._model, batch, self._device, self._executor)
+            parts = (self._device, self._executor)
+            self._encoders[batch] = DeviceForward(self._model, ENCODER, batch, *parts)
         return self._encoders[batch]
 
-    def _completion_for(self, size: tuple[int, int]) -> DeviceCompletion:
+    def _completion_for(self, size: tuple[int, int]) -> DeviceForward:
         if size not in self._completions:
             if len(self._completions) == _SIZES_AT_ONCE:
                 self._completions.pop(next(iter(self._completions))).close()
-            self._completions[size] = DeviceCompletion(self._model, size, self._device, self._executor)
+            parts = (self._device, self._executor)
+            self._completions[size] = DeviceForward(self._model, COMPLETION, 1, *parts, size)
         return self._completions[size]
 
     def _batch_for(self, graph: str, rows: int, sizes: Iterable[int]) -> int:
