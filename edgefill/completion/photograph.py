@@ -15,15 +15,13 @@ from PIL import Image
 
 from edgefill.blending import poisson_blend
 from edgefill.bundle import Manifest
+from edgefill.completion.bands import Part, fade, parts_of
 from edgefill.errors import InputError
 from edgefill.evidence import Evidence
 from edgefill.images import Picture, from_unit, join_luminance, luminance, split_luminance, to_unit
 from edgefill.masks import MASKS, MaskSpec, known_pixels
 
 BLENDS = ("poisson", "none")
-Part = tuple[slice, slice]  # rows and columns
-_BLENDED_AT_ONCE = 2**22  # pixels
-_OVERLAP = 256  # pixels over which two bands fade into each other
 
 
 class Box(NamedTuple):
@@ -106,11 +104,11 @@ class Photograph:
         """The picture with its hole filled from ``generated [C, H, W]`` in [-1, 1]; the rest as it was."""
         drawn = scale(generated.transpose(1, 2, 0), self.region.shape[:2])
         region, before = self.region.copy(), None
-        axis, parts = _parts(self.known)
+        axis, parts = parts_of(self.known)
         for part in parts:
             filled = self._fill(drawn, part, blend)
             if before is not None:
-                _fade(before, filled, axis)
+                fade(before, filled, axis)
             before = filled
             hole = ~self.known[part]
             region[part][hole] = from_unit(filled[hole], region.dtype)
@@ -253,46 +251,6 @@ def _blended(source: np.ndarray, target: np.ndarray, known: np.ndarray, blend: s
     if blend == "poisson":
         return poisson_blend(source, target, known)
     return np.where(known[:, :, None], target, source)
-
-
-def _parts(known: np.ndarray) -> tuple[int, list[Part]]:
-    """Parts that hold all that is missing and what is next to it, one behind the other along an axis.
-
-    One, unless it is so large that blending takes a gigabyte: then bands that overlap. They lie so that each
-    of their rows, or columns, has something known, which is what blending goes by.
-    """
-    missing = ~known
-    whole = _extent(np.any(missing, axis=1)), _extent(np.any(missing, axis=0))
-    height, width = (side.stop - side.start for side in whole)
-    if not height * width:
-        return 0, []
-    across = [axis for axis in (0, 1) if np.any(known, axis=1 - axis)[whole[axis]].all() or not known.any()]
-    if height * width <= _BLENDED_AT_ONCE or not across:
-        return 0, [(whole[0], whole[1])]
-    axis = across[0]
-    length = max(_BLENDED_AT_ONCE // (width, height)[axis], 2 * _OVERLAP)
-    runs = [
-        slice(start, min(start + length, whole[axis].stop))
-        for start in range(whole[axis].start, whole[axis].stop - _OVERLAP, length - _OVERLAP)
-    ]
-    return axis, [(run, whole[1]) if axis == 0 else (whole[0], run) for run in runs]
-
-
-def _extent(missing: np.ndarray) -> slice:
-    """From one before the first to one behind the last that is missing, as far as there are such."""
-    places = np.flatnonzero(missing)
-    return (
-        slice(max(int(places[0]) - 1, 0), min(int(places[-1]) + 2, len(missing)))
-        if len(places)
-        else slice(0, 0)
-    )
-
-
-def _fade(before: np.ndarray, band: np.ndarray, axis: int) -> None:
-    """Lets ``band`` begin as ``before`` ends, with which it shares _OVERLAP rows, or columns."""
-    ramp = (np.arange(_OVERLAP, dtype=band.dtype) + 0.5) / _OVERLAP
-    old, new = np.moveaxis(before, axis, -1)[..., -_OVERLAP:], np.moveaxis(band, axis, -1)
-    new[..., :_OVERLAP] = old + ramp * (new[..., :_OVERLAP] - old)
 
 
 def _at_border(margin: tuple[int, int], run: slice, size: int) -> tuple[int, int]:

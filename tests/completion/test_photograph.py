@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edgefill.completion import photograph as photograph_module
+from edgefill.completion import bands
 from edgefill.completion.photograph import Box, prepare, scale_known
 from edgefill.errors import InputError
 from edgefill.images import read_picture, split_luminance, to_unit
@@ -208,9 +209,9 @@ def test_a_hole_of_many_pixels_is_blended_in_bands_that_leave_no_seam(
     photograph = prepare(read_picture(values), mask_file(tmp_path, hole), GREY, seed=0)
     generated = np.full((1, *hole.shape), 0.4, np.float32)
     whole = photograph.finished(generated).values.astype(int)
-    monkeypatch.setattr(photograph_module, "_BLENDED_AT_ONCE", 200 * 70)
-    monkeypatch.setattr(photograph_module, "_OVERLAP", 32)
-    axis, parts = photograph_module._parts(~hole)
+    monkeypatch.setattr(bands, "AT_ONCE", 200 * 70)
+    monkeypatch.setattr(bands, "OVERLAP", 32)
+    axis, parts = bands.parts_of(~hole)
     assert len(parts) > 4 and axis == int(turned)
     banded = photograph.finished(generated).values.astype(int)
     np.testing.assert_array_equal(banded[~hole], whole[~hole])
@@ -221,12 +222,12 @@ def test_a_hole_of_many_pixels_is_blended_in_bands_that_leave_no_seam(
 
 @pytest.mark.parametrize("mask", ["top", "center", "nothing is known"])
 def test_bands_are_cut_only_where_each_of_their_rows_has_something_known(mask, monkeypatch):
-    monkeypatch.setattr(photograph_module, "_BLENDED_AT_ONCE", 1000)
-    monkeypatch.setattr(photograph_module, "_OVERLAP", 8)
+    monkeypatch.setattr(bands, "AT_ONCE", 1000)
+    monkeypatch.setattr(bands, "OVERLAP", 8)
     known = np.zeros((100, 80), bool)
     if mask in MASKS:
         known = prepare(read_picture(noise(100, 80, 1)), parse_mask(mask), GREY, seed=0).known
-    axis, parts = photograph_module._parts(known)
+    axis, parts = bands.parts_of(known)
     assert (axis, len(parts) > 1) == {"top": (1, True), "center": (0, True), "nothing is known": (0, True)}[
         mask
     ]
@@ -237,8 +238,22 @@ def test_bands_are_cut_only_where_each_of_their_rows_has_something_known(mask, m
     assert covered[~known].all()
 
 
+@pytest.mark.parametrize("size", [(5, 4000), (4000, 5), (20, 900), (17, 1000)])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_bands_hold_all_that_is_missing_whatever_the_shape(size, share, monkeypatch):
+    monkeypatch.setattr(bands, "AT_ONCE", 3000)
+    monkeypatch.setattr(bands, "OVERLAP", 16)
+    missing, covered = np.random.default_rng(0).random(size) < share, np.zeros(size, bool)
+    axis, parts = bands.parts_of(~missing)
+    for part in parts:
+        covered[part] = True
+    assert covered[missing].all()
+    for before, behind in pairwise(parts):
+        assert before[axis].stop - behind[axis].start == 16 < behind[axis].stop - behind[axis].start
+
+
 def test_a_small_hole_in_a_large_picture_is_all_that_is_looked_at():
     known = np.ones((4000, 3000), bool)
     known[100:110, 2990:] = False
-    assert photograph_module._parts(known) == (0, [(slice(99, 111), slice(2989, 3000))])
-    assert photograph_module._parts(np.ones((5, 5), bool)) == (0, [])
+    assert bands.parts_of(known) == (0, [(slice(99, 111), slice(2989, 3000))])
+    assert bands.parts_of(np.ones((5, 5), bool)) == (0, [])
