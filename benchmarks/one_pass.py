@@ -1,10 +1,11 @@
-"""Completion in one pass on the CPU: milliseconds a megapixel, in fp32, INT8 and PyTorch; size and quality.
+"""Completion in one pass on the CPU: fp32, INT8 and PyTorch by the megapixel; size, quality and memory.
 
     python -m benchmarks.one_pass RUN [RUN ...] [--sizes 256,512] [--wide 64,1024,2048] [--rounds 11]
         [--pictures FOLDER] [--count 200] [--calibration FOLDER] [--chart FILE.png] [--name NAME]
 
 The runs are trainings of the kind glcic. The first is timed, its contenders taking turns within one process;
-all are scored in the centre hole of held-out pictures, in fp32 and INT8.
+all are scored in the centre hole of held-out pictures, in fp32 and INT8. The command then completes a colour
+picture of 4096×4096 with it, in processes of their own, for their peak of memory.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from benchmarks.command import Cost
 from benchmarks.metrics import psnr, ssim
 from benchmarks.pictures import held_out, seen_in_training
 from benchmarks.record import record
@@ -36,6 +40,7 @@ from edgefill.training.glcic import load_completion_network
 
 _TOLERANCE = 1e-3  # of what fp32 contenders compute, in norm
 _ORIGIN = "benchmarks.one_pass"
+_LARGE, _LARGE_MASKS = 4096, ("center:0.45", "center", "left", "pattern", "random:0.2")
 
 
 def main(
@@ -53,14 +58,17 @@ def main(
     files = find_pictures([pictures or held_out("faces64")])[:count]
     with tempfile.TemporaryDirectory() as folder:
         found = [_exported(run, Path(folder), calibration or seen_in_training("faces64")) for run in runs]
+        large = _large(Path(folder), found[0]["fp32"].path)
     quality = [_quality(run, bundles, files) for run, bundles in zip(runs, found, strict=True)]
     _print_quality(quality)
     speed = _speed(runs[0], found[0], _numbers(sizes), _numbers(wide), rounds)
     _print_speed(speed)
+    for mask, cost in large.items():
+        print(f"4096×4096, {mask}: {cost['seconds']:.1f} s, {cost['peak_mb']:.0f} MB")
     if chart:
         _draw(quality, chart)
     if name:
-        figures = {"speed": speed, "pictures": len(files), "quality": quality}
+        figures = {"speed": speed, "pictures": len(files), "quality": quality, "large": large}
         print(f"recorded in {record(name, figures)}")
 
 
@@ -145,6 +153,26 @@ def _torch(network: nn.Module, picture: np.ndarray, known: np.ndarray) -> dict[s
         "torch.compile": call(torch.compile(network, dynamic=False), inputs),
         "torch.compile, folded, channels last": call(torch.compile(folded, dynamic=False), last),
     }
+
+
+def _large(folder: Path, model: Path) -> dict[str, dict[str, float]]:
+    """Seconds and peak of memory of the command, by mask, with a picture of 4096×4096."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).resize((_LARGE, _LARGE), Image.Resampling.BICUBIC).save(folder / "large.png")
+    costs = {}
+    for mask in _LARGE_MASKS:
+        given = (
+            "--model",
+            model,
+            "--mask",
+            mask,
+            "--backend",
+            "cpu",
+            "--out",
+            folder / mask.replace(":", "-"),
+        )
+        costs[mask] = asdict(Cost.of("complete", folder / "large.png", *given))
+    return costs
 
 
 def _numbers(text: str) -> list[int]:
