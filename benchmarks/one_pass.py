@@ -14,6 +14,7 @@ import copy
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,9 +31,12 @@ from benchmarks.metrics import psnr, ssim
 from benchmarks.pictures import held_out, seen_in_training
 from benchmarks.record import record
 from benchmarks.turns import Call, check_agreement, cores, measured
-from edgefill.bundle import INT8, Bundle
+from edgefill.bundle import COMPLETION, INT8, Bundle
 from edgefill.completion import Completer, Request
 from edgefill.completion.backends import open_backend
+from edgefill.export.engines.builder import build_plan
+from edgefill.export.engines.library import open_library
+from edgefill.export.engines.recipe import Recipe, static
 from edgefill.export.modules import prepared
 from edgefill.export.run import export_run
 from edgefill.images import find_pictures, read_picture, to_unit
@@ -58,7 +62,7 @@ def main(
     files = find_pictures([pictures or held_out("faces64")])[:count]
     with tempfile.TemporaryDirectory() as folder:
         found = [_exported(run, Path(folder), calibration or seen_in_training("faces64")) for run in runs]
-        large = _large(Path(folder), found[0]["fp32"].path)
+        large, engines = _large(Path(folder), found[0]["fp32"].path), _engines(found[0])
     quality = [_quality(run, bundles, files) for run, bundles in zip(runs, found, strict=True)]
     _print_quality(quality)
     speed = _speed(runs[0], found[0], _numbers(sizes), _numbers(wide), rounds)
@@ -68,7 +72,13 @@ def main(
     if chart:
         _draw(quality, chart)
     if name:
-        figures = {"speed": speed, "pictures": len(files), "quality": quality, "large": large}
+        figures = {
+            "speed": speed,
+            "pictures": len(files),
+            "quality": quality,
+            "large": large,
+            "engines": engines,
+        }
         print(f"recorded in {record(name, figures)}")
 
 
@@ -103,7 +113,7 @@ def _quality(run: Path, bundles: dict[str, Bundle], files: list[Path]) -> dict[s
         means = np.mean(scores, axis=0)
         names = ("psnr", "ssim", "psnr_blended", "ssim_blended")
         row[precision] = {key: round(float(value), 3) for key, value in zip(names, means, strict=True)}
-        row[precision]["bytes"] = len(bundle.graph("completion"))
+        row[precision]["bytes"] = len(bundle.graph(COMPLETION))
     return row
 
 
@@ -173,6 +183,22 @@ def _large(folder: Path, model: Path) -> dict[str, dict[str, float]]:
         )
         costs[mask] = asdict(Cost.of("complete", folder / "large.png", *given))
     return costs
+
+
+def _engines(bundles: dict[str, Bundle]) -> dict[str, Any]:
+    """What TensorRT for RTX makes of each precision, where it is installed."""
+    if find_spec("tensorrt_rtx") is None:
+        return {}
+    figures: dict[str, Any] = {"library": open_library("rtx").title}
+    for precision, bundle in bundles.items():
+        plan = build_plan(bundle.graph(COMPLETION), Recipe(COMPLETION, precision, "rtx", static(1)))
+        figures[precision] = {
+            "build_seconds": round(plan.seconds, 3),
+            "plan_bytes": len(plan.content),
+            "complaints": list(plan.complaints),
+        }
+        print(f"TensorRT for RTX, {precision}: {len(plan.content) / 1e6:.1f} MB in {plan.seconds:.2f} s")
+    return figures
 
 
 def _numbers(text: str) -> list[int]:

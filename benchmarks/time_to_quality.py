@@ -30,7 +30,8 @@ from benchmarks.record import record
 from edgefill.bundle import Bundle, Manifest
 from edgefill.completion.backends import Backend, BackendInfo, open_backend
 from edgefill.completion.backends.host import HostBackend
-from edgefill.completion.photograph import Photograph, prepare, scale
+from edgefill.completion.photograph import Photograph, prepare
+from edgefill.completion.scaling import scale
 from edgefill.completion.search import Evaluation, Task
 from edgefill.completion.settings import PRESETS, SearchSettings, default_settings
 from edgefill.completion.start import begin

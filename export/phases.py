@@ -7,6 +7,7 @@ interleaved. (Shi et al., "Is the deconvolution layer the same as a convolutiona
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from itertools import product
 
@@ -63,7 +64,7 @@ def as_convolutions(module: nn.Module) -> nn.Module:
 
 def _take_in_activations(module: fx.GraphModule) -> None:
     """What follows four convolutions pixel by pixel is done to each phase: runtimes fuse it with them."""
-    layers = dict(module.named_modules())
+    layers = _called_once(module)
     for node in list(module.graph.nodes):
         four = layers.get(str(node.target))
         if isinstance(four, FourConvolutions) and len(node.users) == 1:
@@ -88,13 +89,19 @@ def in_phases(module: nn.Module) -> nn.Module:
     ups = [node for node in module.graph.nodes if _splits(layers.get(str(node.target)))]
     for up in ups:
         _replace(module, str(up.target), _merged(layers[str(up.target)]))
-        chain = _computed_on_phases(up, layers) if up is ups[-1] else []
+        chain = _computed_on_phases(up, _called_once(module)) if up is ups[-1] else []
         for node in chain:
             if isinstance(layers[str(node.target)], nn.Conv2d):
                 _replace(module, str(node.target), _at_half_size(layers[str(node.target)]))
         _interleave_after(module, [up, *chain][-1], f"interleave_{up.name}")
     module.recompile()
     return module
+
+
+def _called_once(module: fx.GraphModule) -> dict[str, nn.Module]:
+    """The layers that may be changed for the one place that calls them."""
+    calls = Counter(str(node.target) for node in module.graph.nodes if node.op == "call_module")
+    return {name: layer for name, layer in module.named_modules() if calls[name] == 1}
 
 
 def _computed_on_phases(up: fx.Node, layers: Mapping[str, nn.Module]) -> list[fx.Node]:

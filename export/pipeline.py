@@ -39,6 +39,9 @@ _CASES = (  # size of a picture, rows and columns of its hole, for the proof
 def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
     """Writes the pipeline around ``bundle``, a model of one pass; returns its manifest and how it was proven.
 
+    What comes before and after the model's graph is compared with PyTorch; the graph itself was, when it was
+    exported.
+
     Inputs: ``picture``, uint8 [H, W, C] with the model's channels, and ``mask``, uint8 [H, W], white (above
     127) where the picture is to be filled. Output: ``completed``, uint8 [H, W, C]; what the mask leaves is
     bit for bit that of ``picture``. H and W are anything from 1 on.
@@ -67,7 +70,7 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
     content = bytes(model.SerializeToString(deterministic=True))
     levels = _proven(content, around, network)
     write_atomically(Path(path), content)
-    return manifest, f"pictures within {levels:g} of 255 levels of PyTorch's"
+    return manifest, f"what is around the network within {levels:g} of 255 levels of PyTorch's"
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ def _rename_output(model: ModelProto, name: str) -> None:
 
 
 def _proven(pipeline: bytes, around: _Around, network: bytes) -> float:
-    """The largest difference from PyTorch, in levels of 255, over pictures and holes of several sizes."""
+    """The largest difference from PyTorch around ``network``, in levels of 255, for several holes."""
     random = np.random.default_rng(5)
     largest = 0.0
     for size, rows, columns in _CASES:

@@ -16,7 +16,7 @@ from edgefill.completion import Request, SearchSettings
 from edgefill.completion.arrays import pixel_task
 from edgefill.completion.backends.onnx_runtime import OnnxRuntimeBackend
 from edgefill.completion.latents import Prior
-from edgefill.completion.photograph import scale
+from edgefill.completion.scaling import scale
 from edgefill.completion.search import SearchState
 from edgefill.images import find_pictures, from_unit, read_picture, to_unit
 

@@ -35,10 +35,10 @@ def fill(
 
 
 def fill_in_one_pass(
-    pictures: np.ndarray, known: np.ndarray, model: Manifest, backend: Backend
+    pictures: np.ndarray, known: np.ndarray, model: Manifest, backend: Backend, *, seeds: Sequence[int]
 ) -> np.ndarray:
     """Completed pictures, uint8 [N, H, W, C], by a network of one pass; see ``Completer.fill``."""
-    _check(pictures, known, [0] * len(pictures), model)
+    _check(pictures, known, seeds, model)
     evidence = pixel_evidence(pictures, known, model)
     completed = backend.complete(evidence.target, evidence.weight)
     return np.where(known[:, :, :, None], pictures, from_unit(completed.transpose(0, 2, 3, 1)))

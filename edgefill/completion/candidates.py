@@ -13,8 +13,9 @@ import numpy as np
 
 from edgefill.bundle import Manifest
 from edgefill.completion.backends import Backend
-from edgefill.completion.photograph import Photograph, scale
+from edgefill.completion.photograph import Photograph
 from edgefill.completion.request import Candidate, Request, Result
+from edgefill.completion.scaling import scale
 from edgefill.completion.search import FAILED, SearchState, Task
 from edgefill.completion.settings import SOLVERS
 from edgefill.completion.start import begin

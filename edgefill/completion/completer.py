@@ -110,11 +110,13 @@ class Completer:
 
         The short way for pictures that lie in memory: they are searched for together and composed where the
         model runs, without blending. ``known [N, H, W]`` (bool) says which pixels are kept, bit for bit.
-        ``seeds`` are 0 unless given. Raises InputError for other shapes, ModelError where a search fails.
+        ``seeds`` are 0 unless given, and mean nothing to a model of one pass. Raises InputError for other
+        shapes and for settings where there is no search, ModelError where a search fails.
         """
-        if self.model.kind == "glcic":
-            return fill_in_one_pass(pictures, known, self.model, self.backend)
         seeds = [0] * len(pictures) if seeds is None else seeds
+        if self.model.kind == "glcic":
+            one_pass.check_one_pass(Request(settings=settings), self.model)
+            return fill_in_one_pass(pictures, known, self.model, self.backend, seeds=seeds)
         settings = settings or default_settings(encoder=self.model.has_encoder)
         return fill(pictures, known, self.model, self.backend, seeds=seeds, settings=settings)
 

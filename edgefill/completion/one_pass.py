@@ -15,8 +15,9 @@ import numpy as np
 
 from edgefill.blending import islands
 from edgefill.bundle import STRIDE, Manifest
-from edgefill.completion.photograph import Photograph, as_channels, scale, scale_known
+from edgefill.completion.photograph import Photograph
 from edgefill.completion.request import Failure, Request, Result, Source
+from edgefill.completion.scaling import as_channels, scale, scale_known
 from edgefill.errors import EdgefillError, InputError
 from edgefill.images import to_unit
 

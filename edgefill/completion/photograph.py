@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from edgefill.blending import poisson_blend
 from edgefill.bundle import Manifest
-from edgefill.completion.bands import Part, fade, parts_of
+from edgefill.completion.filling import Hole
+from edgefill.completion.scaling import as_channels, scale, scale_known
 from edgefill.errors import InputError
 from edgefill.evidence import Evidence
-from edgefill.images import Picture, from_unit, join_luminance, luminance, split_luminance, to_unit
+from edgefill.images import Picture, from_unit, split_luminance, to_unit
 from edgefill.masks import MASKS, MaskSpec, known_pixels
 
 BLENDS = ("poisson", "none")
@@ -102,17 +102,19 @@ class Photograph:
 
     def finished(self, generated: np.ndarray, blend: str = "poisson") -> Picture:
         """The picture with its hole filled from ``generated [C, H, W]`` in [-1, 1]; the rest as it was."""
-        drawn = scale(generated.transpose(1, 2, 0), self.region.shape[:2])
-        region, before = self.region.copy(), None
-        axis, parts = parts_of(self.known)
-        for part in parts:
-            filled = self._fill(drawn, part, blend)
-            if before is not None:
-                fade(before, filled, axis)
-            before = filled
-            hole = ~self.known[part]
-            region[part][hole] = from_unit(filled[hole], region.dtype)
-        return self._with_region(region, opaque=self.filled_alpha)
+        margin = self.box.margin(self.picture.size)
+        drawn = _padded(scale(generated.transpose(1, 2, 0), self.region.shape[:2]), margin)
+        tinted = self.block and self.region.shape[2] == 3
+        colours = _padded(self._drawn_chroma(), margin) if tinted else None
+        known = np.pad(self.known, margin, constant_values=True)  # as what lies around the box is
+        (top, _), (left, _) = margin
+        around = Box(self.box.x - left, self.box.y - top, known.shape[1], known.shape[0])
+        hole = Hole(drawn, around.cut(self.picture.values), known, colours, blend)
+        values = self.picture.values.copy()
+        for part, filled in hole.filled():
+            missing = ~known[part]
+            around.cut(values)[part][missing] = from_unit(filled[missing], values.dtype)
+        return self._with(values, opaque=self.filled_alpha)
 
     def masked(self) -> Picture:
         """The picture as the search sees it: its hole grey, or only the block means where those are known."""
@@ -120,52 +122,30 @@ class Photograph:
         seen = np.zeros_like(values)
         if self.block:
             seen = scale(self._block_means(values), values.shape[:2], Image.Resampling.NEAREST)
-        shown = from_unit(seen, self.region.dtype)
-        return self._with_region(np.where(self.known[:, :, None], self.region, shown))
+        shown, whole = from_unit(seen, self.region.dtype), self.picture.values.copy()
+        self.box.cut(whole)[~self.known] = shown[~self.known]
+        return self._with(whole)
 
     def _block_means(self, values: np.ndarray) -> np.ndarray:
         blocks = self.model.height // self.block, self.model.width // self.block
         return scale(values, blocks, Image.Resampling.BOX)
 
-    def _fill(self, drawn: np.ndarray, part: Part, blend: str) -> np.ndarray:
-        """The region's ``part`` with its hole as ``drawn [h, w, C]``, in the picture's channels, in [-1, 1].
-
-        What lies around the box is known too: a hole that reaches the box's border joins it there.
-        """
-        rows, columns = part
-        vertical, horizontal = self.box.margin(self.picture.size)
-        margin = _at_border(vertical, rows, len(drawn)), _at_border(horizontal, columns, drawn.shape[1])
-        known = np.pad(self.known[part], margin, constant_values=True)
-        (top, _), (left, _) = margin
-        x, y = self.box.x + columns.start - left, self.box.y + rows.start - top
-        around = Box(x, y, known.shape[1], known.shape[0])
-        target = to_unit(around.cut(self.picture.values))
-        source = np.pad(np.clip(drawn[part], -1, 1), (*margin, (0, 0)), mode="edge")
-        if source.shape[2] == target.shape[2]:
-            filled = _blended(source, target, known, blend)
-        elif target.shape[2] == 1:
-            filled = _blended(luminance(source), target, known, blend)
-        else:
-            y, chroma = split_luminance(target)
-            colours = np.pad(self._drawn_chroma(part), (*margin, (0, 0)), mode="edge")
-            filled = join_luminance(_blended(source, y, known, blend), poisson_blend(colours, chroma, known))
-        return Box(left, top, columns.stop - columns.start, rows.stop - rows.start).cut(filled)
-
-    def _drawn_chroma(self, part: Part) -> np.ndarray:
-        """The colours that go with a grey drawing, [h, w, 2]: none, or those of the blocks that are known."""
-        if not self.block:
-            return np.zeros((*self.known[part].shape, 2), np.float32)
+    def _drawn_chroma(self) -> np.ndarray:
+        """The colours that go with a grey drawing, [h, w, 2]: those of the blocks that are known."""
         _, chroma = split_luminance(to_unit(self.region))
-        return scale(self._block_means(chroma), self.known.shape)[part]
+        return scale(self._block_means(chroma), self.known.shape)
 
-    def _with_region(self, region: np.ndarray, *, opaque: bool = False) -> Picture:
-        values = self.picture.values.copy()
-        self.box.cut(values)[:] = region
+    def _with(self, values: np.ndarray, *, opaque: bool = False) -> Picture:
         alpha = self.picture.alpha
         if opaque and alpha is not None:
             alpha = alpha.copy()
             self.box.cut(alpha)[~self.known] = np.iinfo(alpha.dtype).max
         return replace(self.picture, values=values, alpha=alpha)
+
+
+def _padded(values: np.ndarray, margin: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
+    """``values [h, w, C]`` with its edges repeated; the same array where there is no margin."""
+    return np.pad(values, (*margin, (0, 0)), mode="edge") if any(map(any, margin)) else values
 
 
 def prepare(
@@ -209,53 +189,6 @@ def prepare(
     picture = replace(picture, notices=(*picture.notices, *notices))
     block = model.block if lowres else 0
     return Photograph(picture, box, known, mask.kind == "alpha", block, needs_search, model)
-
-
-def scale(values: np.ndarray, size: tuple[int, int], filter: Image.Resampling | None = None) -> np.ndarray:
-    """``values [h, w, C]`` resampled to ``size`` (height, width), float32; bicubic unless told otherwise."""
-    if values.shape[:2] == size:
-        return np.asarray(values, np.float32)
-    method = Image.Resampling.BICUBIC if filter is None else filter
-    planes = [
-        Image.fromarray(np.ascontiguousarray(values[:, :, channel], np.float32)).resize(size[::-1], method)
-        for channel in range(values.shape[2])
-    ]
-    return np.dstack([np.asarray(plane) for plane in planes])
-
-
-def scale_known(
-    values: np.ndarray, known: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the known pixels under each pixel of ``size``, [H, W, C], and their share, [H, W].
-
-    Missing pixels have no part in the means, whatever they hold; where nothing is known the mean is 0.
-    """
-    grows = known.shape[0] < size[0] or known.shape[1] < size[1]
-    method = Image.Resampling.BILINEAR if grows else Image.Resampling.BOX
-    present = known[:, :, None].astype(np.float32)
-    share = scale(present, size, method)
-    share[share < 1e-4] = 0  # dust of rounding: nothing can be divided by it
-    total = scale(np.where(known[:, :, None], values, np.float32(0)), size, method)
-    means = np.divide(total, share, out=np.zeros_like(total), where=share > 0)
-    return np.clip(means, -1, 1), np.minimum(share[:, :, 0], 1)
-
-
-def as_channels(values: np.ndarray, channels: int) -> np.ndarray:
-    """``values [h, w, 1 or 3]`` in [-1, 1] as the model's number of channels."""
-    if values.shape[2] == channels:
-        return values
-    return luminance(values) if channels == 1 else np.repeat(values, 3, axis=2)
-
-
-def _blended(source: np.ndarray, target: np.ndarray, known: np.ndarray, blend: str) -> np.ndarray:
-    if blend == "poisson":
-        return poisson_blend(source, target, known)
-    return np.where(known[:, :, None], target, source)
-
-
-def _at_border(margin: tuple[int, int], run: slice, size: int) -> tuple[int, int]:
-    """``margin`` where ``run`` reaches the ends of ``size``, none elsewhere."""
-    return margin[0] * (run.start == 0), margin[1] * (run.stop == size)
 
 
 def _enlarged(picture: Picture, factor: int) -> Picture:

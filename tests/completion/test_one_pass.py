@@ -150,6 +150,10 @@ def test_arrays_take_the_short_way(completer):
     filled = completer.fill(pictures, known)
     np.testing.assert_array_equal(filled[known], pictures[known])
     assert (filled[~known] != pictures[~known]).any()
+    with pytest.raises(InputError, match=r"one pass.*settings of a search"):
+        completer.fill(pictures, known, settings=SearchSettings())
+    with pytest.raises(InputError, match="got 4 seeds for 3 pictures"):
+        completer.fill(pictures, known, seeds=range(4))
 
 
 def test_a_region_that_was_cut_out_is_seen_no_larger_than_in_training(completer, backend):

@@ -69,6 +69,32 @@ def test_what_follows_but_cannot_be_computed_on_phases_sees_the_whole_picture():
         )
 
 
+class Twice(nn.Module):
+    """Its layers serve at more than one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.up, self.even, self.relu = (
+            nn.ConvTranspose2d(4, 4, 4, 2, 1),
+            nn.Conv2d(4, 4, 3, padding=1),
+            nn.ReLU(),
+        )
+
+    def forward(self, picture):
+        early = self.relu(self.even(picture))
+        return self.relu(self.up(early)) + self.even(self.relu(self.up(picture))) + self.up(picture)
+
+
+@pytest.mark.parametrize("form", [as_convolutions, in_phases])
+def test_layers_that_serve_twice_stay_what_they_are(form):
+    module = prepared(Twice().eval(), "it")
+    picture = torch.randn(2, 4, 6, 8)
+    with torch.no_grad():
+        expected = module(picture)
+        torch.testing.assert_close(form(copy.deepcopy(module))(picture), expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "layer",
     [

@@ -188,8 +188,9 @@ class DeviceBackend:
         if size not in self._completions:
             if len(self._completions) == _SIZES_AT_ONCE:
                 self._completions.pop(next(iter(self._completions))).close()
+            batch = self._executor.capacity(COMPLETION, 1)  # more, where an engine was built for more
             parts = (self._device, self._executor)
-            self._completions[size] = DeviceForward(self._model, COMPLETION, 1, *parts, size)
+            self._completions[size] = DeviceForward(self._model, COMPLETION, batch, *parts, size)
         return self._completions[size]
 
     def _batch_for(self, graph: str, rows: int, sizes: Iterable[int]) -> int:

@@ -100,6 +100,17 @@ def test_a_completion_in_one_pass_there_is_that_of_the_cpu_at_any_size(rtx, path
     assert gpu.cuda.contexts == 0 and not gpu.cuda.allocations
 
 
+def test_one_picture_runs_in_an_engine_for_more(path, monkeypatch):
+    gpu = Machine(monkeypatch, rtx=False)
+    path.write_bytes(tiny_one_pass())
+    Engines(Bundle.open(path), "tensorrt").build("completion", (4, 4, 4))
+    picture = np.random.default_rng(0).integers(0, 256, (40, 64), np.uint8)
+    said: list[str] = []
+    with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
+        there, expected = (np.asarray(each.complete(picture, "center").image) for each in (completer, here))
+    assert np.abs(there.astype(int) - expected).max() <= 1 and not said
+
+
 def test_few_sizes_are_kept_ready(path, monkeypatch):
     gpu = Machine(monkeypatch, rtx=True)
     path.write_bytes(tiny_one_pass())
