@@ -34,6 +34,7 @@ _OPTIONS = {
     "CalibPercentile": 99.99,  # of what a tensor held lies within its range: with all, it is 0.2 dB worse
     "QuantizeBias": False,  # TensorRT has no int32 beside its int8
 }
+_AT_ONCE = 16  # feeds whose values are held in memory, all of every tensor
 
 
 def quantised(model: ModelProto, feeds: Sequence[Mapping[str, np.ndarray]]) -> ModelProto:
@@ -55,7 +56,7 @@ def quantised(model: ModelProto, feeds: Sequence[Mapping[str, np.ndarray]]) -> M
             model, path, _Reader(feeds), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=_OPERATORS,
             nodes_to_exclude=[node.name for node in kept], calibrate_method=CalibrationMethod.Percentile,
-            extra_options=_OPTIONS,
+            extra_options={**_OPTIONS, "CalibStridedMinMax": _portion(len(feeds))},
         )  # fmt: skip
         found = onnx.load(path)
     onnx_passes.check_standard(found)
@@ -65,10 +66,22 @@ def quantised(model: ModelProto, feeds: Sequence[Mapping[str, np.ndarray]]) -> M
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
+        self._all = feeds
         self._feeds: Iterator[Mapping[str, np.ndarray]] = iter(feeds)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._feeds = iter(self._all[start_index:end_index])
 
     def get_next(self) -> Mapping[str, np.ndarray] | None:
         return next(self._feeds, None)
+
+
+def _portion(count: int) -> int:
+    """How many of ``count`` feeds are run before their values are counted: a divisor, as is asked for."""
+    return next(each for each in range(_AT_ONCE, 0, -1) if count % each == 0)
 
 
 @contextmanager
