@@ -1,6 +1,6 @@
 """Completion in one pass on the CPU: fp32, INT8 and PyTorch by the megapixel; size, quality and memory.
 
-    python -m benchmarks.one_pass RUN [RUN ...] [--sizes 256,512] [--wide 64,1024,2048] [--rounds 11]
+    python -m benchmarks.one_pass RUN [RUN ...] [--sizes 256,512] [--wide 256,512,1024,2048] [--rounds 11]
         [--pictures FOLDER] [--count 200] [--calibration FOLDER] [--chart FILE.png] [--name NAME]
 
 The runs are trainings of the kind glcic. The first is timed, its contenders taking turns within one process;
@@ -51,7 +51,7 @@ _LARGE, _LARGE_MASKS = 4096, ("center:0.45", "center", "left", "pattern", "rando
 def main(
     runs: Annotated[list[Path], typer.Argument(help="Trainings of the kind glcic.")],
     sizes: Annotated[str, typer.Option(help="Sides of the pictures that PyTorch races on.")] = "256,512",
-    wide: Annotated[str, typer.Option(help="Sides of those that it does not.")] = "64,1024,2048",
+    wide: Annotated[str, typer.Option(help="Sides that race each other.")] = "256,512,1024,2048",
     rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 11,
     pictures: Annotated[Path | None, typer.Option(help="Held-out pictures.")] = None,
     count: Annotated[int, typer.Option(help="Of them, the first.")] = 200,
@@ -67,7 +67,8 @@ def main(
         engines = _engines(found[0])
     quality = [_quality(run, bundles, files) for run, bundles in zip(runs, found, strict=True)]
     _print_quality(quality)
-    speed = _speed(runs[0], found[0], _numbers(sizes), _numbers(wide), rounds)
+    speed = _speed(runs[0], found[0], _numbers(sizes), rounds)
+    speed["all"] = _linearity(found[0], _numbers(wide), rounds)
     _print_speed(speed)
     for mask, cost in large.items():
         print(f"4096×4096, {mask}: {cost['seconds']:.1f} s, {cost['peak_mb']:.0f} MB")
@@ -119,26 +120,41 @@ def _quality(run: Path, bundles: dict[str, Bundle], files: list[Path]) -> dict[s
     return row
 
 
-def _speed(
-    run: Path, bundles: dict[str, Bundle], raced: list[int], wide: list[int], rounds: int
-) -> dict[str, dict[str, Any]]:
+def _speed(run: Path, bundles: dict[str, Bundle], sides: list[int], rounds: int) -> dict[str, dict[str, Any]]:
     """By side of a square picture, what ``measured`` says, and milliseconds a megapixel."""
-    network, config = load_completion_network(run)
+    network, _ = load_completion_network(run)
     figures = {}
-    for side in sorted({*raced, *wide}):
-        picture = np.random.default_rng(0).uniform(-1, 1, (1, config.network.channels, side, side))
-        known = np.ones((1, 1, side, side), np.float32)
-        known[:, :, side // 4 : -side // 4, side // 4 : -side // 4] = 0
-        inputs = picture.astype(np.float32), known
+    for side in sides:
+        inputs = _inputs(bundles["fp32"], side)
         ours = {name: _ours(bundle, *inputs) for name, bundle in bundles.items()}
-        torchs = _torch(network, *inputs) if side in raced else {}
-        exact = {"edgefill fp32": ours["fp32"], **torchs}
+        exact = {"edgefill fp32": ours["fp32"], **_torch(network, *inputs)}
         check_agreement(exact, _TOLERANCE)
         found = measured({**exact, "edgefill INT8": ours[INT8]}, rounds)
         for row in found.values():
             row["ms_a_megapixel"] = round(row["ms"] / (side * side / 1e6), 1)
         figures[str(side)] = found
     return figures
+
+
+def _linearity(bundles: dict[str, Bundle], sides: list[int], rounds: int) -> dict[str, Any]:
+    """Milliseconds a megapixel of each size, by turns; ``times_ours`` is for a pixel, against the first."""
+    contenders = {
+        f"{side}², {name}": _ours(bundle, *_inputs(bundle, side))
+        for name, bundle in bundles.items()
+        for side in sides
+    }
+    found = measured(contenders, rounds)
+    for row, side in zip(found.values(), sides * len(bundles), strict=True):
+        row["ms_a_megapixel"] = round(row["ms"] / (side * side / 1e6), 1)
+        row["times_ours"] = round(row["times_ours"] * (sides[0] / side) ** 2, 3)
+    return found
+
+
+def _inputs(bundle: Bundle, side: int) -> tuple[np.ndarray, np.ndarray]:
+    picture = np.random.default_rng(0).uniform(-1, 1, (1, bundle.manifest.channels, side, side))
+    known = np.ones((1, 1, side, side), np.float32)
+    known[:, :, side // 4 : -side // 4, side // 4 : -side // 4] = 0
+    return picture.astype(np.float32), known
 
 
 def _ours(bundle: Bundle, picture: np.ndarray, known: np.ndarray) -> Call:
@@ -223,7 +239,7 @@ def _print_quality(quality: list[dict[str, Any]]) -> None:
 def _print_speed(speed: dict[str, dict[str, Any]]) -> None:
     for side, found in speed.items():
         table = Table(
-            "contender", "ms (median)", "fastest turn", "ms a megapixel", "times ours", title=f"{side}²"
+            "contender", "ms (median)", "fastest turn", "ms a megapixel", "times ours", title=f"side {side}"
         )
         for name, row in found.items():
             table.add_row(
