@@ -185,7 +185,8 @@ def prepare(
     if not needs_search:
         notices.append("nothing is missing: the picture stays as it was")
     elif not (lowres or known.any()):
-        notices.append("nothing is known: the result is a free sample of the model")
+        result = "a free sample of the model" if model.z_dim else "what the model draws where it sees nothing"
+        notices.append(f"nothing is known: the result is {result}")
     picture = replace(picture, notices=(*picture.notices, *notices))
     block = model.block if lowres else 0
     return Photograph(picture, box, known, mask.kind == "alpha", block, needs_search, model)

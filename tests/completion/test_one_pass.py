@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgefill.bundle import LARGEST_SIDE, Manifest
 from edgefill.completion import Completer, Request, SearchSettings, one_pass
@@ -113,6 +114,13 @@ def test_where_nothing_is_missing_nothing_runs(completer, backend):
     result = completer.complete(cut, "alpha")
     np.testing.assert_array_equal(np.asarray(result.image), cut)
     assert not backend.seen and "nothing is missing" in result.notices[0]
+
+
+def test_where_nothing_is_known_the_network_draws_all_and_says_so(completer, tmp_path):
+    Image.new("L", (30, 20), 255).save(tmp_path / "all.png")
+    result = completer.complete(picture(20, 30), str(tmp_path / "all.png"))
+    assert "what the model draws where it sees nothing" in result.notices[0]
+    assert np.asarray(result.image).shape == (20, 30, 3)
 
 
 def test_a_grey_flat_is_continued_whatever_the_hole(completer):
