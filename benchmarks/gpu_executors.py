@@ -36,10 +36,8 @@ _LOSS = {"fp32": 1e-3, "fp16": 0.02}  # relative
 
 def executor_checks(bundle: Bundle, precision: str, opened: Opened) -> Iterator[Check]:
     """One executor against ONNX Runtime in fp32 on the CPU, and against itself."""
-    try:
-        opened().close()
-    except BackendUnavailable as error:
-        yield Check("is there", None, str(error))
+    if missing := _missing(opened):
+        yield missing
         return
     yield checked("loss and gradient", lambda: _step(bundle, precision, opened()))
     yield checked("200 steps, against 200 on the CPU", lambda: _search(bundle, precision, opened()))
@@ -51,14 +49,21 @@ def executor_checks(bundle: Bundle, precision: str, opened: Opened) -> Iterator[
 
 def one_pass_checks(bundle: Bundle, precision: str, opened: Opened) -> Iterator[Check]:
     """A network of one pass against ONNX Runtime in fp32 on the CPU, at several sizes, with their times."""
-    try:
-        opened().close()
-    except BackendUnavailable as error:
-        yield Check("is there", None, str(error))
+    if missing := _missing(opened):
+        yield missing
         return
     for height, width in _SIZES:
         name = f"pictures of {height}×{width}"
         yield checked(name, partial(_one_pass, bundle, precision, opened, (height, width)))
+
+
+def _missing(opened: Opened) -> Check | None:
+    """The check that says why there is no such backend here; None where there is one."""
+    try:
+        opened().close()
+    except BackendUnavailable as error:
+        return Check("is there", None, str(error))
+    return None
 
 
 def timing_check(bundle: Bundle, precision: str) -> Check:

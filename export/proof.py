@@ -91,14 +91,7 @@ def prove_encoder(graph: bytes, encoder: nn.Module, manifest: Manifest) -> float
     known = (torch.rand(SAMPLES, 1, height, width, generator=random) < 0.7).float()
     picture = (torch.rand(SAMPLES, channels, height, width, generator=random) * 2 - 1) * known
     network = copy.deepcopy(encoder).eval().cpu().float()
-    try:
-        with torch.no_grad():
-            expected = network(picture, known)
-    except Exception as error:  # the encoder is foreign code
-        raise ModelError(
-            f"the encoder does not run on pictures [N, {channels}, {height}, {width}] and what is known of "
-            f"them [N, 1, {height}, {width}]: {type(error).__name__}: {error}"
-        ) from error
+    expected = _called(network, "encoder", picture, known)
     if expected.shape != (SAMPLES, manifest.z_dim):
         raise ModelError(f"the encoder returned {list(expected.shape)}; expected [N, {manifest.z_dim}]")
     found = run_graph(graph, {"picture": picture, "known": known})["z"]
@@ -116,14 +109,7 @@ def prove_completion(graph: bytes, network: nn.Module, manifest: Manifest) -> di
     for height, width in _SIZES:
         known = (torch.rand(SAMPLES, 1, height, width, generator=random) < 0.7).float()
         picture = torch.rand(SAMPLES, manifest.channels, height, width, generator=random) * 2 - 1
-        try:
-            with torch.no_grad():
-                expected = network(picture, known)
-        except Exception as error:  # the network is foreign code
-            raise ModelError(
-                f"the completion network does not run on pictures {list(picture.shape)} and what is known of "
-                f"them {list(known.shape)}: {type(error).__name__}: {error}"
-            ) from error
+        expected = _called(network, "completion network", picture, known)
         if expected.shape != picture.shape:
             raise ModelError(
                 f"the completion network returned {list(expected.shape)}; expected {list(picture.shape)}"
@@ -133,6 +119,19 @@ def prove_completion(graph: bytes, network: nn.Module, manifest: Manifest) -> di
         errors.append(_largest(found, expected))
     _judge({"generated": max(errors)}, TOLERANCES[manifest.precision], manifest.precision)
     return {"completed": float(f"{max(errors):.3g}")}
+
+
+def _called(network: nn.Module, role: str, picture: Tensor, known: Tensor) -> Tensor:
+    """What ``network`` makes of them. Raises ModelError, as it is foreign code."""
+    try:
+        with torch.no_grad():
+            result: Tensor = network(picture, known)
+    except Exception as error:  # foreign code may raise anything
+        raise ModelError(
+            f"the {role} does not run on pictures {list(picture.shape)} and what is known of them "
+            f"{list(known.shape)}: {type(error).__name__}: {error}"
+        ) from error
+    return result
 
 
 def prove_quantised(

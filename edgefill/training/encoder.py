@@ -24,7 +24,7 @@ from edgefill.training.holes import Holes
 from edgefill.training.loop import run_training
 from edgefill.training.run import CONFIG, load_generator, load_run
 from edgefill.training.stage import Progress
-from edgefill.training.trainer import check_losses, descend, load_moments, load_weights, moments_of, to_unit
+from edgefill.training.trainer import check_losses, descend, load_state, load_weights, state_of, to_unit
 
 FOLDER = "encoder"  # in the folder of the run whose G it is for
 _WARM_UP = 200  # steps
@@ -117,17 +117,12 @@ class EncoderTrainer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that ``load_tensors`` needs to go on as if nothing had happened."""
-        tensors = {f"adam_E.{key}": tensor for key, tensor in moments_of(self.optimiser).items()}
-        for name, network in (("E", self.E), ("E_ema", self.E_ema)):
-            tensors |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
-        return tensors
+        return state_of(self._networks(), {"E": self.optimiser})
 
     def load_tensors(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Takes over what ``tensors`` gave after ``step`` steps."""
         self.step = step
-        load_weights(self.E, part(tensors, "E"))
-        load_weights(self.E_ema, part(tensors, "E_ema"))
-        load_moments(self.optimiser, part(tensors, "adam_E"))
+        load_state(self._networks(), {"E": self.optimiser}, tensors)
 
     @torch.no_grad()
     def samples(self) -> np.ndarray:
@@ -157,6 +152,9 @@ class EncoderTrainer:
             z = torch.from_numpy(rng.uniform(-1, 1, (count, self.config.network.z_dim)).astype(np.float32))
             pictures[:count] = self.G(z.to(self.device))
         return pictures
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"E": self.E, "E_ema": self.E_ema}
 
     def _learning_rate(self) -> float:
         rising = min(1.0, (self.step + 1) / _WARM_UP)

@@ -21,7 +21,15 @@ from edgefill.training.loop import run_training
 from edgefill.training.losses import discriminator_loss, generator_loss
 from edgefill.training.run import load_run
 from edgefill.training.stage import Progress
-from edgefill.training.trainer import check_losses, descend, load_moments, load_weights, moments_of, to_unit
+from edgefill.training.trainer import (
+    check_losses,
+    descend,
+    falling_rate,
+    load_state,
+    load_weights,
+    state_of,
+    to_unit,
+)  # fmt: skip
 
 _STRIPS = 24  # in a sheet of samples
 _BETAS = 0.9, 0.999
@@ -105,20 +113,12 @@ class GlcicTrainer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that ``load_tensors`` needs to go on as if nothing had happened."""
-        tensors: dict[str, Tensor] = {}
-        for name, network in self._networks().items():
-            tensors |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
-        for name, optimiser in self.optimisers.items():
-            tensors |= {f"adam_{name}.{key}": tensor for key, tensor in moments_of(optimiser).items()}
-        return tensors
+        return state_of(self._networks(), self.optimisers)
 
     def load_tensors(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Takes over what ``tensors`` gave after ``step`` steps."""
         self.step = step
-        for name, network in self._networks().items():
-            load_weights(network, part(tensors, name))
-        for name, optimiser in self.optimisers.items():
-            load_moments(optimiser, part(tensors, f"adam_{name}"))
+        load_state(self._networks(), self.optimisers, tensors)
 
     @torch.no_grad()
     def samples(self) -> np.ndarray:
@@ -174,8 +174,7 @@ class GlcicTrainer:
         return {"C": self.C, "D": self.D, "C_ema": self.C_ema}
 
     def _learning_rate(self) -> float:
-        falling = max(1.0, self.config.lr_decay * self.total_steps)
-        return self.config.lr * min(1.0, (self.total_steps - self.step) / falling)
+        return falling_rate(self.config.lr, self.config.lr_decay, self.step, self.total_steps)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")

@@ -56,21 +56,13 @@ class Trainer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that ``load_tensors`` needs to go on as if nothing had happened."""
-        tensors = {"random": self.random.get_state()}
-        for name, network in self._networks().items():
-            tensors |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
-        for name, optimiser in self.optimisers.items():
-            tensors |= {f"adam_{name}.{key}": tensor for key, tensor in moments_of(optimiser).items()}
-        return tensors
+        return {"random": self.random.get_state(), **state_of(self._networks(), self.optimisers)}
 
     def load_tensors(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Takes over what ``tensors`` gave after ``step`` steps."""
         self.step = step
         self.random.set_state(tensors["random"])
-        for name, network in self._networks().items():
-            load_weights(network, part(tensors, name))
-        for name, optimiser in self.optimisers.items():
-            load_moments(optimiser, part(tensors, f"adam_{name}"))
+        load_state(self._networks(), self.optimisers, tensors)
 
     @torch.no_grad()
     def samples(self) -> np.ndarray:
@@ -89,8 +81,7 @@ class Trainer:
         return torch.optim.Adam(network.parameters(), self.config.lr, betas, fused=True)
 
     def _learning_rate(self) -> float:
-        falling = max(1.0, self.config.lr_decay * self.total_steps)
-        return self.config.lr * min(1.0, (self.total_steps - self.step) / falling)
+        return falling_rate(self.config.lr, self.config.lr_decay, self.step, self.total_steps)
 
     def _generate(self, count: int) -> Tensor:
         latents = draw_latents(count, self.config.network.z_dim, self.random).to(self.device)
@@ -154,6 +145,35 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
     loss.backward()
     optimiser.step()
     return loss.item()
+
+
+def falling_rate(rate: float, decay: float, step: int, steps: int) -> float:
+    """``rate``, which falls linearly to 0 over the last share ``decay`` of ``steps``."""
+    return rate * min(1.0, (steps - step) / max(1.0, decay * steps))
+
+
+def state_of(
+    networks: Mapping[str, nn.Module], optimisers: Mapping[str, torch.optim.Optimizer]
+) -> dict[str, Tensor]:
+    """Every tensor of ``networks`` and ``optimisers`` under one name each; see ``load_state``."""
+    tensors: dict[str, Tensor] = {}
+    for name, network in networks.items():
+        tensors |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
+    for name, optimiser in optimisers.items():
+        tensors |= {f"adam_{name}.{key}": tensor for key, tensor in moments_of(optimiser).items()}
+    return tensors
+
+
+def load_state(
+    networks: Mapping[str, nn.Module],
+    optimisers: Mapping[str, torch.optim.Optimizer],
+    tensors: Mapping[str, Tensor],
+) -> None:
+    """Takes over what ``state_of`` gave. Raises ModelError where it does not fit."""
+    for name, network in networks.items():
+        load_weights(network, part(tensors, name))
+    for name, optimiser in optimisers.items():
+        load_moments(optimiser, part(tensors, f"adam_{name}"))
 
 
 def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
