@@ -21,7 +21,7 @@ import typer
 
 from benchmarks.pictures import held_out
 from benchmarks.record import record
-from edgefill.images import find_pictures
+from edgefill.pictures.images import find_pictures
 
 _COLD_RUNS = 9
 _COPIES = 5  # of the folder: memory has to be the same

@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.record import record
-from edgefill.bundle import Bundle, graph_signatures
 from edgefill.export.engines.builder import build_plan
 from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import Recipe, static
-from edgefill.models import find
+from edgefill.model.bundle import Bundle
+from edgefill.model.catalogue import find
+from edgefill.model.manifest import graph_signatures
 
 _GRAPHS = ("fit", "step", "generator", "encoder", "completion")
 

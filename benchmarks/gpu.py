@@ -29,19 +29,19 @@ from benchmarks.gpu_kernels import kernel_checks, sanitizer_checks
 from benchmarks.gpu_table import markdown
 from benchmarks.record import RESULTS, record
 from edgefill.bench import Rule, bench
-from edgefill.bundle import Bundle
 from edgefill.completion.arrays import pixel_task
-from edgefill.completion.backends import DEVICE_BACKENDS, Backend, open_backend
-from edgefill.completion.backends.device.executors import open_executor, tensor_shapes
-from edgefill.completion.latents import Prior
-from edgefill.completion.search import SearchState
-from edgefill.completion.settings import SearchSettings
 from edgefill.errors import EdgefillError
 from edgefill.export.engines.recipe import LIBRARIES, static
 from edgefill.export.engines.store import Engines
 from edgefill.files import write_atomically
 from edgefill.kernels.device import Buffers, Device
-from edgefill.models import find
+from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.search import SearchState
+from edgefill.methods.latent.settings import SearchSettings
+from edgefill.model.bundle import Bundle
+from edgefill.model.catalogue import find
+from edgefill.runtimes import DEVICE_BACKENDS, Backend, open_backend
+from edgefill.runtimes.device.executors import open_executor, tensor_shapes
 
 Turn = Callable[[int], float]  # seconds on the GPU of so many steps
 _RULE = Rule(seconds=1.5)

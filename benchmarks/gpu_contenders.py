@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgefill.completion.search import Task
-from edgefill.completion.settings import SearchSettings
 from edgefill.export.objective import Completion
+from edgefill.methods.latent.search import Task
+from edgefill.methods.latent.settings import SearchSettings
 
 Steps = Callable[[int], None]  # enqueues so many steps
 Turn = Callable[[int], float]  # seconds on the GPU of so many steps

@@ -13,18 +13,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.gpu_checks import Check, checked
-from edgefill.bundle import Bundle
 from edgefill.completion.arrays import pixel_task
-from edgefill.completion.backends import Backend
-from edgefill.completion.backends.onnx_runtime import OnnxRuntimeBackend
-from edgefill.completion.latents import Prior
-from edgefill.completion.search import SearchState, Task
-from edgefill.completion.settings import SearchSettings
 from edgefill.errors import BackendUnavailable
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
-from edgefill.images import from_unit
 from edgefill.kernels.device import Device
+from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.search import SearchState, Task
+from edgefill.methods.latent.settings import SearchSettings
+from edgefill.model.bundle import Bundle
+from edgefill.pictures.images import from_unit
+from edgefill.runtimes import Backend
+from edgefill.runtimes.onnx_runtime import OnnxRuntimeBackend
 
 Opened = Callable[..., Backend]  # (graph=True) → the backend that is checked
 _RUNS = 2000

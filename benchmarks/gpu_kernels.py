@@ -14,16 +14,16 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.gpu_checks import Check, checked
-from edgefill.bundle import Manifest
 from edgefill.completion.arrays import pixel_task
-from edgefill.completion.backends import Footprint
-from edgefill.completion.backends.device.executors import Bound
-from edgefill.completion.backends.device.search import DeviceSearch
-from edgefill.completion.latents import Prior
-from edgefill.completion.search import Evaluation, SearchState, take_step
-from edgefill.completion.settings import SOLVERS, SearchSettings
 from edgefill.kernels.device import Device
 from edgefill.kernels.launcher import Kernels
+from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.search import Evaluation, SearchState, take_step
+from edgefill.methods.latent.settings import SOLVERS, SearchSettings
+from edgefill.model.manifest import Latent, Manifest
+from edgefill.runtimes import Footprint
+from edgefill.runtimes.device.executors import Bound
+from edgefill.runtimes.device.search import DeviceSearch
 
 SIZES = (1, 31, 32, 33, 100, 1023, 1024, 1025, 10**6)
 _SMALL = (1, 33, 100, 1025)
@@ -151,7 +151,7 @@ class _FixedEvaluation:
 
 
 def _model_of(z_dim: int) -> Manifest:
-    return Manifest("kernels", z_dim=z_dim, channels=1, height=8, width=8)
+    return Manifest("kernels", Latent(z_dim, channels=1, height=8, width=8))
 
 
 def _largest(found: np.ndarray, expected: np.ndarray) -> float:

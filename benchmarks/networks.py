@@ -9,9 +9,9 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from edgefill.bundle import Bundle
 from edgefill.export.modules import prepared
 from edgefill.export.objective import Completion
+from edgefill.model.bundle import Bundle
 from edgefill.networks.config import NetworkConfig
 from edgefill.networks.dcgan import Discriminator, Generator
 
@@ -31,7 +31,7 @@ def networks_of(bundle: Bundle) -> Completion:
     networks = Completion(
         _filled(Generator(config), weights["generator"]),
         _filled(Discriminator(config), weights["discriminator"]),
-        block=manifest.block,
+        block=manifest.searched.block,
     )
     _compare(networks, bundle)
     return networks
@@ -78,7 +78,7 @@ def example_inputs(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
     channels, height, width = manifest.picture_shape
     weight = np.ones((batch, 1, height, width), np.float32)
     weight[:, :, height // 4 : -height // 4, width // 4 : -width // 4] = 0
-    blocks = (height // manifest.block, width // manifest.block)
+    blocks = (height // manifest.searched.block, width // manifest.searched.block)
     return {
         "z": rng.uniform(-1, 1, (batch, manifest.z_dim)).astype(np.float32),
         "target": rng.uniform(-1, 1, (batch, channels, height, width)).astype(np.float32),

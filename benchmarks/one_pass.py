@@ -31,15 +31,16 @@ from benchmarks.metrics import psnr, ssim
 from benchmarks.pictures import held_out, seen_in_training
 from benchmarks.record import record
 from benchmarks.turns import Call, check_agreement, cores, measured
-from edgefill.bundle import COMPLETION, INT8, Bundle
 from edgefill.completion import Completer, Request
-from edgefill.completion.backends import open_backend
 from edgefill.export.engines.builder import build_plan
 from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import Recipe, static
 from edgefill.export.modules import prepared
 from edgefill.export.run import export_run
-from edgefill.images import find_pictures, read_picture, to_unit
+from edgefill.model.bundle import Bundle
+from edgefill.model.manifest import COMPLETION, INT8
+from edgefill.pictures.images import find_pictures, read_picture, to_unit
+from edgefill.runtimes import open_backend
 from edgefill.training.glcic import load_completion_network
 
 _TOLERANCE = 1e-3  # of what fp32 contenders compute, in norm

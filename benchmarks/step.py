@@ -25,9 +25,10 @@ from rich.table import Table
 from benchmarks.networks import example_inputs, networks_of
 from benchmarks.record import record
 from benchmarks.turns import Call, check_agreement, cores, measured
-from edgefill.bundle import Bundle, graph_signatures
 from edgefill.export import export_bundle
-from edgefill.models import find
+from edgefill.model.bundle import Bundle
+from edgefill.model.catalogue import find
+from edgefill.model.manifest import graph_signatures
 from edgefill.networks.config import NetworkConfig
 from edgefill.networks.dcgan import Discriminator, Generator
 

@@ -27,20 +27,21 @@ from benchmarks.metrics import psnr, seam_error, ssim
 from benchmarks.networks import networks_of
 from benchmarks.pictures import held_out
 from benchmarks.record import record
-from edgefill.bundle import Bundle, Manifest
-from edgefill.completion.backends import Backend, BackendInfo, open_backend
-from edgefill.completion.backends.host import HostBackend
-from edgefill.completion.photograph import Photograph, prepare
-from edgefill.completion.scaling import scale
-from edgefill.completion.search import Evaluation, Task
-from edgefill.completion.settings import PRESETS, SearchSettings, default_settings
-from edgefill.completion.start import begin
-from edgefill.evidence import Evidence
 from edgefill.export.objective import Completion
-from edgefill.images import find_pictures, read_picture, to_unit
-from edgefill.masks import MaskSpec, parse_mask
-from edgefill.models import find
-from edgefill.sheets import masked_view, save_image, sheet
+from edgefill.holes.scaling import scale
+from edgefill.jobs.photograph import Photograph, prepare
+from edgefill.methods.latent.search import Evaluation, Task
+from edgefill.methods.latent.settings import PRESETS, SearchSettings, default_settings
+from edgefill.methods.latent.start import begin
+from edgefill.model.bundle import Bundle
+from edgefill.model.catalogue import find
+from edgefill.model.manifest import Manifest
+from edgefill.pictures.evidence import Evidence
+from edgefill.pictures.images import find_pictures, read_picture, to_unit
+from edgefill.pictures.masks import MaskSpec, parse_mask
+from edgefill.pictures.sheets import masked_view, save_image, sheet
+from edgefill.runtimes import Backend, BackendInfo, open_backend
+from edgefill.runtimes.host import HostBackend
 
 _LOOKS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000)  # steps
 _EAGER, _HERE, _DEFAULT = "reference preset, torch eager", "reference preset, edgefill", "default, edgefill"

@@ -13,8 +13,8 @@ from skimage import data
 
 import edgefill
 from edgefill.completion import Request
-from edgefill.images import find_pictures
-from edgefill.sheets import save_image, sheet, strip
+from edgefill.pictures.images import find_pictures
+from edgefill.pictures.sheets import save_image, sheet, strip
 
 OUT = Path("out/demo")
 FACES = Path(__file__).resolve().parents[2] / "shared" / "data" / "faces64" / "test"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from edgefill.bundle import Bundle
     from edgefill.completion import Completer, Result, load
     from edgefill.errors import (
         BackendUnavailable,
@@ -23,11 +22,12 @@ if TYPE_CHECKING:
         ModelError,
         OutputError,
     )
+    from edgefill.model.bundle import Bundle
 
 # Each public name and the module that defines it; importing edgefill itself loads none of them.
 _HOME = {
     "BackendUnavailable": "edgefill.errors",
-    "Bundle": "edgefill.bundle",
+    "Bundle": "edgefill.model.bundle",
     "Completer": "edgefill.completion",
     "EdgefillError": "edgefill.errors",
     "EngineError": "edgefill.errors",

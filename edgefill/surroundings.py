@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgefill import kernels, machine
 from edgefill.machine import Driver, Jetson
-from edgefill.models import cache_folder
+from edgefill.model.catalogue import cache_folder
 
 # Each package: the module whose import proves it, and the distributions that bring it.
 PACKAGES = {

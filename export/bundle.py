@@ -13,13 +13,14 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from edgefill import __version__
-from edgefill.bundle import ENCODER, GRAPHS, HALF, HALF_GRAPHS, Manifest, graph_signatures, write_bundle
 from edgefill.errors import InputError, ModelError
 from edgefill.export import onnx_passes
 from edgefill.export.gradient import OPSET, forward_graph, gradient_graph
 from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.objective import Completion, DiscriminatorOutput
 from edgefill.export.proof import prove, prove_encoder
+from edgefill.model.bundle import write_bundle
+from edgefill.model.manifest import ENCODER, GRAPHS, HALF, HALF_GRAPHS, Latent, Manifest, graph_signatures
 
 PRECISIONS = ("fp32", "fp16", "both")
 WEIGHTS = ("fp32", "fp16")
@@ -87,8 +88,8 @@ def export_bundle(
     reference = replace(reference, block=block)
     own_precision = "fp16" if precision == "fp16" else "fp32"
     manifest = Manifest(
-        name=name or Path(path).stem, z_dim=z_dim, channels=channels, height=height, width=width, block=block,
-        precision=own_precision, weights=weights, opset=OPSET, prior=prior, licence=licence, origin=origin,
+        name=name or Path(path).stem, latent=Latent(z_dim, channels, height, width, block, prior),
+        family="dcgan", precision=own_precision, weights=weights, opset=OPSET, licence=licence, origin=origin,
         edgefill=__version__,
     )  # fmt: skip
     graphs = _graphs(reference, manifest)
@@ -187,16 +188,22 @@ def finished(model: ModelProto, graph: str, manifest: Manifest) -> bytes:
             "Image.NominalPixelRange": "Normalized_1_1",
             "edgefill.version": manifest.edgefill,
             "edgefill.graph": graph,
-            "edgefill.kind": manifest.kind,
+            "edgefill.method": manifest.method,
             "edgefill.name": manifest.name,
             "edgefill.precision": manifest.precision,
-            "edgefill.z_dim": str(manifest.z_dim),
-            "edgefill.block": str(manifest.block),
-            "edgefill.prior": manifest.prior,
             "edgefill.licence": manifest.licence,
+            **_of_latent(manifest),
         },
     )
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _of_latent(manifest: Manifest) -> dict[str, str]:
+    latent = manifest.latent
+    if latent is None:
+        return {}
+    values = {"z_dim": latent.z_dim, "block": latent.block, "prior": latent.prior}
+    return {f"edgefill.{key}": str(value) for key, value in values.items()}
 
 
 def _preparation_error(original: Completion, reference: Completion, manifest: Manifest) -> float:

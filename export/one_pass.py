@@ -13,14 +13,16 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from edgefill import __version__
-from edgefill.bundle import COMPLETION, HALF, INT8, Manifest, write_bundle
 from edgefill.errors import InputError
 from edgefill.export.bundle import PRECISIONS, WEIGHTS, finished
 from edgefill.export.gradient import OPSET, forward_graph
 from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.phases import as_convolutions, in_phases
 from edgefill.export.proof import prove_completion, prove_quantised
-from edgefill.images import to_unit
+from edgefill.model.bundle import write_bundle
+from edgefill.model.interface import Sizes
+from edgefill.model.manifest import COMPLETION, HALF, INT8, Manifest, completion_interface
+from edgefill.pictures.images import to_unit
 from edgefill.training.holes import Holes
 
 _EXAMPLE = 64, 68  # height and width while tracing: two sizes, or one symbol would stand for both
@@ -65,7 +67,10 @@ def export_one_pass(
             raise InputError(f"{key} is {value!r}; expected one of {known}")
     feeds = _feeds(calibration, channels, size) if precision == INT8 else []
     manifest = Manifest(
-        name=name or Path(path).stem, z_dim=0, channels=channels, height=size, width=size, kind="glcic",
+        name=name or Path(path).stem, family="glcic",
+        interface=completion_interface(
+            channels, trained_side=size, sizes=Sizes(multiple=4), reach=156
+        ),
         precision=precision.replace("both", "fp32"), weights=INT8 if feeds else weights, opset=OPSET,
         licence=licence, origin=origin, edgefill=__version__,
     )  # fmt: skip

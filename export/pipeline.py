@@ -16,12 +16,13 @@ import torch
 from onnx import ModelProto, compose
 from torch import Tensor
 
-from edgefill.bundle import COMPLETION, Bundle, Manifest
 from edgefill.errors import ModelError, OutputError
 from edgefill.export import onnx_passes
 from edgefill.export.gradient import plain_graph
 from edgefill.export.proof import run_graph
 from edgefill.files import write_atomically
+from edgefill.model.bundle import Bundle
+from edgefill.model.manifest import COMPLETION, Manifest
 
 _CONTEXT = 2  # sides of the square that is cut out, in those of the hole
 _LEAST_KNOWN = 1e-3  # share of a pixel from which on it counts as known
@@ -50,10 +51,10 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
     OutputError where ``path`` cannot be written.
     """
     manifest = bundle.manifest
-    if manifest.kind != "glcic":
+    if manifest.latent:
         raise ModelError(
-            f"cannot make a pipeline of {manifest.name}: a {manifest.kind} searches, which one graph cannot; "
-            "expected a glcic"
+            f"cannot make a pipeline of {manifest.name}: it searches, which one graph cannot; "
+            "expected a model that completes in one pass"
         )
     if Path(path).suffix != ".onnx":
         raise OutputError(f"cannot write the pipeline to {path}: expected a name that ends in .onnx")

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgefill.bundle import Manifest
 from edgefill.errors import ModelError
 from edgefill.export.objective import Completion
+from edgefill.model.manifest import Manifest
 
 SAMPLES = 6
 _SIZES = (64, 64), (32, 48), (20, 84)  # of the pictures for a network of one pass
@@ -176,7 +176,8 @@ def _random_case(reference: Completion, manifest: Manifest) -> tuple[Tensor, dic
     with torch.no_grad():
         generated = reference.generate(z)
     near = (generated - target).abs() < _KINK
-    blocks = (height // manifest.block, width // manifest.block)
+    block = manifest.searched.block
+    blocks = (height // block, width // block)
     only_blocks = (torch.arange(SAMPLES) % 3 == 2).float()[:, None, None, None]
     return z, {
         "target": torch.where(near, generated + 2 * _KINK, target),

@@ -6,11 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgefill.bundle import INT8, Bundle, Manifest
 from edgefill.errors import InputError
 from edgefill.export.bundle import export_bundle
 from edgefill.export.one_pass import export_one_pass
-from edgefill.models import find
+from edgefill.model.bundle import Bundle
+from edgefill.model.catalogue import find
+from edgefill.model.manifest import INT8, Manifest
 from edgefill.training.config import GlcicTraining
 from edgefill.training.data import load_pictures
 from edgefill.training.encoder import load_encoder
@@ -64,7 +65,7 @@ def exported_or_found(source: str, stem: str, **options: Any) -> Bundle:
     """``source`` as a bundle: a run, exported with ``options`` to a ``stem``, or a model that is there.
 
     Raises InputError where ``options`` say how to export what is exported, and what ``export_run`` and
-    ``models.find`` raise.
+    ``catalogue.find`` raise.
     """
     if (Path(source) / CONFIG).is_file():
         with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ import numpy as np
 from edgefill.errors import InputError
 
 if TYPE_CHECKING:
-    from edgefill.completion.settings import SearchSettings
+    from edgefill.methods.latent.settings import SearchSettings
 
 RATES = np.dtype(
     [

@@ -12,9 +12,9 @@ import pytest
 import typer.main
 
 import edgefill.cli  # noqa: F401 - registers the commands
-from edgefill.bundle import Bundle
 from edgefill.cli.app import app
 from edgefill.export.pipeline import export_pipeline
+from edgefill.model.bundle import Bundle
 from tests.bundles import tiny_networks, tiny_one_pass
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,11 +20,11 @@ from edgefill.bench.board import Board
 from edgefill.bench.timing import Rule, Spread, repeated
 from edgefill.completion import Completer, SearchSettings
 from edgefill.completion.arrays import pixel_evidence
-from edgefill.completion.backends import Backend, Footprint, StepTimes
-from edgefill.completion.latents import Prior
-from edgefill.completion.search import FAILED, Evaluation, SearchState, Task, search_failed
-from edgefill.completion.start import begin
-from edgefill.images import from_unit
+from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.search import FAILED, Evaluation, SearchState, Task, search_failed
+from edgefill.methods.latent.start import begin
+from edgefill.pictures.images import from_unit
+from edgefill.runtimes import Backend, Footprint, StepTimes
 
 _STEPS = 1000  # of the search that steps are timed in, before it starts anew
 _COPIES = 5  # searches whose copies are timed

@@ -13,8 +13,8 @@ from edgefill.bench.board import Board
 from edgefill.bench.measure import Figures, finished, first_run, weighed
 from edgefill.bench.timing import Rule, Spread, repeated
 from edgefill.completion import Completer
-from edgefill.completion.arrays import pixel_evidence
-from edgefill.completion.backends import Backend
+from edgefill.completion.arrays import planes
+from edgefill.runtimes import Backend
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ class Passes:
         self._known = np.ones((batch, model.height, model.width), bool)
         top, left = model.height // 4, model.width // 4
         self._known[:, top : model.height - top, left : model.width - left] = False
-        evidence = pixel_evidence(self._pictures, self._known, model)
-        self._seen = evidence.target, evidence.weight
+        self._seen = planes(self._pictures), self._known[:, None].astype(np.float32)
 
     def measured(
         self, rule: Rule, board: Board, progress: Callable[[str, float], None]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edgefill.bench.measure import Figures
 from edgefill.bench.run import Report
 from edgefill.completion import SearchSettings
-from edgefill.completion.backends import DEVICE_BACKENDS
 from edgefill.errors import OutputError
+from edgefill.runtimes import DEVICE_BACKENDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

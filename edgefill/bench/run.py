@@ -12,18 +12,19 @@ from edgefill.bench.board import open_board
 from edgefill.bench.measure import Figures, Subject, Trial
 from edgefill.bench.one_pass import Passes, PassTrial
 from edgefill.bench.timing import Rule
-from edgefill.bundle import COMPLETION, Bundle
 from edgefill.completion import Completer, SearchSettings
-from edgefill.completion.backends import (
+from edgefill.errors import BackendUnavailable, InputError
+from edgefill.export.engines.recipe import LIBRARIES, static
+from edgefill.machine import environment
+from edgefill.model.bundle import Bundle
+from edgefill.model.manifest import COMPLETION
+from edgefill.runtimes import (
     DEVICE_BACKENDS,
     Backend,
     BackendInfo,
     open_backend,
     precision_for,
 )
-from edgefill.errors import BackendUnavailable, InputError
-from edgefill.export.engines.recipe import LIBRARIES, static
-from edgefill.machine import environment
 
 _FORMAT = 1
 _PACKAGES = ("edgefill", "numpy", "onnxruntime")

@@ -63,11 +63,11 @@ def bench(
     from edgefill.bench import bench as measure
     from edgefill.bench.report import heading, plot_format, surroundings, table
     from edgefill.bench.report import plot as draw
-    from edgefill.bundle import Bundle
     from edgefill.cli.outputs import refuse_existing
     from edgefill.completion import search_settings
     from edgefill.files import write_atomically
-    from edgefill.models import find
+    from edgefill.model.bundle import Bundle
+    from edgefill.model.catalogue import find
 
     sizes = numbers("--batch", batch)
     search_settings(preset, solver=solver, start=start, steps=steps, until=until)  # wrong ones are said first
@@ -77,7 +77,7 @@ def bench(
         refuse_existing([] if force else [plot])
     bundle = Bundle.open(find(model))
     settings = None
-    if bundle.manifest.kind == "dcgan":
+    if bundle.manifest.latent:
         encoder = bundle.manifest.has_encoder
         settings = search_settings(
             preset, encoder=encoder, solver=solver, start=start, steps=steps, until=until

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgefill.bundle import COMPLETION, ENCODER, FIT
 from edgefill.cli.app import app
 from edgefill.cli.console import numbers, print_json, progress_bar, say
 from edgefill.errors import BackendUnavailable
+from edgefill.model.manifest import COMPLETION, ENCODER, FIT
 
 if TYPE_CHECKING:
-    from edgefill.bundle import Manifest
     from edgefill.export.engines.recipe import Batch
     from edgefill.export.engines.store import Engines, Entry
+    from edgefill.model.manifest import Manifest
 
 
 @app.command()
@@ -47,9 +47,9 @@ def build(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Build the TensorRT engines of a model for this machine; completion then starts without building."""
-    from edgefill.bundle import Bundle
     from edgefill.export.engines.store import Engines
-    from edgefill.models import find
+    from edgefill.model.bundle import Bundle
+    from edgefill.model.catalogue import find
 
     sizes, architectures = numbers("--batch", batch), numbers("--sm", sm) if sm else []
     bundle = Bundle.open(find(model))
@@ -68,7 +68,7 @@ def build(
 
 def _graphs(manifest: Manifest) -> list[str]:
     """What completing runs."""
-    if manifest.kind == "glcic":
+    if manifest.interface:
         return [COMPLETION]
     return [FIT, "step", "generator", *[ENCODER] * manifest.has_encoder]
 

@@ -93,7 +93,7 @@ def complete(
     """
     from edgefill.cli.outputs import GIF_FRAMES, SHEET_NAME, Sheet, plan_outputs, refuse_existing
     from edgefill.completion import Request, load, search_settings
-    from edgefill.completion.photograph import Box
+    from edgefill.jobs.photograph import Box
 
     numbers: dict[str, Any] = {
         "steps": steps, "lr": lr, "lam": lam, "pull": pull, "power": power, "importance": importance
@@ -114,7 +114,7 @@ def complete(
     elif not force:
         refuse_existing([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
-        searches, encoder = completer.model.kind == "dcgan", completer.model.has_encoder
+        searches, encoder = completer.model.latent is not None, completer.model.has_encoder
         say(f"{completer.model.name} on {completer.backend.info}")
         if searches and not encoder and preset == "default" and start is None:
             say(f"{completer.model.name} has no encoder: searches start at random, which takes longer")

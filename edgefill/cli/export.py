@@ -13,7 +13,7 @@ from edgefill.cli.console import print_json, require, say
 from edgefill.errors import OutputError
 
 if TYPE_CHECKING:
-    from edgefill.bundle import Manifest
+    from edgefill.model.manifest import Manifest
 
 
 @app.command()
@@ -83,7 +83,7 @@ def export(
 
 def _proven(manifest: Manifest, out: Path) -> str:
     """How far the model is from PyTorch, and what to do with it."""
-    if manifest.kind == "dcgan":
+    if manifest.latent:
         found, then = (
             f"gradient within {manifest.proof['gradient']:.1e}",
             f"sample --model {out} --out samples.png",

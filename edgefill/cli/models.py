@@ -10,7 +10,7 @@ from edgefill.cli.app import app
 from edgefill.cli.console import print_json, say
 
 if TYPE_CHECKING:
-    from edgefill.models import Entry
+    from edgefill.model.catalogue import Entry
 
 
 @app.command()
@@ -18,7 +18,7 @@ def models(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """List the models that came with the package and those in the cache folder."""
-    from edgefill.models import SUFFIX, cache_folder, catalogue
+    from edgefill.model.catalogue import SUFFIX, cache_folder, catalogue
 
     entries = catalogue()
     if json:
@@ -43,7 +43,8 @@ def _document(entry: Entry) -> dict[str, Any]:
     }
     if entry.manifest:
         described = (
-            "kind",
+            "method",
+            "family",
             "height",
             "width",
             "channels",
@@ -65,6 +66,7 @@ def _line(entry: Entry) -> str:
     colours = "grey" if model.channels == 1 else "RGB"
     precisions = " and ".join(entry.precisions)
     return (
-        f"{entry.name}  {model.kind}, {model.width}×{model.height} {colours}, {precisions}, "
+        f"{entry.name}  {model.family}, {model.method}, {model.width}×{model.height} {colours}, "
+        f"{precisions}, "
         f"{entry.bytes / 1e6:.1f} MB, {entry.source}; from {model.origin}; licence {model.licence}"
     )

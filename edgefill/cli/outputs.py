@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from edgefill.completion.request import MOST_CANDIDATES
 from edgefill.errors import InputError, OutputError
 from edgefill.files import write_atomically
-from edgefill.images import encode_picture, find_pictures, save_picture
-from edgefill.sheets import flat, gif_bytes, save_image, sheet, strip
+from edgefill.jobs.request import MOST_CANDIDATES
+from edgefill.pictures.images import encode_picture, find_pictures, save_picture
+from edgefill.pictures.sheets import flat, gif_bytes, save_image, sheet, strip
 
 if TYPE_CHECKING:
     from edgefill.completion import Result

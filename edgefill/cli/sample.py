@@ -44,9 +44,9 @@ def sample(
 
     from edgefill.cli.outputs import refuse_existing
     from edgefill.completion import load
-    from edgefill.completion.latents import Prior
     from edgefill.files import write_atomically
-    from edgefill.sheets import gif_bytes, pictures_of, save_image, sheet, strip
+    from edgefill.methods.latent.latents import Prior
+    from edgefill.pictures.sheets import gif_bytes, pictures_of, save_image, sheet, strip
 
     animated = out.suffix.lower() == ".gif"
     if interpolate and arithmetic:

@@ -1,8 +1,8 @@
 """Completing pictures with an exported model: needs no torch, no onnx and no compiler."""
 
 from edgefill.completion.completer import Completer, load
-from edgefill.completion.request import Failure, Request, Result, Trace
-from edgefill.completion.settings import SearchSettings, search_settings
+from edgefill.jobs.request import Failure, Request, Result, Trace
+from edgefill.methods.latent.settings import SearchSettings, search_settings
 
 __all__ = [
     "Completer",

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgefill.bundle import Manifest
-from edgefill.completion.backends import Backend
-from edgefill.completion.search import FAILED, Task, search_failed
-from edgefill.completion.settings import SearchSettings
-from edgefill.completion.start import begin
 from edgefill.errors import InputError
-from edgefill.evidence import Evidence
-from edgefill.images import from_unit, to_unit
+from edgefill.methods.latent.search import FAILED, Task, search_failed
+from edgefill.methods.latent.settings import SearchSettings
+from edgefill.methods.latent.start import begin
+from edgefill.model.manifest import Manifest
+from edgefill.pictures.evidence import Evidence
+from edgefill.pictures.images import from_unit, to_unit
+from edgefill.runtimes import Backend
 
 
 def fill(
@@ -39,17 +39,20 @@ def fill_in_one_pass(
 ) -> np.ndarray:
     """Completed pictures, uint8 [N, H, W, C], by a network of one pass; see ``Completer.fill``."""
     _check(pictures, known, seeds, model)
-    evidence = pixel_evidence(pictures, known, model)
-    completed = backend.complete(evidence.target, evidence.weight)
+    completed = backend.complete(planes(pictures), known[:, None].astype(np.float32))
     return np.where(known[:, :, :, None], pictures, from_unit(completed.transpose(0, 2, 3, 1)))
 
 
 def pixel_evidence(pictures: np.ndarray, known: np.ndarray, model: Manifest) -> Evidence:
     """What ``pictures``, uint8 [N, H, W, C], say where ``known [N, H, W]``."""
-    height, width = model.height // model.block, model.width // model.block
+    height, width = (side // model.searched.block for side in (model.height, model.width))
     blocks = np.zeros((len(pictures), 1, height, width), np.float32)
-    target = np.ascontiguousarray(to_unit(pictures).transpose(0, 3, 1, 2))
-    return Evidence(target, known[:, None].astype(np.float32), blocks)
+    return Evidence(planes(pictures), known[:, None].astype(np.float32), blocks)
+
+
+def planes(pictures: np.ndarray) -> np.ndarray:
+    """uint8 ``pictures [N, H, W, C]`` as float [N, C, H, W] in [-1, 1]."""
+    return np.ascontiguousarray(to_unit(pictures).transpose(0, 3, 1, 2))
 
 
 def pixel_task(pictures: np.ndarray, known: np.ndarray, model: Manifest, settings: SearchSettings) -> Task:

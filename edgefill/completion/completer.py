@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from edgefill.bundle import Bundle, Manifest
-from edgefill.completion import one_pass
 from edgefill.completion.arrays import fill, fill_in_one_pass
-from edgefill.completion.backends import Backend, open_backend
-from edgefill.completion.candidates import with_candidates
-from edgefill.completion.photograph import Box, Photograph, prepare
-from edgefill.completion.request import Failure, Request, Result, Source
-from edgefill.completion.settings import SearchSettings, default_settings
-from edgefill.completion.start import check_encoder
-from edgefill.completion.stream import Stream
 from edgefill.errors import EdgefillError, InputError
-from edgefill.images import read_picture
-from edgefill.masks import MaskSpec
-from edgefill.models import find
+from edgefill.jobs.photograph import Box, Photograph, prepare
+from edgefill.jobs.request import Failure, Request, Result, Source
+from edgefill.methods import feed_forward
+from edgefill.methods.latent.candidates import with_candidates
+from edgefill.methods.latent.settings import SearchSettings, default_settings
+from edgefill.methods.latent.start import check_encoder
+from edgefill.methods.latent.stream import Stream
+from edgefill.model.bundle import Bundle
+from edgefill.model.catalogue import find
+from edgefill.model.manifest import Manifest
+from edgefill.pictures.images import read_picture
+from edgefill.pictures.masks import MaskSpec
+from edgefill.runtimes import Backend, open_backend
 
 
 def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
@@ -87,8 +88,8 @@ class Completer:
         def prepared(source: Source) -> Photograph | EdgefillError:
             return self._prepare(source, mask, request)
 
-        if self.model.kind == "glcic":
-            yield from one_pass.outcomes(
+        if self.model.interface:
+            yield from feed_forward.outcomes(
                 sources, prepared, request, self.model, self.backend.complete, report
             )
             return
@@ -114,8 +115,8 @@ class Completer:
         shapes and for settings where there is no search, ModelError where a search fails.
         """
         seeds = [0] * len(pictures) if seeds is None else seeds
-        if self.model.kind == "glcic":
-            one_pass.check_one_pass(Request(settings=settings), self.model)
+        if self.model.interface:
+            feed_forward.check_one_pass(Request(settings=settings), self.model)
             return fill_in_one_pass(pictures, known, self.model, self.backend, seeds=seeds)
         settings = settings or default_settings(encoder=self.model.has_encoder)
         return fill(pictures, known, self.model, self.backend, seeds=seeds, settings=settings)
@@ -137,8 +138,8 @@ class Completer:
 
         Raises ModelError where they need an encoder and there is none, InputError for what needs a search.
         """
-        if self.model.kind == "glcic":
-            one_pass.check_one_pass(request, self.model)
+        if self.model.interface:
+            feed_forward.check_one_pass(request, self.model)
             return request
         settings = request.settings or default_settings(encoder=self.model.has_encoder)
         if settings.start == "encoder":

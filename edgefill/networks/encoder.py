@@ -22,7 +22,7 @@ _HIDDEN = 224
 class Encoder(nn.Module):
     """z ``[N, Z]`` in (-1, 1) from what is seen of pictures ``[N, C, S, S]`` and how much ``[N, 1, S, S]``.
 
-    Both are as ``edgefill.evidence.Evidence.seen`` has them.
+    Both are as ``edgefill.pictures.evidence.Evidence.seen`` has them.
     """
 
     def __init__(self, config: NetworkConfig, width: int) -> None:

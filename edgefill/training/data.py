@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from edgefill.errors import InputError
-from edgefill.images import find_pictures, read_picture
-from edgefill.sheets import flat
+from edgefill.pictures.images import find_pictures, read_picture
+from edgefill.pictures.sheets import flat
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from edgefill.errors import ModelError
-from edgefill.evidence import Evidence
 from edgefill.networks.encoder import Encoder
+from edgefill.pictures.evidence import Evidence
 from edgefill.training.checkpoint import load_checkpoint, part
 from edgefill.training.config import EncoderConfig
 from edgefill.training.data import Batches, Pictures

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edgefill.masks import MASKS
+from edgefill.pictures.masks import MASKS
 
 _POOL = 2048
 # How often each kind is drawn; a box or a pattern stands for whatever a user paints.

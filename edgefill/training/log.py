@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from edgefill.errors import OutputError
 from edgefill.files import atomic_writer
-from edgefill.sheets import sheet
+from edgefill.pictures.sheets import sheet
 from edgefill.training.stage import Progress
 
 STATS = "stats.jsonl"

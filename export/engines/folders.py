@@ -7,9 +7,9 @@ import re
 import stat
 from pathlib import Path
 
-from edgefill.bundle import Bundle
 from edgefill.errors import EngineError, OutputError
-from edgefill.models import cache_folder
+from edgefill.model.bundle import Bundle
+from edgefill.model.catalogue import cache_folder
 
 _OTHERS = 0o077
 

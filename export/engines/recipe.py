@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgefill.bundle import LARGEST_SIDE, STRIDE
-
 LIBRARIES = ("tensorrt", "rtx")
-SIDES = (STRIDE, 256, LARGEST_SIDE)  # smallest, most likely and largest of a graph that takes any size
+SIDES = (4, 256, 832)  # smallest, most likely and largest of a graph that takes any size
 Batch = tuple[int, int, int]  # smallest, most likely and largest number of rows
 
 

@@ -14,8 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgefill import __version__, machine, models
-from edgefill.bundle import Bundle
+from edgefill import __version__, machine
 from edgefill.errors import EngineError, InputError, ModelError
 from edgefill.export.engines.builder import Plan, build_plan
 from edgefill.export.engines.folders import engines_folder, keep_private, make_folder
@@ -25,6 +24,8 @@ from edgefill.export.engines.progress import Progress, silent
 from edgefill.export.engines.recipe import Batch, Recipe, static
 from edgefill.export.engines.sidecar import Sidecar, beside, read_engine
 from edgefill.files import write_atomically
+from edgefill.model import catalogue
+from edgefill.model.bundle import Bundle
 
 SUFFIX = ".engine"
 _WASTE = 8  # A static engine takes as long for one row as for all: so many times too large is too slow.
@@ -218,7 +219,7 @@ class Engines:
         """The line that builds ``recipe``."""
         name = self._bundle.manifest.name
         try:
-            known = models.find(name) == self._bundle.path
+            known = catalogue.find(name) == self._bundle.path
         except ModelError:
             known = False
         model = name if known else self._bundle.path

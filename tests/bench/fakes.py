@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgefill.completion.backends import BackendInfo, Footprint, StepTimes
-from edgefill.completion.backends.host import FakeBackend
-from edgefill.completion.search import SearchState
+from edgefill.methods.latent.search import SearchState
+from edgefill.runtimes import BackendInfo, Footprint, StepTimes
+from edgefill.runtimes.host import FakeBackend
 from tests.completion.fakes import fake_backend, fake_model
 
 MODEL = fake_model()

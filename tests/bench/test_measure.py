@@ -11,14 +11,14 @@ from edgefill.bench.board import Silent
 from edgefill.bench.measure import Subject
 from edgefill.bench.timing import Rule
 from edgefill.completion import Completer, SearchSettings
-from edgefill.completion.backends.device.backend import DeviceBackend
-from edgefill.completion.search import Evaluation
 from edgefill.errors import ModelError
 from edgefill.kernels.device import CaptureFailed, Device
+from edgefill.methods.latent.search import Evaluation
+from edgefill.runtimes.device.backend import DeviceBackend
 from tests.bench.fakes import FIRST_SECONDS, MODEL, TimedBackend
-from tests.completion.backends.device.gpu import FunctionExecutor, specified_kernels
 from tests.completion.fakes import fake_backend
 from tests.fakes.cuda import FakeCuda
+from tests.runtimes.device.gpu import FunctionExecutor, specified_kernels
 
 QUICK = Rule(warm_up=0.0, seconds=1e-6, iterations=10)
 SETTINGS = SearchSettings(steps=12)

@@ -10,8 +10,8 @@ from rich.console import Console
 from edgefill.bench import Figures, Report, Rule, Spread
 from edgefill.bench.report import heading, plot, plot_format, stop_rule, surroundings, table
 from edgefill.completion import SearchSettings
-from edgefill.completion.backends import BackendInfo
 from edgefill.errors import OutputError
+from edgefill.runtimes import BackendInfo
 
 ENVIRONMENT = {
     "date": "2026-01-02", "commit": "abc1234", "processor": "Cortex-A78AE", "cores": 6,

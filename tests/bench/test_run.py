@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from edgefill.bench import Rule, bench, run
-from edgefill.bundle import Bundle
 from edgefill.completion import SearchSettings
 from edgefill.errors import InputError
+from edgefill.model.bundle import Bundle
 from tests.bench.fakes import MODEL, TimedBackend
 
 SETTINGS, QUICK = SearchSettings(steps=2), Rule(warm_up=0.0, seconds=1e-6, iterations=1)

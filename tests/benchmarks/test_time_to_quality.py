@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import record, time_to_quality
-from edgefill.completion.settings import PRESETS
+from edgefill.methods.latent.settings import PRESETS
 from tests.bundles import tiny_bundle
 
 

@@ -39,12 +39,12 @@ def test_train_export_and_complete(edgefill, pictures, tmp_path):
     trained = edgefill("train", pictures, "--out", run, *TINY, "--json")
     assert trained.code == 0, trained.err
     document = json.loads(trained.out)
-    assert (document["kind"], document["steps"]) == ("glcic", 6)
+    assert (document["family"], document["steps"]) == ("glcic", 6)
     resumed = edgefill("train", pictures, "--out", run, "--model", "glcic", "--resume", "--joint-steps", 4)
     assert resumed.code == 0, resumed.err
     exported = edgefill("export", run, "--out", model, "--weights", "fp16", "--json")
     assert exported.code == 0, exported.err
-    assert json.loads(exported.out)["kind"] == "glcic" and "edgefill complete PICTURE" in exported.err
+    assert json.loads(exported.out)["family"] == "glcic" and "edgefill complete PICTURE" in exported.err
     done = edgefill("complete", pictures, "--model", model, "--out", out, "--strip", "--sheet", "--json")
     assert done.code == 0, done.err
     document = json.loads(done.out)
@@ -96,7 +96,7 @@ def test_int8_and_a_pipeline_by_the_commands_alone(edgefill, pictures, tmp_path)
 @pytest.mark.parametrize(
     ("source", "options", "code", "said"),
     [
-        ("faces64", ("--pipeline", "--out", "x.onnx"), 4, "a dcgan searches"),
+        ("faces64", ("--pipeline", "--out", "x.onnx"), 4, "it searches"),
         ("one_pass", ("--pipeline", "--out", "x.onnx", "--precision", "fp16"), 3, "is an exported model"),
         ("one_pass", ("--pipeline", "--out", "x.bin"), 6, "ends in .onnx"),
         ("one_pass", ("--out", "x.edgefill"), 4, "holds no training"),

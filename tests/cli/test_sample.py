@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgefill.bundle import Bundle
 from edgefill.cli.sample import parse_arithmetic, parse_seeds
 from edgefill.completion import load
-from edgefill.completion.latents import Prior
 from edgefill.errors import InputError
-from edgefill.sheets import pictures_of
+from edgefill.methods.latent.latents import Prior
+from edgefill.model.bundle import Bundle
+from edgefill.pictures.sheets import pictures_of
 
 
 def g_of(model, seeds: list[int]) -> list[np.ndarray]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgefill.bundle import Manifest
-from edgefill.completion.backends.host import FakeBackend
-from edgefill.completion.search import Evaluation, Task
+from edgefill.methods.latent.search import Evaluation, Task
+from edgefill.model.manifest import Latent, Manifest
+from edgefill.runtimes.host import FakeBackend
 
 
 def fake_model(channels: int = 1, size: int = 8, block: int = 8) -> Manifest:
-    return Manifest(
-        "fake", z_dim=channels * size * size, channels=channels, height=size, width=size, block=block
-    )
+    return Manifest("fake", Latent(channels * size * size, channels, size, size, block))
 
 
 def fake_backend(model: Manifest) -> FakeBackend:
@@ -24,12 +22,13 @@ def fake_backend(model: Manifest) -> FakeBackend:
     def step(z: np.ndarray, task: Task) -> Evaluation:
         generated = generate(z)
         difference = generated - task.target
-        blocks = (len(z), model.channels, model.height // model.block, model.block, -1, model.block)
+        block = model.searched.block
+        blocks = (len(z), model.channels, model.height // block, block, -1, block)
         means = difference.reshape(blocks).mean((3, 5))
         contextual = (task.weight * np.abs(difference)).sum((1, 2, 3))
         contextual += (task.block_weight * np.abs(means)).sum((1, 2, 3))
         gradient = task.weight * np.sign(difference)
-        spread = np.ones((model.block, model.block), np.float32) / model.block**2
+        spread = np.ones((block, block), np.float32) / block**2
         gradient = gradient + np.kron(task.block_weight * np.sign(means), spread)
         perceptual = np.full(len(z), np.log(2), np.float32)
         away = z - task.anchor

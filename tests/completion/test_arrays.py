@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edgefill.completion import Completer, SearchSettings
-from edgefill.completion.backends.host import FakeBackend
 from edgefill.errors import InputError, ModelError
+from edgefill.runtimes.host import FakeBackend
 from tests.completion.fakes import fake_backend, fake_model
 
 MODEL = fake_model(channels=3)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgefill.completion import Completer, Failure, Request, Result, SearchSettings, load, stream
-from edgefill.completion.backends.host import FakeBackend
+from edgefill.completion import Completer, Failure, Request, Result, SearchSettings, load
 from edgefill.errors import InputError, ModelError
+from edgefill.methods.latent import stream
+from edgefill.runtimes.host import FakeBackend
 from tests.bundles import tiny_bundle
 from tests.completion.fakes import fake_backend, fake_model
 

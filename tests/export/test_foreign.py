@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgefill.bundle import Bundle
 from edgefill.errors import ModelError
 from edgefill.export import export_bundle
+from edgefill.model.bundle import Bundle
 from tests.export.building import build_engine
 from tests.export.foreign import PAIRS, Pair, Z, discriminator, generator, plain_d, plain_g
 

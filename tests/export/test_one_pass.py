@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from edgefill.bundle import Bundle
-from edgefill.completion.backends import open_backend
 from edgefill.errors import InputError, ModelError
 from edgefill.export import export_one_pass
+from edgefill.model.bundle import Bundle
 from edgefill.networks.config import GlcicConfig
 from edgefill.networks.glcic import CompletionNetwork
+from edgefill.runtimes import open_backend
 from tests.bundles import tiny_one_pass
 
 
@@ -34,7 +34,7 @@ def exported(tmp_path, module=None, **options) -> Bundle:
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "both"])
 def test_the_graph_is_the_network_at_any_size_and_batch(tmp_path, precision):
     bundle, module = exported(tmp_path, precision=precision), network()
-    assert bundle.manifest.kind == "glcic" and bundle.manifest.z_dim == 0
+    assert bundle.manifest.family == "glcic" and not bundle.manifest.latent
     assert bundle.precisions == {"fp32": ("fp32",), "fp16": ("fp16",), "both": ("fp32", "fp16")}[precision]
     random = torch.Generator().manual_seed(0)
     for own in bundle.precisions:

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from edgefill.bundle import Bundle
-from edgefill.completion.backends import open_backend
 from edgefill.errors import ModelError, OutputError
 from edgefill.export import export_one_pass
 from edgefill.export.pipeline import export_pipeline
+from edgefill.model.bundle import Bundle
+from edgefill.runtimes import open_backend
 from tests.bundles import tiny_bundle, tiny_one_pass
 
 

@@ -11,10 +11,11 @@ import pytest
 from onnx import numpy_helper
 from onnxruntime import InferenceSession
 
-from edgefill.bundle import GRAPHS, Bundle
 from edgefill.errors import InputError, ModelError
 from edgefill.export import bundle as export_room
 from edgefill.export import export_bundle
+from edgefill.model.bundle import Bundle
+from edgefill.model.manifest import GRAPHS
 from tests.bundles import Z, tiny_bundle, tiny_networks
 
 

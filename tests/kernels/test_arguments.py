@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgefill.completion.settings import SearchSettings
 from edgefill.errors import InputError
 from edgefill.kernels.arguments import MOST_PAIRS, SEARCH, compose_arguments, search_arguments
 from edgefill.kernels.compile import read_sources
+from edgefill.methods.latent.settings import SearchSettings
 from tests.kernels.host import STRUCTS
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgefill.images import from_unit, to_unit
+from edgefill.pictures.images import from_unit, to_unit
 
 
 def pictures(rows: int, channels: int, height: int, width: int, seed: int = 0):

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgefill.completion.latents import Prior
-from edgefill.completion.search import (
+from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.search import (
     CONVERGED,
     REACHED,
     RUNNING,
@@ -18,7 +18,7 @@ from edgefill.completion.search import (
     Task,
     advance,
 )
-from edgefill.completion.settings import SearchSettings
+from edgefill.methods.latent.settings import SearchSettings
 from tests.kernels.test_steps import RESULTS
 
 SOLVERS = {

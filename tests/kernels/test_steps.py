@@ -8,9 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgefill.completion.latents import Prior
-from edgefill.completion.search import CONVERGED, FAILED, REACHED, Evaluation, SearchState, Task, take_step
-from edgefill.completion.settings import SearchSettings
+from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.search import (
+    CONVERGED,
+    FAILED,
+    REACHED,
+    Evaluation,
+    SearchState,
+    Task,
+    take_step,
+)
+from edgefill.methods.latent.settings import SearchSettings
 
 SOLVERS = {
     "momentum": SearchSettings("momentum", steps=30, lr=0.01, lr_falls=True),

@@ -7,12 +7,13 @@ import onnx
 import pytest
 import torch
 
-from edgefill import models
-from edgefill.bundle import GRAPHS, HALF_GRAPHS, Bundle
 from edgefill.export import export_bundle, export_one_pass
 from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import static
 from edgefill.export.pipeline import export_pipeline
+from edgefill.model import catalogue
+from edgefill.model.bundle import Bundle
+from edgefill.model.manifest import GRAPHS, HALF_GRAPHS
 from edgefill.networks.config import GlcicConfig
 from edgefill.networks.glcic import CompletionNetwork
 from tests.export.building import build_engine
@@ -26,7 +27,7 @@ BATCHES = (static(1), static(8), (1, 8, 64))
 def bundle(request, tmp_path_factory):
     """faces64, or a foreign pair with its graphs in both precisions."""
     if request.param == "faces64":
-        return Bundle.open(models.find("faces64"))
+        return Bundle.open(catalogue.find("faces64"))
     path = tmp_path_factory.mktemp("foreign") / "pair.edgefill"
     pair = PAIRS[request.param]
     export_bundle(*pair.build(), path, z_dim=Z, precision="both", **pair.options)

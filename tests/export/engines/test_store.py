@@ -13,11 +13,12 @@ from hashlib import sha256
 
 import pytest
 
-from edgefill import __version__, models
-from edgefill.bundle import Bundle
+from edgefill import __version__
 from edgefill.errors import EngineError, InputError, OutputError
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
+from edgefill.model import catalogue
+from edgefill.model.bundle import Bundle
 from tests.fakes.tensorrt import FakeTensorRT
 
 BUILD = "build_serialized_network"
@@ -25,7 +26,7 @@ BUILD = "build_serialized_network"
 
 @pytest.fixture(scope="module")
 def bundle():
-    return Bundle.open(models.find("faces64"))
+    return Bundle.open(catalogue.find("faces64"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import edgefill.kernels
-from edgefill.completion.search import Evaluation, SearchState
 from edgefill.kernels.arguments import COMPOSE, RATES, SEARCH, compose_arguments, search_arguments
+from edgefill.methods.latent.search import Evaluation, SearchState
 
 _COUNTS = ("marked_at", "steps", "limit", "status", "pairs")
 STRUCTS = {"Search": SEARCH, "Compose": COMPOSE, "Rates": RATES}

@@ -1,0 +1,155 @@
+"""Filling a hole with what was drawn for it, in the channels of the picture, without a seam.
+
+All of it at once, or in bands where it is so large that this would take a gigabyte. Where a band is cut off,
+the hole goes on: there it joins the same filling of the picture made smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image
+
+from edgefill.holes.blending import poisson_blend
+from edgefill.holes.scaling import scale, scale_known
+from edgefill.pictures.images import join_luminance, luminance, split_luminance, to_unit
+
+Part = tuple[slice, slice]  # rows and columns
+AT_ONCE = 2**22  # pixels that are filled together
+
+
+@dataclass(frozen=True, eq=False)
+class Hole:
+    """What is not ``known [h, w]`` of a picture's ``values [h, w, C]``, uint8 or uint16.
+
+    ``drawn [h, w, 1 or 3]`` in [-1, 1] is what fills it, ``colours [h, w, 2]`` the chroma of a grey drawing
+    in a colour picture: none unless given. ``blend`` is "poisson" or "none".
+    """
+
+    drawn: np.ndarray
+    values: np.ndarray
+    known: np.ndarray
+    colours: np.ndarray | None
+    blend: str
+
+    def filled(self) -> Iterator[tuple[Part, np.ndarray]]:
+        """Parts that hold all that is missing, and each of them filled, [h, w, C] in [-1, 1]."""
+        parts = parts_of(self.known)
+        coarse = self._coarse_correction() if len(parts) > 1 else None
+        for part in parts:
+            seen = _framed(part, self.known.shape)
+            source, target = np.clip(self.drawn[seen], -1, 1), to_unit(self.values[seen])
+            chroma, known = self._chroma(seen), self.known[seen]
+            inside = _within(part, seen)
+            if coarse is not None:
+                cut = ~known
+                cut[inside] = False
+                rows, columns = np.nonzero(cut)
+                places = rows + seen[0].start, columns + seen[1].start
+                there = source[rows, columns][:, None], chroma[rows, columns][:, None]
+                plain = _in_channels(*there, target.shape[2])[:, 0]
+                target[rows, columns] = plain + _sampled(coarse, places, self.known.shape)
+                known = known | cut
+            yield part, _filled(source, target, known, chroma, self.blend)[inside]
+
+    def _coarse_correction(self) -> np.ndarray:
+        """How far the filling is from what was drawn, in the picture's channels, at a smaller size."""
+        height, width = self.known.shape
+        factor = math.ceil(math.sqrt(height * width / AT_ONCE))
+        size = -(-height // factor), -(-width // factor)
+        target, share = scale_known(to_unit(self.values), self.known, size)
+        everything = slice(0, height), slice(0, width)
+        drawn, chroma = (
+            scale(each, size, Image.Resampling.BOX) for each in (self.drawn, self._chroma(everything))
+        )
+        source = np.clip(drawn, -1, 1)
+        plain = _in_channels(source, chroma, target.shape[2])
+        correction: np.ndarray = _filled(source, target, share > 0, chroma, self.blend) - plain
+        return correction
+
+    def _chroma(self, part: Part) -> np.ndarray:
+        if self.colours is None:
+            return np.zeros((*self.known[part].shape, 2), np.float32)
+        return self.colours[part]
+
+
+def parts_of(known: np.ndarray) -> list[Part]:
+    """Parts that hold all that is missing and what is next to it: one, or bands side by side."""
+    missing = ~known
+    whole = _extent(np.any(missing, axis=1)), _extent(np.any(missing, axis=0))
+    sides = [run.stop - run.start for run in whole]
+    count = -(-sides[0] * sides[1] // AT_ONCE)
+    if count <= 1:
+        return [whole] * count
+    axis = 0 if sides[0] >= sides[1] else 1
+    edges = np.linspace(whole[axis].start, whole[axis].stop, count + 1).astype(int).tolist()
+    runs = [slice(begin, end) for begin, end in pairwise(edges)]
+    return [(run, whole[1]) if axis == 0 else (whole[0], run) for run in runs]
+
+
+def _filled(
+    source: np.ndarray, target: np.ndarray, known: np.ndarray, chroma: np.ndarray, blend: str
+) -> np.ndarray:
+    """``target [h, w, C]`` whose hole is ``source [h, w, 1 or 3]``, with ``chroma`` if only that is grey."""
+    if source.shape[2] == target.shape[2]:
+        return _blended(source, target, known, blend)
+    if target.shape[2] == 1:
+        return _blended(luminance(source), target, known, blend)
+    y, colours = split_luminance(target)
+    return join_luminance(_blended(source, y, known, blend), poisson_blend(chroma, colours, known))
+
+
+def _blended(source: np.ndarray, target: np.ndarray, known: np.ndarray, blend: str) -> np.ndarray:
+    if blend == "poisson":
+        return poisson_blend(source, target, known)
+    return np.where(known[:, :, None], target, source)
+
+
+def _in_channels(source: np.ndarray, chroma: np.ndarray, channels: int) -> np.ndarray:
+    """``source [h, w, 1 or 3]`` in the channels of the picture, as it was drawn."""
+    if source.shape[2] == channels:
+        return source
+    return luminance(source) if channels == 1 else join_luminance(source, chroma)
+
+
+def _sampled(coarse: np.ndarray, places: tuple[np.ndarray, ...], size: tuple[int, ...]) -> np.ndarray:
+    """``coarse [h, w, C]``, which stands for a picture of ``size``, at ``places`` (rows, columns), [N, C]."""
+    low, high, share = [], [], []
+    for place, side, own in zip(places, size, coarse.shape[:2], strict=True):
+        exact = np.clip((place + 0.5) * own / side - 0.5, 0, own - 1)
+        low.append(exact.astype(int))
+        high.append(np.minimum(low[-1] + 1, own - 1))
+        share.append((exact - low[-1]).astype(coarse.dtype)[:, None])
+    above = coarse[low[0], low[1]] * (1 - share[1]) + coarse[low[0], high[1]] * share[1]
+    below = coarse[high[0], low[1]] * (1 - share[1]) + coarse[high[0], high[1]] * share[1]
+    between: np.ndarray = above * (1 - share[0]) + below * share[0]
+    return between
+
+
+def _framed(part: Part, size: tuple[int, ...]) -> Part:
+    """``part`` and the one line of pixels around it, as far as ``size`` goes."""
+    rows, columns = (
+        slice(max(run.start - 1, 0), min(run.stop + 1, side)) for run, side in zip(part, size, strict=True)
+    )
+    return rows, columns
+
+
+def _within(part: Part, around: Part) -> Part:
+    """``part`` as counted from the start of ``around``."""
+    rows, columns = (
+        slice(run.start - outer.start, run.stop - outer.start)
+        for run, outer in zip(part, around, strict=True)
+    )
+    return rows, columns
+
+
+def _extent(missing: np.ndarray) -> slice:
+    """From one before the first to one behind the last that is missing, as far as there are such."""
+    places = np.flatnonzero(missing)
+    if not len(places):
+        return slice(0, 0)
+    return slice(max(int(places[0]) - 1, 0), min(int(places[-1]) + 2, len(missing)))

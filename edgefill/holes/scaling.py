@@ -1,0 +1,44 @@
+"""Pictures in other sizes and numbers of channels; what is missing has no part in what is known."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from edgefill.pictures.images import luminance
+
+
+def scale(values: np.ndarray, size: tuple[int, int], filter: Image.Resampling | None = None) -> np.ndarray:
+    """``values [h, w, C]`` resampled to ``size`` (height, width), float32; bicubic unless told otherwise."""
+    if values.shape[:2] == size:
+        return np.asarray(values, np.float32)
+    method = Image.Resampling.BICUBIC if filter is None else filter
+    planes = [
+        Image.fromarray(np.ascontiguousarray(values[:, :, channel], np.float32)).resize(size[::-1], method)
+        for channel in range(values.shape[2])
+    ]
+    return np.dstack([np.asarray(plane) for plane in planes])
+
+
+def scale_known(
+    values: np.ndarray, known: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the known pixels under each pixel of ``size``, [H, W, C], and their share, [H, W].
+
+    Missing pixels have no part in the means, whatever they hold; where nothing is known the mean is 0.
+    """
+    grows = known.shape[0] < size[0] or known.shape[1] < size[1]
+    method = Image.Resampling.BILINEAR if grows else Image.Resampling.BOX
+    present = known[:, :, None].astype(np.float32)
+    share = scale(present, size, method)
+    share[share < 1e-4] = 0  # dust of rounding: nothing can be divided by it
+    total = scale(np.where(known[:, :, None], values, np.float32(0)), size, method)
+    means = np.divide(total, share, out=np.zeros_like(total), where=share > 0)
+    return np.clip(means, -1, 1), np.minimum(share[:, :, 0], 1)
+
+
+def as_channels(values: np.ndarray, channels: int) -> np.ndarray:
+    """``values [h, w, 1 or 3]`` in [-1, 1] as the model's number of channels."""
+    if values.shape[2] == channels:
+        return values
+    return luminance(values) if channels == 1 else np.repeat(values, 3, axis=2)

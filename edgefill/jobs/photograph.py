@@ -1,0 +1,202 @@
+"""From a photograph to what the search has to go by, and from G(z) back into the photograph.
+
+The region that is completed (a box, or the whole picture) is scaled to the model's size without letting
+missing pixels leak into known ones; G(z) is scaled back, and everything known stays as it was, bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from edgefill.errors import InputError
+from edgefill.holes.filling import Hole
+from edgefill.holes.scaling import as_channels, scale, scale_known
+from edgefill.model.manifest import Manifest
+from edgefill.pictures.evidence import Evidence
+from edgefill.pictures.images import Picture, from_unit, split_luminance, to_unit
+from edgefill.pictures.masks import MASKS, MaskSpec, known_pixels
+
+BLENDS = ("poisson", "none")
+
+
+class Box(NamedTuple):
+    """A region of a picture in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> Box:
+        """The box that ``x,y,w,h`` names. Raises InputError."""
+        try:
+            x, y, width, height = (int(part) for part in text.split(","))
+        except ValueError:
+            raise InputError(
+                f"cannot use the box {text!r}: expected x,y,w,h in whole pixels, as in 100,40,256,256"
+            ) from None
+        return cls(x, y, width, height)
+
+    def cut(self, array: np.ndarray) -> np.ndarray:
+        """The part of ``array [H, W, ...]`` inside the box, as a view."""
+        return array[self.y : self.y + self.height, self.x : self.x + self.width]
+
+    def margin(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Pixels, at most one, before and after the box in each direction of a picture of ``size``."""
+        height, width = size
+        rows = min(self.y, 1), min(height - self.y - self.height, 1)
+        return rows, (min(self.x, 1), min(width - self.x - self.width, 1))
+
+    def check(self, picture: Picture) -> None:
+        """Raises InputError where the box does not lie in ``picture``."""
+        height, width = picture.size
+        inside = self.x >= 0 and self.y >= 0 and self.width > 0 and self.height > 0
+        if not (inside and self.x + self.width <= width and self.y + self.height <= height):
+            raise InputError(
+                f"cannot use the box {','.join(map(str, self))}: {picture.name!r} has {width}×{height} "
+                "pixels; expected a box with x + w and y + h within them"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """A picture, the box of it that is completed, and what of that box is known."""
+
+    picture: Picture
+    box: Box
+    known: np.ndarray  # [h, w] bool, of the box
+    filled_alpha: bool  # pixels that are filled become opaque
+    block: int  # side of the model's pixel blocks whose means are known; 0 unless all is known as such
+    needs_search: bool
+    model: Manifest
+
+    @property
+    def is_cut_out(self) -> bool:
+        """Whether the box is a part of the picture only."""
+        return self.region.shape != self.picture.values.shape
+
+    @property
+    def region(self) -> np.ndarray:
+        """The values [h, w, C] of the box, as a view."""
+        return self.box.cut(self.picture.values)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What is known of it at the model's size, as the one row of an Evidence."""
+        height, width = self.model.height, self.model.width
+        blocks = (height // self.model.searched.block, width // self.model.searched.block)
+        values = as_channels(to_unit(self.region), self.model.channels)
+        if self.block:
+            target = np.repeat(np.repeat(self._block_means(values), self.block, 0), self.block, 1)
+            weight, block_weight = np.zeros((height, width), np.float32), np.ones(blocks, np.float32)
+        else:
+            target, weight = scale_known(values, self.known, (height, width))
+            block_weight = np.zeros(blocks, np.float32)
+        return Evidence(target.transpose(2, 0, 1)[None], weight[None, None], block_weight[None, None])
+
+    def finished(self, generated: np.ndarray, blend: str = "poisson") -> Picture:
+        """The picture with its hole filled from ``generated [C, H, W]`` in [-1, 1]; the rest as it was."""
+        margin = self.box.margin(self.picture.size)
+        drawn = _padded(scale(generated.transpose(1, 2, 0), self.region.shape[:2]), margin)
+        tinted = self.block and self.region.shape[2] == 3
+        colours = _padded(self._drawn_chroma(), margin) if tinted else None
+        known = np.pad(self.known, margin, constant_values=True)  # as what lies around the box is
+        (top, _), (left, _) = margin
+        around = Box(self.box.x - left, self.box.y - top, known.shape[1], known.shape[0])
+        hole = Hole(drawn, around.cut(self.picture.values), known, colours, blend)
+        values = self.picture.values.copy()
+        for part, filled in hole.filled():
+            missing = ~known[part]
+            around.cut(values)[part][missing] = from_unit(filled[missing], values.dtype)
+        return self._with(values, opaque=self.filled_alpha)
+
+    def masked(self) -> Picture:
+        """The picture as the search sees it: its hole grey, or only the block means where those are known."""
+        values = to_unit(self.region)
+        seen = np.zeros_like(values)
+        if self.block:
+            seen = scale(self._block_means(values), values.shape[:2], Image.Resampling.NEAREST)
+        shown, whole = from_unit(seen, self.region.dtype), self.picture.values.copy()
+        self.box.cut(whole)[~self.known] = shown[~self.known]
+        return self._with(whole)
+
+    def _block_means(self, values: np.ndarray) -> np.ndarray:
+        blocks = self.model.height // self.block, self.model.width // self.block
+        return scale(values, blocks, Image.Resampling.BOX)
+
+    def _drawn_chroma(self) -> np.ndarray:
+        """The colours that go with a grey drawing, [h, w, 2]: those of the blocks that are known."""
+        _, chroma = split_luminance(to_unit(self.region))
+        return scale(self._block_means(chroma), self.known.shape)
+
+    def _with(self, values: np.ndarray, *, opaque: bool = False) -> Picture:
+        alpha = self.picture.alpha
+        if opaque and alpha is not None:
+            alpha = alpha.copy()
+            self.box.cut(alpha)[~self.known] = np.iinfo(alpha.dtype).max
+        return replace(self.picture, values=values, alpha=alpha)
+
+
+def _padded(values: np.ndarray, margin: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
+    """``values [h, w, C]`` with its edges repeated; the same array where there is no margin."""
+    return np.pad(values, (*margin, (0, 0)), mode="edge") if any(map(any, margin)) else values
+
+
+def prepare(
+    picture: Picture,
+    mask: MaskSpec,
+    model: Manifest,
+    *,
+    seed: int,
+    box: Box | None = None,
+    resize_mask: bool = False,
+) -> Photograph:
+    """The Photograph of ``picture`` and ``mask`` for ``model``. Raises InputError.
+
+    Drawn masks (center, random, …) are drawn in the box; a painted mask or transparency belongs to the whole
+    picture, and what it marks must lie in the box.
+    """
+    lowres = mask.kind == "lowres"
+    block = model.searched.block if lowres else 0
+    if lowres and box is None and picture.size == (model.height // block, model.width // block):
+        picture = _enlarged(picture, block)
+    height, width = picture.size
+    box = box or Box(0, 0, width, height)
+    box.check(picture)
+    notices: list[str] = []
+    if mask.kind in MASKS:
+        region = replace(picture, values=box.cut(picture.values), alpha=None)
+        known = known_pixels(mask, region, seed=seed, notices=notices)
+    else:
+        whole = known_pixels(mask, picture, seed=seed, resize=resize_mask, notices=notices)
+        known = box.cut(whole)
+        outside = int((~whole).sum() - (~known).sum())
+        if outside:
+            raise InputError(
+                f"cannot complete {picture.name!r}: its mask marks {outside} pixels outside the box "
+                f"{','.join(map(str, box))}; expected none, enlarge the box or leave it out"
+            )
+    needs_search = mask.kind == "full" or not known.all()
+    if not needs_search:
+        notices.append("nothing is missing: the picture stays as it was")
+    elif not (lowres or known.any()):
+        result = "a free sample of the model" if model.z_dim else "what the model draws where it sees nothing"
+        notices.append(f"nothing is known: the result is {result}")
+    picture = replace(picture, notices=(*picture.notices, *notices))
+    return Photograph(picture, box, known, mask.kind == "alpha", block, needs_search, model)
+
+
+def _enlarged(picture: Picture, factor: int) -> Picture:
+    """``picture`` with each pixel as a block of ``factor`` × ``factor``."""
+
+    def enlarge(array: np.ndarray) -> np.ndarray:
+        return array.repeat(factor, 0).repeat(factor, 1)
+
+    alpha = None if picture.alpha is None else enlarge(picture.alpha)
+    return replace(picture, values=enlarge(picture.values), alpha=alpha)

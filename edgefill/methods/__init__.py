@@ -1,0 +1,1 @@
+"""What completes a picture: the latent search, and the feed-forward pass."""

@@ -1,0 +1,1 @@
+"""The search for the z whose picture fits what is known."""

@@ -1,0 +1,117 @@
+"""More than one answer: completions of a picture, as unlike each other as they come, and how sure they are.
+
+The objective has many basins, and a hole often has many fillings that fit. Searches from random starts end in
+some of them; the best of these are chosen one by one, each as far from those before it as can be. Where the
+searches agree, what is known determines the filling; where they do not, the model has made it up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgefill.holes.scaling import scale
+from edgefill.jobs.photograph import Photograph
+from edgefill.jobs.request import Candidate, Request, Result
+from edgefill.methods.latent.search import FAILED, SearchState, Task
+from edgefill.methods.latent.settings import SOLVERS
+from edgefill.methods.latent.start import begin
+from edgefill.model.manifest import Manifest
+from edgefill.pictures.evidence import Evidence
+from edgefill.runtimes import Backend
+
+_SEARCHES = 16  # from random starts, or more where many candidates are asked for
+_SEARCHES_A_CANDIDATE = 4
+_GOOD = 1.5  # times the least contextual loss of them all: what fits worse is no answer
+_VISIBLE = 0.06  # of [-1, 1], root mean square in the hole: two that differ by less look alike
+_UNSURE = 0.5  # standard deviation of [-1, 1] at which nothing is known of a pixel
+
+
+def with_candidates(result: Result, request: Request, model: Manifest, backend: Backend) -> Result:
+    """``result`` with its alternatives, fewer than asked for where they look alike, and its confidence."""
+    if result.z is None or result.generated is None:
+        return result
+    photograph = result.photograph
+    state = _searched(photograph, request, model, backend)
+    own = Task(*(part[:1] for part in state.task))  # as the searches weigh it, whatever the result's did
+    contextual = float(backend.evaluate(result.z[None], own).contextual[0])
+    found = _Good.of(state, contextual, photograph, backend)
+    candidates = [Candidate(result.picture, contextual, result.generated)]
+    for row in _unlike(found, _shown(photograph, result.generated), request.candidates - 1):
+        drawn = found.generated[row]
+        picture = photograph.finished(drawn, request.blend)
+        candidates.append(Candidate(picture, float(found.contextual[row]), drawn))
+    first, *others = candidates
+    ranked = (first, *sorted(others, key=lambda candidate: candidate.contextual))
+    return replace(
+        result,
+        candidates=ranked if request.candidates > 1 else (),
+        confidence=_confidence(photograph, found) if request.confidence else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Good:
+    """What those searches found that fit almost as well as the best."""
+
+    generated: np.ndarray  # [N, C, H, W]
+    shown: np.ndarray  # [N, values in the hole]
+    contextual: np.ndarray  # [N]
+
+    @classmethod
+    def of(cls, state: SearchState, contextual: float, photograph: Photograph, backend: Backend) -> _Good:
+        usable = state.status != FAILED
+        least = min([contextual, *map(float, state.best_contextual[usable])])
+        good = usable & (state.best_contextual <= _GOOD * least)
+        drawn = backend.generate(state.best_z[good]) if good.any() else np.zeros((0, 1, 1, 1))
+        shown = np.array([_shown(photograph, each) for each in drawn])
+        return cls(drawn, shown, state.best_contextual[good])
+
+
+def _searched(photograph: Photograph, request: Request, model: Manifest, backend: Backend) -> SearchState:
+    """Where searches from random starts end."""
+    count = max(_SEARCHES, _SEARCHES_A_CANDIDATE * request.candidates)
+    settings = SOLVERS["random"]["adam"]
+    evidence = Evidence.stacked([photograph.evidence] * count)
+    seeds = [(request.seed, number) for number in range(count)]
+    state = begin(evidence, settings, seeds, model, backend)
+    backend.solve(state, settings.steps)
+    return state
+
+
+def _shown(photograph: Photograph, generated: np.ndarray) -> np.ndarray:
+    """What fills the hole, as one vector at the size of the model."""
+    missing = photograph.evidence.weight[0, 0] < 1
+    shown: np.ndarray = generated[:, missing].ravel()
+    return shown
+
+
+def _unlike(found: _Good, first: np.ndarray, count: int) -> list[int]:
+    """The rows, at most ``count``, that are each the farthest from ``first`` and those before."""
+    chosen: list[int] = []
+    if not len(found.shown):
+        return chosen
+    nearest = _distance(found.shown, first)
+    while len(chosen) < count and nearest.max() >= _VISIBLE:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, _distance(found.shown, found.shown[chosen[-1]]))
+    return chosen
+
+
+def _distance(shown: np.ndarray, other: np.ndarray) -> np.ndarray:
+    distance: np.ndarray = np.sqrt(np.square(shown - other).mean(1))
+    return distance
+
+
+def _confidence(photograph: Photograph, found: _Good) -> np.ndarray:
+    """How much the searches agree, uint8 [H, W] of the picture: 255 where it is known, 0 where not at all."""
+    box = photograph.box
+    region = np.full((box.height, box.width), 255, np.uint8)
+    if len(found.generated) > 1:
+        spread = found.generated.std(0).mean(0)[:, :, None]  # over the searches, then the channels
+        sure = 1 - np.clip(scale(spread, (box.height, box.width)) / _UNSURE, 0, 1)[:, :, 0]
+        region = np.where(photograph.known, region, np.rint(255 * sure).astype(np.uint8))
+    whole = np.full(photograph.picture.size, 255, np.uint8)
+    box.cut(whole)[:] = region
+    return whole

@@ -1,0 +1,60 @@
+"""Where a search begins: at the encoder's z, or at the best of some draws from the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgefill.errors import ModelError
+from edgefill.methods.latent.latents import Prior, Seed
+from edgefill.methods.latent.search import SearchState, Task
+from edgefill.methods.latent.settings import SearchSettings
+from edgefill.model.manifest import Manifest
+from edgefill.pictures.evidence import Evidence
+from edgefill.runtimes import Backend
+
+_ROWS_AT_ONCE = 64  # of draws that are scored together
+
+
+def begin(
+    evidence: Evidence, settings: SearchSettings, seeds: Sequence[Seed], model: Manifest, backend: Backend
+) -> SearchState:
+    """The state before the first step of a search for what ``evidence`` says, one row for each of ``seeds``.
+
+    z is pulled to the encoder's where the search begins there, else to the mean of the prior, which is 0.
+    Raises ModelError for a model without an encoder where one is asked for.
+    """
+    prior = Prior.of(model)
+    first, anchor = None, np.zeros((len(seeds), model.z_dim), np.float32)
+    if settings.start == "encoder":
+        check_encoder(model)
+        first = anchor = np.clip(backend.encode(*evidence.seen()), -prior.bound, prior.bound)
+    task = Task.of(evidence, settings, anchor)
+    if settings.starts > 1:
+        first = _best_of(settings.starts, task, seeds, prior, backend)
+    return SearchState.start(task, settings, seeds, prior, first)
+
+
+def check_encoder(model: Manifest) -> None:
+    """Raises ModelError where ``model`` has no encoder."""
+    if not model.has_encoder:
+        raise ModelError(
+            f"the model {model.name} has no encoder to start from; use --start random, or train one: "
+            "edgefill train RUN --stage encoder, then edgefill export RUN"
+        )
+
+
+def _best_of(count: int, task: Task, seeds: Sequence[Seed], prior: Prior, backend: Backend) -> np.ndarray:
+    """The draw of each row with the least loss, [N, Z]; the first is what a search of its seed begins at."""
+    best = np.empty_like(task.anchor)
+    for row, seed in enumerate(seeds):
+        rng = np.random.default_rng(seed)
+        drawn = np.stack([prior.draw(rng) for _ in range(count)])
+        losses = []
+        for start in range(0, count, _ROWS_AT_ONCE):
+            rows = drawn[start : start + _ROWS_AT_ONCE]
+            own = Task(*(np.repeat(part[row : row + 1], len(rows), axis=0) for part in task))
+            losses.append(backend.evaluate(rows, own).loss)
+        best[row] = drawn[np.nan_to_num(np.concatenate(losses), nan=np.inf).argmin()]
+    return best

@@ -1,0 +1,1 @@
+"""A model on disk: what it says of itself, its graphs, and which models are there."""

@@ -1,0 +1,101 @@
+"""The models that are on this machine: those that came with the package, and those in the cache folder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgefill.errors import ModelError
+
+if TYPE_CHECKING:
+    from edgefill.model.manifest import Manifest
+
+SUFFIX = ".edgefill"
+_BUNDLED = Path(__file__).parents[1] / "assets"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that ``find`` knows by name; ``manifest`` is None where the file is damaged."""
+
+    name: str
+    path: Path
+    source: str  # "bundled" or "cached"
+    bytes: int
+    manifest: Manifest | None
+    precisions: tuple[str, ...] = ()  # that a search can compute in
+    problem: str = ""  # what is wrong with the file
+
+
+def cache_folder() -> Path | None:
+    """Where this user's models are kept: EDGEFILL_CACHE_DIR or the platform's place; None without a home."""
+    named = os.environ.get("EDGEFILL_CACHE_DIR")
+    if named:
+        return Path(named)
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "edgefill"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "edgefill" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "edgefill"
+
+
+def catalogue() -> list[Entry]:
+    """Every bundled and cached model, by name; each is verified."""
+    return [_describe(name, path, source) for name, (path, source) in _known().items()]
+
+
+def find(model: str | Path) -> Path:
+    """The path of ``model``: a bundled or cached name, or a path. Raises ModelError that lists the names."""
+    known = _known()
+    if str(model) in known:
+        return known[str(model)][0]
+    path = Path(model).expanduser()
+    if path.exists():
+        return path
+    near = difflib.get_close_matches(str(model), known, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    names = ", ".join(known) or "none is installed"
+    raise ModelError(
+        f"there is no model {str(model)!r}: no file, and no name that is known here ({names}); {guess}"
+        "`edgefill export` makes one from a training run"
+    )
+
+
+def _known() -> dict[str, tuple[Path, str]]:
+    """Name → path and source; a bundled model hides a cached one of its name."""
+    cache = cache_folder()
+    places = [(cache / "models", "cached")] if cache else []
+    found = {
+        path.name.removesuffix(SUFFIX): (path, source)
+        for folder, source in [*places, (_BUNDLED, "bundled")]
+        for path in _models_in(folder)
+    }
+    return dict(sorted(found.items()))
+
+
+def _models_in(folder: Path) -> Iterator[Path]:
+    try:
+        yield from folder.glob(f"*{SUFFIX}")
+    except OSError:  # a cache that cannot be read is an empty one
+        return
+
+
+def _describe(name: str, path: Path, source: str) -> Entry:
+    from edgefill.model.bundle import Bundle
+
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    try:
+        bundle = Bundle.open(path)
+    except ModelError as error:
+        return Entry(name, path, source, size, None, problem=str(error))
+    return Entry(name, path, source, size, bundle.manifest, bundle.precisions)

@@ -1,0 +1,242 @@
+"""What a model on disk says of itself: its way to complete a picture, its graphs, and where it comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgefill.errors import ModelError
+from edgefill.model.interface import Input, Interface, Output, Sizes
+from edgefill.model.onnx_file import Shape
+from edgefill.model.reading import one_of, read_dataclass
+
+FORMAT = 4
+_BEFORE = 3  # The format that is still read: one kind of network for each method, and its name for both.
+GRAPHS = ("generator", "discriminator", "step")
+COMPLETION = "completion"  # All of a model that completes in one pass.
+ENCODER = "encoder"  # A model may have one, in the manifest's precision.
+FIT = "fit"  # The step without D: a part of the step's file.
+HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
+INT8 = "int8"  # What only a network of one pass is exported in.
+HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.
+PRIORS = ("uniform", "normal")  # on [-1, 1]; with a deviation of 1
+ENCODER_FILE = f"{ENCODER}.onnx"
+
+LATENT_SEARCH, FEED_FORWARD = "latent search", "feed-forward"
+
+
+@dataclass(frozen=True)
+class Latent:
+    """The space of a generator, and the pictures that it draws."""
+
+    z_dim: int
+    channels: int
+    height: int
+    width: int
+    block: int = 8  # Side of the pixel blocks whose means lowres completion fits.
+    prior: str = one_of(PRIORS, "uniform")  # Distribution of z in training.
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself; ``files`` is filled in when it is written.
+
+    A model has a ``latent``, whose z is searched for, or an ``interface``, by which a network completes in
+    one pass.
+    """
+
+    name: str
+    latent: Latent | None = None
+    interface: Interface | None = None
+    family: str = "unknown"  # What people call such networks; nothing depends on it.
+    # Type the graphs compute in; their inputs and outputs are float32 in either case.
+    precision: str = one_of(("fp32", "fp16", INT8), "fp32")
+    weights: str = "fp32"  # Type the weights are stored in.
+    opset: int = 18
+    licence: str = "unknown"
+    origin: str = "unknown"
+    proof: dict[str, float] = field(default_factory=dict)
+    edgefill: str = ""
+    format: int = FORMAT
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.latent is None) == (self.interface is None):
+            raise ModelError(
+                f"the manifest of {self.name} has {'a' if self.latent else 'no'} latent and "
+                f"{'an' if self.interface else 'no'} interface; expected one of the two"
+            )
+
+    @property
+    def method(self) -> str:
+        """How it completes: LATENT_SEARCH or FEED_FORWARD."""
+        return LATENT_SEARCH if self.latent else FEED_FORWARD
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether an encoder finds a first z."""
+        return ENCODER_FILE in self.files
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the graph that completes, which names the weights."""
+        main = "step" if self.latent else COMPLETION
+        return str(self.files.get(f"{main}.onnx", {}).get("sha256", ""))
+
+    @property
+    def simplest_graph(self) -> str:
+        """The one that shows soonest whether a runtime works here."""
+        return "generator" if self.latent else COMPLETION
+
+    @property
+    def searched(self) -> Latent:
+        """Its latent. Raises ModelError where it has none."""
+        self.check_latent("search with")
+        assert self.latent is not None
+        return self.latent
+
+    @property
+    def passed(self) -> Interface:
+        """Its interface. Raises ModelError where it has none."""
+        if self.interface is None:
+            raise ModelError(
+                f"{self.name} searches for a latent; expected a network that completes in one pass"
+            )
+        return self.interface
+
+    def check_latent(self, doing: str) -> None:
+        """Raises ModelError where there is no latent for ``doing`` something, such as "draw samples from"."""
+        if not self.latent:
+            raise ModelError(
+                f"cannot {doing} {self.name}: it completes in one pass and has no latent; expected a model "
+                "that searches, such as faces64; `edgefill models` lists what is here"
+            )
+
+    @property
+    def z_dim(self) -> int:
+        """Numbers of a latent; 0 where there is none."""
+        return self.latent.z_dim if self.latent else 0
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the pictures that G draws, or that a network was trained on."""
+        if self.latent:
+            return self.latent.channels, self.latent.height, self.latent.width
+        side = self.passed.trained_side
+        return self.passed.channels, side, side
+
+    @property
+    def channels(self) -> int:
+        return self.picture_shape[0]
+
+    @property
+    def height(self) -> int:
+        return self.picture_shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.picture_shape[2]
+
+    def to_json(self) -> str:
+        document = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: bytes, where: str) -> Manifest:
+        """The manifest in ``text``. Raises ModelError that names the first key that is wrong."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(
+                f"the manifest of {where} is no JSON: {error}; export the model again"
+            ) from error
+        if not isinstance(values, dict):
+            raise ModelError(f"the manifest of {where} is a {type(values).__name__}; expected an object")
+        if values.get("format") not in (_BEFORE, FORMAT):
+            raise ModelError(
+                f"{where} has bundle format {values.get('format')!r}; this edgefill reads {_BEFORE} and "
+                f"{FORMAT}; export the model again with this version"
+            )
+        manifest = f"the manifest of {where}"
+        if values["format"] == _BEFORE:
+            values = _of_format_before(values, manifest)
+        found = read_dataclass(cls, values, manifest)
+        if found.interface:
+            found.interface.check(f"the interface of {where}")
+        if found.latent and not all((found.z_dim, *found.picture_shape, found.latent.block)):
+            raise ModelError(f"{manifest} has {found.latent}; expected positive numbers")
+        return found
+
+
+def _of_format_before(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The manifest of format 3 as one of this format."""
+    values = {**values, "format": FORMAT}
+    kind = values.pop("kind", None)
+    pictures = {key: values.pop(key, None) for key in ("channels", "height", "width")}
+    latent = {key: values.pop(key, None) for key in ("z_dim", "block", "prior")}
+    if values.pop("picture_range", None) != [-1.0, 1.0]:
+        raise ModelError(f"{where} has another picture_range than [-1.0, 1.0]")
+    if kind == "dcgan":
+        return {**values, "family": kind, "latent": {**latent, **pictures}}
+    if kind != "glcic" or pictures["channels"] not in (1, 3) or pictures["height"] != pictures["width"]:
+        raise ModelError(
+            f"{where} is of the kind {kind!r} with pictures of {pictures}; expected dcgan or glcic"
+        )
+    interface = completion_interface(
+        pictures["channels"], trained_side=pictures["height"], sizes=Sizes(multiple=4), reach=156
+    )
+    return {**values, "family": kind, "interface": json.loads(json.dumps(interface.to_json()))}
+
+
+def completion_interface(
+    channels: int, *, trained_side: int, sizes: Sizes, reach: int | None, deepest: int | None = None
+) -> Interface:
+    """The interface of networks that are exported here: ``picture`` and ``known`` to ``completed``."""
+    return Interface(
+        inputs=(Input("picture", ("picture",)), Input("known", ("mask",))),
+        output=Output("completed"),
+        trained_side=trained_side,
+        order="L" if channels == 1 else "RGB",
+        sizes=sizes,
+        reach=reach,
+        deepest=deepest,
+    )
+
+
+def graph_signatures(manifest: Manifest) -> dict[str, tuple[dict[str, Shape], dict[str, Shape]]]:
+    """Inputs and outputs of each graph of a bundle: names and shapes, "N" for the batch.
+
+    A network of one pass may leave "H" and "W" open too.
+    """
+    if manifest.latent is None:
+        return {COMPLETION: manifest.passed.signature}
+    latent = manifest.latent
+    z: Shape = ("N", latent.z_dim)
+    picture: Shape = ("N", *manifest.picture_shape)
+    weight: Shape = ("N", 1, latent.height, latent.width)
+    blocks: Shape = ("N", 1, latent.height // latent.block, latent.width // latent.block)
+    one: Shape = ("N",)
+    step_inputs = {
+        "z": z, "target": picture, "weight": weight, "block_weight": blocks, "power": one, "lam": one,
+        "anchor": z, "pull": one,
+    }  # fmt: skip
+    step_outputs = {"loss": one, "grad_z": z, "generated": picture, "contextual": one, "perceptual": one}
+    fit_inputs = {name: shape for name, shape in step_inputs.items() if name != "lam"}
+    fit_outputs = {name: shape for name, shape in step_outputs.items() if name != "perceptual"}
+    return {
+        "generator": ({"z": z}, {"generated": picture}),
+        "discriminator": ({"picture": picture}, {"logit": one}),
+        "step": (step_inputs, step_outputs),
+        FIT: (fit_inputs, fit_outputs),
+        ENCODER: ({"picture": picture, "known": weight}, {"z": z}),
+    }
+
+
+def graph_dtypes(manifest: Manifest, graph: str) -> dict[str, str]:
+    """The type of each input and output of ``graph``."""
+    if manifest.interface:
+        return manifest.interface.dtypes
+    inputs, outputs = graph_signatures(manifest)[graph]
+    return dict.fromkeys((*inputs, *outputs), "float32")

@@ -1,0 +1,324 @@
+"""What an ONNX file says of itself, and the part of it that gives some outputs; read without onnx.
+
+A file is looked through before any runtime opens it. Only the few protobuf fields that decide whether a graph
+may be run are looked at; tensors are skipped over, not copied. The numbers are those of onnx.proto.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgefill.errors import ModelError
+
+MAX_BYTES = 512 * 1024 * 1024
+MAX_NODES = 20_000
+OPSETS = range(13, 24)
+IR_VERSIONS = range(7, 13)
+
+_DTYPES = {1: "float32", 2: "uint8", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
+_ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8}  # TensorProto.DataType → bytes
+_MAX_TYPED_ELEMENTS = 1024  # A tensor above this size must lie in raw_data, where its length can be checked.
+
+Shape = tuple[int | str, ...]
+Fields = Iterator[tuple[int, int | memoryview]]
+
+
+@dataclass
+class OnnxSummary:
+    """Names, shapes (a name stands for a dynamic size) and metadata of one ONNX model."""
+
+    opset: int = 0
+    ir_version: int = 0
+    nodes: int = 0
+    inputs: dict[str, Shape] = field(default_factory=dict)
+    outputs: dict[str, Shape] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)  # of inputs and outputs
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def check_onnx(
+    content: bytes,
+    *,
+    name: str,
+    inputs: Mapping[str, Shape] | None = None,
+    outputs: Mapping[str, Shape] | None = None,
+    dtypes: Mapping[str, str] | None = None,
+) -> OnnxSummary:
+    """The summary of an ONNX model that is safe to hand to a runtime.
+
+    ``name`` is what messages call it; ``inputs`` and ``outputs`` are the expected names and shapes, where a
+    text in a shape stands for any dynamic size; ``dtypes`` are their types, float32 unless named. Raises
+    ModelError for anything but standard operators in one flat graph with its weights inside, and names the
+    first difference.
+    """
+    if len(content) > MAX_BYTES:
+        raise ModelError(f"{name} has {len(content)} bytes; at most {MAX_BYTES} are read")
+    try:
+        summary = _read_model(memoryview(content), name)
+    except (IndexError, ValueError) as error:
+        raise ModelError(f"{name} is no ONNX model: {error}; export it again") from error
+    if summary.ir_version not in IR_VERSIONS or summary.opset not in OPSETS:
+        raise ModelError(
+            f"{name} has IR version {summary.ir_version} and opset {summary.opset}; expected IR version "
+            f"{IR_VERSIONS[0]} to {IR_VERSIONS[-1]} and opset {OPSETS[0]} to {OPSETS[-1]}; export it again"
+        )
+    for kind, found, expected in (("input", summary.inputs, inputs), ("output", summary.outputs, outputs)):
+        if expected is not None:
+            _compare(name, kind, found, expected)
+    for key, found_type in summary.dtypes.items():
+        expected_type = (dtypes or {}).get(key, "float32")
+        if found_type != expected_type:
+            raise ModelError(f"{name} has {key!r} of type {found_type}; expected {expected_type}")
+    return summary
+
+
+def _compare(name: str, kind: str, found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
+    if set(found) != set(expected):
+        raise ModelError(
+            f"{name} has the {kind}s {sorted(found)}; expected {sorted(expected)}; export it again"
+        )
+    for key, shape in expected.items():
+        same = len(found[key]) == len(shape) and all(
+            isinstance(want, str) or got == want for got, want in zip(found[key], shape, strict=True)
+        )
+        if not same:
+            raise ModelError(
+                f"{name} has the {kind} {key} of shape {found[key]}; expected {shape}; export it again"
+            )
+
+
+def _read_model(data: memoryview, name: str) -> OnnxSummary:
+    summary = OnnxSummary()
+    graphs = 0
+    for number, value in _fields(data):
+        if number == 1:
+            summary.ir_version = _integer(value)
+        elif number == 7:
+            graphs += 1
+            _read_graph(_message(value), summary, name)
+        elif number == 8:
+            _read_opset(_message(value), summary, name)
+        elif number == 14:
+            entry = dict(_fields(_message(value)))
+            summary.metadata[_text(entry.get(1))] = _text(entry.get(2))
+        elif number in (20, 25):
+            raise ModelError(f"{name} carries functions or training graphs; expected one flat graph")
+    if graphs != 1:
+        raise ValueError(f"{graphs} graphs found, expected 1")
+    return summary
+
+
+def _read_opset(data: memoryview, summary: OnnxSummary, name: str) -> None:
+    entry = dict(_fields(data))
+    domain = _text(entry.get(1))
+    if domain not in ("", "ai.onnx"):
+        raise ModelError(
+            f"{name} uses operators of the domain {domain!r}; expected standard ONNX operators only"
+        )
+    summary.opset = _integer(entry.get(2, 0))
+
+
+def _read_graph(data: memoryview, summary: OnnxSummary, name: str) -> None:
+    for number, value in _fields(data):
+        if number == 1:
+            summary.nodes += 1
+            if summary.nodes > MAX_NODES:
+                raise ModelError(f"{name} has more than {MAX_NODES} nodes; expected a generator-sized graph")
+            _check_node(_message(value), name)
+        elif number == 5:
+            _check_tensor(_message(value), name)
+        elif number == 11:
+            key, dtype, shape = _read_value(_message(value))
+            summary.inputs[key], summary.dtypes[key] = shape, dtype
+        elif number == 12:
+            key, dtype, shape = _read_value(_message(value))
+            summary.outputs[key], summary.dtypes[key] = shape, dtype
+        elif number == 15:
+            raise ModelError(f"{name} carries sparse weights; expected dense ones")
+
+
+def _check_node(data: memoryview, name: str) -> None:
+    for number, value in _fields(data):
+        if number == 7 and _text(value) not in ("", "ai.onnx"):
+            raise ModelError(
+                f"{name} uses an operator of the domain {_text(value)!r}; expected standard ones only"
+            )
+        if number == 5:
+            _check_attribute(_message(value), name)
+
+
+def _check_attribute(data: memoryview, name: str) -> None:
+    for number, value in _fields(data):
+        if number in (6, 11):
+            raise ModelError(f"{name} has a graph inside a node; expected one flat graph")
+        if number in (5, 10):
+            _check_tensor(_message(value), name)
+
+
+def _check_tensor(data: memoryview, name: str) -> None:
+    dims: list[int] = []
+    element_type, raw, label = 0, None, ""
+    for number, value in _fields(data):
+        if number == 1:
+            dims += [value] if isinstance(value, int) else list(_packed(value))
+        elif number == 2:
+            element_type = _integer(value)
+        elif number == 8:
+            label = _text(value)
+        elif number == 9:
+            raw = len(_message(value))
+        elif number == 13 or (number == 14 and value != 0):
+            raise ModelError(f"{name} keeps the weights {label!r} in another file; expected them inside")
+    elements = math.prod(dims)
+    if element_type not in _ELEMENT_BYTES:
+        raise ModelError(
+            f"{name} has weights {label!r} of element type {element_type}, which is not supported"
+        )
+    if raw is None and elements > _MAX_TYPED_ELEMENTS:
+        raise ModelError(f"{name} claims {elements} elements in {label!r} without raw data; export it again")
+    if raw is not None and raw != elements * _ELEMENT_BYTES[element_type]:
+        raise ModelError(f"{name} has {raw} bytes in {label!r}; its shape {dims} needs another number")
+
+
+def _read_value(data: memoryview) -> tuple[str, str, Shape]:
+    """Name, type and shape of a graph's input or output: ValueInfoProto → TypeProto → Tensor → Dimension."""
+    value = dict(_fields(data))
+    key = _text(value.get(1))
+    tensor = dict(_fields(_message(dict(_fields(_message(value[2]))).get(1, b"")))) if 2 in value else {}
+    element = _integer(tensor.get(1, 0))
+    shape: list[int | str] = []
+    for number, dimension in _fields(_message(tensor.get(2, b""))):
+        if number == 1:
+            entry = dict(_fields(_message(dimension)))
+            shape.append(_integer(entry[1]) if 1 in entry else _text(entry.get(2)) or "?")
+    return key, _DTYPES.get(element, f"ONNX element type {element}"), tuple(shape)
+
+
+def extracted(content: bytes, outputs: Mapping[str, str]) -> bytes:
+    """The ONNX model with only those nodes, weights and inputs of ``content`` that give ``outputs``.
+
+    ``outputs`` are names in the new model → names of outputs of ``content``, a model that passed
+    ``check_onnx``. Raises ModelError where an output is not there or a new name is taken.
+    """
+    model = list(_fields(memoryview(content)))
+    (graph,) = (list(_fields(_message(value))) for number, value in model if number == 7)
+    needed = _needed(graph, set(outputs.values()))
+    new_names = {old: new for new, old in outputs.items()}
+    declared = {_name_of(value): value for number, value in graph if number == 12}
+    if set(new_names) - set(declared) or {new for old, new in new_names.items() if new != old} & needed:
+        raise ModelError(
+            f"cannot take {sorted(new_names.items())} from a model with the outputs {sorted(declared)}"
+        )
+    part = []
+    for number, value in graph:
+        if number == 1:
+            message = _message(value)
+            if needed.intersection(_texts(message, 2)):
+                part.append(_field(1, _renamed(message, {1: new_names, 2: new_names})))
+        elif number == 12:
+            pass  # below, in the order that is asked for
+        elif number not in (5, 11, 13) or _name_of(value, 8 if number == 5 else 1) in needed:
+            part.append(_field(number, value))
+    part += [_field(12, _renamed(_message(declared[old]), {1: new_names})) for old in new_names]
+    return b"".join(_field(number, b"".join(part) if number == 7 else value) for number, value in model)
+
+
+def _needed(graph: Sequence[tuple[int, int | memoryview]], outputs: set[str]) -> set[str]:
+    """The names of all values that ``outputs`` are made of, these among them; nodes are in order."""
+    needed = set(outputs)
+    for number, value in reversed(graph):
+        if number == 1 and needed.intersection(_texts(_message(value), 2)):
+            needed.update(_texts(_message(value), 1))
+    return needed
+
+
+def _renamed(message: memoryview, names: Mapping[int, Mapping[str, str]]) -> bytes:
+    """``message`` with the texts in some of its fields replaced by others, by field number."""
+    parts = []
+    for number, value in _fields(message):
+        new = names[number].get(_text(value)) if number in names else None
+        parts.append(_field(number, value if new is None else new.encode()))
+    return b"".join(parts)
+
+
+def _texts(message: memoryview, wanted: int) -> list[str]:
+    return [_text(value) for number, value in _fields(message) if number == wanted]
+
+
+def _name_of(value: int | memoryview, number: int = 1) -> str:
+    return next(iter(_texts(_message(value), number)), "")
+
+
+def _field(number: int, value: int | memoryview | bytes) -> bytes:
+    """One field of a model, graph, node or value: onnx.proto has no numbers of fixed length there."""
+    if isinstance(value, int):
+        return _as_varint(number << 3) + _as_varint(value)
+    return _as_varint(number << 3 | 2) + _as_varint(len(value)) + bytes(value)
+
+
+def _as_varint(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+def _fields(data: memoryview) -> Fields:
+    """Number and value of each field of one protobuf message."""
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, position = _varint(data, position)
+            yield number, value
+            continue
+        length = {1: 8, 5: 4}.get(wire)
+        if wire == 2:
+            length, position = _varint(data, position)
+        if length is None:
+            raise ValueError(f"wire type {wire} at byte {position}")
+        if position + length > len(data):
+            raise ValueError(f"it ends {position + length - len(data)} bytes too early")
+        yield number, data[position : position + length]
+        position += length
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    result = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result, position
+        shift += 7
+        if shift > 63:
+            raise ValueError(f"a number without end at byte {position}")
+
+
+def _packed(data: memoryview) -> Iterator[int]:
+    position = 0
+    while position < len(data):
+        value, position = _varint(data, position)
+        yield value
+
+
+def _message(value: int | memoryview | bytes) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number where a message belongs")
+    return memoryview(value)
+
+
+def _integer(value: int | memoryview) -> int:
+    if not isinstance(value, int):
+        raise ValueError("a message where a number belongs")
+    return value
+
+
+def _text(value: int | memoryview | None) -> str:
+    return "" if value is None else bytes(_message(value)).decode()

@@ -1,0 +1,1 @@
+"""Pictures and masks: reading, writing, showing them, and what is known of them."""

@@ -1,0 +1,94 @@
+"""What runs a graph on a device: TensorRT, TensorRT for RTX, or ONNX Runtime's CUDA provider.
+
+An executor reads its inputs from and writes its outputs to addresses that it is given once, and enqueues its
+work on a stream that it is given: the search around it, and the CUDA graph that captures it, are the same
+whichever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from edgefill.model.manifest import Manifest, graph_signatures
+from edgefill.runtimes import Footprint
+
+if TYPE_CHECKING:
+    from edgefill.kernels.device import Device
+    from edgefill.model.bundle import Bundle
+
+
+class Executor(Protocol):
+    """The graphs of one bundle in one library, on one device."""
+
+    runtime: str  # such as "TensorRT 10.3.0, fp16"
+
+    def check(self) -> None:
+        """Raises BackendUnavailable or EngineError where it cannot run here, if that is seen quickly."""
+
+    def capacity(self, graph: str, rows: int) -> int:
+        """The batch size that ``rows`` pictures of ``graph`` run in: ``rows`` or more."""
+
+    def bind(
+        self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
+    ) -> Bound:
+        """``graph`` (of a bundle, such as "fit") at ``batch`` rows, with each of its tensors at its address.
+
+        ``size`` is the height and width for a graph that takes any. The device's context is current. Raises
+        EngineError with the library's own words.
+        """
+
+    def footprint(self) -> Footprint:
+        """What its plans weigh, and how long they took."""
+
+    def close(self) -> None:
+        """Gives back what it holds of the device."""
+
+
+class Bound(Protocol):
+    """A graph that is ready to run at its addresses."""
+
+    capturable: bool  # whether a CUDA graph may be captured around it
+
+    def enqueue(self) -> None:
+        """Enqueues one run on the device's stream. Raises EngineError where the library refuses."""
+
+
+def open_executor(
+    name: str,
+    bundle: Bundle,
+    device: Device,
+    precision: str,
+    *,
+    engines: Path | None = None,
+    say: Callable[[str], None],
+) -> Executor:
+    """The executor of the backend ``name``. Raises BackendUnavailable with the line that installs it."""
+    if name == "cuda":
+        from edgefill.runtimes.device.executors.onnx_runtime import OnnxRuntimeExecutor
+
+        return OnnxRuntimeExecutor(bundle, device, precision=precision)
+    from edgefill.runtimes.device.executors.tensorrt import TensorRTExecutor
+
+    return TensorRTExecutor(name, bundle, device, precision=precision, folder=engines, say=say)
+
+
+def padded(rows: int) -> int:
+    """``rows`` rounded up to a power of two, so that few sizes are ever built, bound or captured."""
+    return 1 << (rows - 1).bit_length()
+
+
+def tensor_shapes(
+    model: Manifest, graph: str, batch: int, size: tuple[int, int] | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Every input and output of ``graph`` and its shape at ``batch`` rows; all are float32.
+
+    ``size`` is the height and width for a graph that takes any.
+    """
+    inputs, outputs = graph_signatures(model)[graph]
+    sides = dict(zip(("H", "W"), size or (), strict=False))
+    return {
+        name: (batch, *(sides[side] if isinstance(side, str) else side for side in shape[1:]))
+        for name, shape in {**inputs, **outputs}.items()
+    }

@@ -1,0 +1,120 @@
+"""ONNX Runtime's CUDA provider, bound to our addresses and our stream."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgefill.errors import BackendUnavailable, EngineError
+from edgefill.model.manifest import graph_signatures
+from edgefill.runtimes import Footprint
+from edgefill.runtimes.device.executors import padded, tensor_shapes
+
+if TYPE_CHECKING:
+    from edgefill.kernels.device import Device
+    from edgefill.model.bundle import Bundle
+
+_PROVIDER = "CUDAExecutionProvider"
+_INSTALL = 'install it with: pip install "edgefill[gpu]"; `edgefill doctor` says what is here'
+_SILENT_BUT_ERRORS = 3
+
+
+class OnnxRuntimeExecutor:
+    """The graphs of ``bundle`` in ONNX Runtime on the stream of ``device``."""
+
+    def __init__(self, bundle: Bundle, device: Device, *, precision: str) -> None:
+        self._bundle, self._device, self._precision = bundle, device, precision
+        self._runtime = _onnxruntime()
+        self._sessions: dict[str, Any] = {}
+        self._load_seconds = 0.0
+        self.runtime = f"ONNX Runtime {self._runtime.__version__}, {precision}"
+
+    def check(self) -> None:
+        """Opens a graph: a CUDA library that is missing is seen then."""
+        self._session(self._bundle.manifest.simplest_graph)
+
+    def capacity(self, graph: str, rows: int) -> int:
+        """A power of two: the graphs take any batch."""
+        return padded(rows)
+
+    def bind(
+        self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
+    ) -> _Bound:
+        """``graph`` with its tensors at ``addresses``; see Executor."""
+        session = self._session(graph)
+        inputs, _ = graph_signatures(self._bundle.manifest)[graph]
+        binding = session.io_binding()
+        for name, shape in tensor_shapes(self._bundle.manifest, graph, batch, size).items():
+            bind = binding.bind_input if name in inputs else binding.bind_output
+            bind(name, "cuda", 0, np.float32, shape, addresses[name])
+        options = self._runtime.RunOptions()
+        # The stream is ours: whoever reads the outputs waits for it, and a capture must not be waited for.
+        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        return _Bound(session, binding, options, graph)
+
+    def footprint(self) -> Footprint:
+        """The size of the ONNX files, and how long they took to load."""
+        size = sum(len(self._bundle.graph(name, self._precision)) for name in self._sessions)
+        return Footprint(plan_bytes=size, load_seconds=self._load_seconds)
+
+    def close(self) -> None:
+        """Gives the sessions back."""
+        self._sessions.clear()
+
+    def _session(self, graph: str) -> Any:
+        if graph not in self._sessions:
+            begin = time.perf_counter()
+            self._sessions[graph] = self._open(graph)
+            self._load_seconds += time.perf_counter() - begin
+        return self._sessions[graph]
+
+    def _open(self, graph: str) -> Any:
+        options = self._runtime.SessionOptions()
+        options.log_severity_level = _SILENT_BUT_ERRORS
+        provider = {"user_compute_stream": str(self._device.stream_handle), "enable_cuda_graph": "0"}
+        content = self._bundle.graph(graph, self._precision)
+        try:
+            session = self._runtime.InferenceSession(content, options, providers=[(_PROVIDER, provider)])
+        except Exception as error:  # its own types, one per status, with no common parent
+            raise EngineError(f"ONNX Runtime cannot open {graph} of {self._bundle.path}: {error}") from error
+        found = session.get_providers()
+        if found[0] != _PROVIDER:  # it falls back in silence where a CUDA library is missing
+            raise BackendUnavailable(
+                f"ONNX Runtime opened {graph} on {found[0]}, expected {_PROVIDER}: a CUDA or cuDNN library "
+                f"that it needs is missing; {_INSTALL}"
+            )
+        return session
+
+
+class _Bound:
+    capturable = True
+
+    def __init__(self, session: Any, binding: Any, options: Any, graph: str) -> None:
+        self._session, self._binding, self._options, self._graph = session, binding, options, graph
+
+    def enqueue(self) -> None:
+        try:
+            self._session.run_with_iobinding(self._binding, self._options)
+        except Exception as error:  # its own types, one per status, with no common parent
+            raise EngineError(f"ONNX Runtime cannot run {self._graph}: {error}") from error
+
+
+def _onnxruntime() -> ModuleType:
+    try:
+        runtime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise BackendUnavailable(f"onnxruntime cannot be imported ({error}); {_INSTALL}") from error
+    found = runtime.get_available_providers()
+    if _PROVIDER not in found:
+        raise BackendUnavailable(
+            f"this ONNX Runtime has {', '.join(found)}, expected {_PROVIDER}: onnxruntime-gpu has it, but "
+            f"not beside onnxruntime (pip uninstall onnxruntime); {_INSTALL}"
+        )
+    if hasattr(runtime, "preload_dlls"):  # finds CUDA and cuDNN where pip puts them
+        runtime.preload_dlls(directory="")
+    return runtime

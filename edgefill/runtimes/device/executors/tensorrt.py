@@ -1,0 +1,119 @@
+"""TensorRT and TensorRT for RTX: engines from the user's cache, run at our addresses on our stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgefill.export.engines.library import Library, open_library
+from edgefill.export.engines.recipe import Recipe
+from edgefill.export.engines.store import Engines
+from edgefill.model.manifest import graph_signatures
+from edgefill.runtimes import Footprint
+from edgefill.runtimes.device.executors import padded, tensor_shapes
+
+if TYPE_CHECKING:
+    from edgefill.kernels.device import Device
+    from edgefill.model.bundle import Bundle
+
+
+class TensorRTExecutor:
+    """The engines of ``bundle`` for ``library``, "tensorrt" or "rtx", each loaded when it is first needed."""
+
+    def __init__(
+        self,
+        library: str,
+        bundle: Bundle,
+        device: Device,
+        *,
+        precision: str,
+        folder: Path | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        self._library, self._bundle, self._device = open_library(library), bundle, device
+        self._engines = Engines(bundle, library, precision=precision, folder=folder, say=say)
+        with device:
+            self._runtime = self._library.create_runtime()
+        self._choices: dict[tuple[str, int], Recipe] = {}  # graph and rows → the engine that holds them
+        self._loaded: dict[Recipe, _Engine] = {}
+        self._load_seconds = 0.0
+        self.runtime = f"{self._library.title}, {precision}"
+
+    def check(self) -> None:
+        """Loads an engine of TensorRT for RTX, which builds for GPUs that it does not run on as well."""
+        if self._library.names_targets:
+            simplest = self._bundle.manifest.simplest_graph
+            batches = self._engines.batches(simplest)
+            self._choose(simplest, batches[0][2] if batches else 1)
+
+    def capacity(self, graph: str, rows: int) -> int:
+        """The batch of the engine that ``rows`` run in; a dynamic one runs few sizes, powers of two."""
+        smallest, _, largest = self._choose(graph, rows).batch
+        return int(max(smallest, min(padded(rows), largest)))
+
+    def bind(
+        self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
+    ) -> _Bound:
+        """``graph`` with its tensors at ``addresses``; see Executor."""
+        engine = self._loaded[self._choose(graph, batch)]
+        context = self._library.create_context(engine.engine)
+        call, (inputs, _) = self._library.call, graph_signatures(self._bundle.manifest)[graph]
+        for name, shape in tensor_shapes(self._bundle.manifest, graph, batch, size).items():
+            if name in inputs:
+                call(f"run {graph} with {name} of {list(shape)}", context.set_input_shape, name, shape)
+            call(f"put {name} of {graph} in its place", context.set_tensor_address, name, addresses[name])
+        unknown = context.infer_shapes()
+        if unknown:
+            missing = f"these inputs have no shape: {', '.join(unknown)}"
+            raise self._library.failure(f"run {graph} at batch {batch}", missing)
+        return _Bound(self._library, context, self._device.stream_handle, graph)
+
+    def footprint(self) -> Footprint:
+        """The plans that were loaded, and what their contexts hold on the device."""
+        loaded = self._loaded.values()
+        return Footprint(
+            plan_bytes=sum(each.plan_bytes for each in loaded),
+            device_bytes=sum(self._library.context_bytes(each.engine) for each in loaded),
+            build_seconds=self._engines.build_seconds,
+            load_seconds=self._load_seconds,
+        )
+
+    def close(self) -> None:
+        """Gives the engines back."""
+        self._loaded.clear()
+        self._choices.clear()
+
+    def _choose(self, graph: str, rows: int) -> Recipe:
+        """The recipe of the engine that ``rows`` run in, which is loaded."""
+        if (graph, rows) not in self._choices:
+            plan, recipe = self._engines.load(graph, rows)
+            self._choices[graph, rows] = recipe
+            if recipe not in self._loaded:
+                self._loaded[recipe] = self._load(plan)
+        return self._choices[graph, rows]
+
+    def _load(self, plan: bytes) -> _Engine:
+        begin = time.perf_counter()
+        with self._device:
+            engine = _Engine(self._library.deserialize(self._runtime, plan), len(plan))
+        self._load_seconds += time.perf_counter() - begin
+        return engine
+
+
+@dataclass(frozen=True)
+class _Engine:
+    engine: Any
+    plan_bytes: int
+
+
+class _Bound:
+    def __init__(self, library: Library, context: Any, stream: int, graph: str) -> None:
+        self._library, self._context, self._stream, self._graph = library, context, stream, graph
+        self.capturable = library.is_capturable(context, stream)
+
+    def enqueue(self) -> None:
+        if not self._context.execute_async_v3(self._stream):
+            raise self._library.failure(f"run {self._graph}")

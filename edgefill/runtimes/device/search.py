@@ -1,0 +1,207 @@
+"""The search of one batch size: its buffers, the step bound to them, and a CUDA graph of several steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgefill.kernels.arguments import SEARCH, search_arguments
+from edgefill.kernels.device import Buffers, CaptureFailed, Device, Graph, Shapes
+from edgefill.kernels.launcher import Kernels
+from edgefill.methods.latent.search import CONVERGED, RUNNING, Evaluation, SearchState, Task
+from edgefill.model.manifest import Manifest
+from edgefill.runtimes.device.executors import Executor, tensor_shapes
+from edgefill.runtimes.device.room import check_room
+
+STEPS_A_GRAPH = 10
+_WIDE = ("z", "first", "second", "best_z")  # [N, Z]
+_COUNTS = ("marked_at", "steps", "limit", "status")  # int32 [N]
+_LEDGER = (
+    *_WIDE, "loss", "best_loss", "best_contextual", "best_perceptual", "mark", "energy", *_COUNTS,
+)  # fmt: skip
+_HISTORY = {  # L-BFGS: what it remembers, of as many steps as the settings say
+    "moves": np.float32, "changes": np.float32, "curvatures": np.float32, "pairs": np.int32,
+}  # fmt: skip
+_TASK = ("target", "weight", "block_weight", "power", "lam", "anchor", "pull")
+_OUTPUTS = ("grad_z", "generated", "contextual", "perceptual")
+
+
+class DeviceSearch:
+    """The buffers of ``batch`` rows and what runs on them: ``graph`` ("step" or "fit") and the updates.
+
+    The device's context is current in every call.
+    """
+
+    def __init__(
+        self,
+        model: Manifest,
+        graph: str,
+        batch: int,
+        device: Device,
+        executor: Executor,
+        kernels: Kernels,
+    ) -> None:
+        self._batch, self._device, self._kernels = batch, device, kernels
+        tensors = tensor_shapes(model, "step", batch)  # of the fit too, which has a part of them
+        shapes = [
+            {name: _ledger_shape(name, batch, model.z_dim) for name in _LEDGER},
+            {name: (tensors[name], np.float32) for name in _TASK},
+            {name: (tensors[name], np.float32) for name in _OUTPUTS},
+        ]
+        check_room(device, batch, shapes)
+        self._ledger, self._task = Buffers(device, shapes[0]), Buffers(device, shapes[1])
+        self._outputs = Buffers(device, shapes[2])
+        self._schedule, self._history = Buffers(device, {}), Buffers(device, {})
+        self._answers = [device.pinned(4 * batch).view(np.int32) for _ in range(2)]
+        self._state: SearchState | None = None  # whose task and schedule are on the device
+        self._solver, self._arguments = "", np.zeros((), SEARCH)
+        self._graph: Graph | None = None
+        self._graph_is_of: tuple[str, bytes] = ("", b"")
+        own = {name: self._ledger.address[name] for name in ("z", "loss")}
+        addresses = {**own, **self._task.address, **self._outputs.address}
+        own_tensors = tensor_shapes(model, graph, batch)
+        self._executable = executor.bind(graph, batch, {name: addresses[name] for name in own_tensors})
+        self._outputs.upload(perceptual=np.zeros(batch, np.float32))  # which the fit leaves alone
+
+    @property
+    def bytes(self) -> int:
+        """On the device."""
+        return sum(buffers.bytes for buffers in self._buffers)
+
+    def upload(self, state: SearchState) -> None:
+        """Enqueues copies of where ``state`` stands, and of its task and schedule unless they are there."""
+        self._ledger.host["status"][len(state.z) :] = CONVERGED  # what pads the batch never runs
+        self._ledger.upload(**{name: getattr(state, name) for name in _LEDGER})
+        self._upload_history(state)
+        if self._state is not state:
+            self._task.upload(**state.task._asdict())
+            self._upload_schedule(state)
+            self._solver, self._arguments = state.settings.solver, self._arguments_of(state)
+            self._state = state
+
+    def download(self, state: SearchState) -> None:
+        """Waits for the device and puts into ``state`` where its search stands."""
+        self._ledger.download()
+        if self._history.shapes:
+            self._history.download()
+        self._device.synchronize()
+        for name, array in {**self._ledger.host, **self._history.host}.items():
+            setattr(state, name, array[: len(state.z)].copy())
+
+    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
+        """One run of the step graph, without an update; the state that is there has to be uploaded anew."""
+        self._state = None
+        self._ledger.upload(z=z)
+        self._task.upload(**task._asdict())
+        self._executable.enqueue()
+        for buffers in (self._ledger, self._outputs):
+            buffers.download()
+        self._device.synchronize()
+        found = {
+            **self._outputs.host,
+            "loss": self._ledger.host["loss"],
+            "gradient": self._outputs.host["grad_z"],
+        }
+        return Evaluation(*(found[name][: len(z)].copy() for name in Evaluation._fields))
+
+    def step(self) -> None:
+        """Enqueues one step: the step graph, then the update."""
+        self._executable.enqueue()
+        self._kernels.step(self._solver, self._arguments)
+
+    def captured(self) -> Callable[[], None]:
+        """What enqueues STEPS_A_GRAPH steps in one call. Raises CaptureFailed."""
+        if not self._executable.capturable:
+            raise CaptureFailed("the library says that this engine cannot be captured as a CUDA graph")
+        wanted = self._solver, self._arguments.tobytes()
+        if self._graph is None or self._graph_is_of != wanted:
+            self._drop_graph()
+            self._executable.enqueue()  # a library may allocate in its first run, which no capture allows
+            self._device.synchronize()
+            self._graph, self._graph_is_of = self._device.capture(self._several_steps), wanted
+        launch: Callable[[], None] = self._graph.launch
+        return launch
+
+    def ask(self, slot: int) -> Callable[[], bool]:
+        """Enqueues a copy of every row's status; what comes back waits for it: does any row still run?
+
+        There are two slots; each must have been answered before it is used again.
+        """
+        answer = self._answers[slot]
+        self._device.download(answer, self._ledger.address["status"])
+        copied = self._device.record()
+
+        def running() -> bool:
+            copied.synchronize()
+            return bool((answer == RUNNING).any())
+
+        return running
+
+    def close(self) -> None:
+        """Frees what was allocated."""
+        self._drop_graph()
+        for buffers in self._buffers:
+            buffers.free()
+
+    @property
+    def _buffers(self) -> tuple[Buffers, ...]:
+        return self._ledger, self._task, self._outputs, self._schedule, self._history
+
+    def _several_steps(self) -> None:
+        for _ in range(STEPS_A_GRAPH):
+            self.step()
+
+    def _drop_graph(self) -> None:
+        if self._graph is not None:
+            self._graph.close()
+        self._graph = None
+
+    def _upload_schedule(self, state: SearchState) -> None:
+        """Rates, and HMC's random numbers."""
+        trajectories, rows = len(state.noise), len(state.z)
+        shapes: Shapes = {
+            "rates": (state.rates.shape, state.rates.dtype),
+            "noise": ((trajectories, self._batch, state.z.shape[1]), np.float32),
+            "uniform": ((trajectories, self._batch), np.float32),
+        }
+        self._schedule = self._fitting(self._schedule, shapes)
+        self._schedule.host["noise"][:, :rows] = state.noise
+        self._schedule.host["uniform"][:, :rows] = state.uniform
+        self._schedule.upload(rates=state.rates)
+
+    def _upload_history(self, state: SearchState) -> None:
+        """What L-BFGS remembers; the other solvers do without these buffers and their copies."""
+        kinds = _HISTORY if state.settings.solver == "lbfgs" else {}
+        shapes: Shapes = {
+            name: ((self._batch, *getattr(state, name).shape[1:]), kind) for name, kind in kinds.items()
+        }
+        self._history = self._fitting(self._history, shapes)
+        if shapes:
+            self._history.upload(**{name: getattr(state, name) for name in shapes})
+
+    def _fitting(self, buffers: Buffers, shapes: Shapes) -> Buffers:
+        """``buffers`` while they have these shapes, for the sake of the graph that has their addresses."""
+        if buffers.shapes == shapes:
+            return buffers
+        buffers.free()
+        return Buffers(self._device, shapes)
+
+    def _arguments_of(self, state: SearchState) -> np.ndarray:
+        outputs = self._outputs.address
+        addresses = {
+            **self._ledger.address,
+            **self._schedule.address,
+            **dict.fromkeys(_HISTORY, 0),
+            **self._history.address,
+            "gradient": outputs["grad_z"],
+            "contextual": outputs["contextual"],
+            "perceptual": outputs["perceptual"],
+        }
+        shape = {"rows": self._batch, "z_dim": state.z.shape[1]}
+        arguments: np.ndarray = search_arguments(state.settings, addresses, **shape, bound=state.bound)
+        return arguments
+
+
+def _ledger_shape(name: str, batch: int, z_dim: int) -> tuple[tuple[int, ...], type]:
+    return (batch, z_dim) if name in _WIDE else (batch,), np.int32 if name in _COUNTS else np.float32

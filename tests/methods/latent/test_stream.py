@@ -1,0 +1,176 @@
+"""The batch whose places are never empty: who is in it when, and that nobody is the worse for it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgefill.completion import Completer, Failure, Request, Result, SearchSettings
+from edgefill.errors import ModelError
+from edgefill.methods.latent.settings import SOLVERS
+from edgefill.runtimes.host import FakeBackend
+from tests.completion.fakes import fake_backend, fake_model
+
+MODEL = fake_model()
+SETTINGS = SearchSettings("adam", steps=60, lr=0.1)
+REQUEST = Request(settings=SETTINGS, mask="left")
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((8, 8, 1), level, np.uint8)
+
+
+class Watched:
+    """A backend that notes how many rows each evaluation has."""
+
+    def __init__(self, seconds: float = 0.0):
+        self.rows: list[int] = []
+        healthy = fake_backend(MODEL)
+
+        def step(z, task):
+            self.rows.append(len(z))
+            time.sleep(seconds)
+            return healthy.evaluate(z, task)
+
+        self.backend = FakeBackend(step, healthy.generate)
+
+
+def test_a_finished_pictures_place_is_taken_by_the_next():
+    """Pictures end at other steps: a place is never empty while there is one more."""
+    settings = replace(SETTINGS, goal=6.0)
+    watched = Watched()
+    sources = [grey(level) for level in (128, 250, 130, 240, 120, 128, 255, 135, 20, 128)]
+    request = replace(REQUEST, settings=settings)
+    results = list(Completer(MODEL, watched.backend).complete_many(sources, request, batch=3))
+    steps = [result.steps for result in results]
+    assert len(set(steps)) > 2 and {result.ended for result in results} == {"goal"}
+    # The steps of all pictures in turn, three at a time, with what a turn rounds up.
+    assert watched.rows[0] == 3
+    alone = Completer(MODEL, fake_backend(MODEL))
+    for source, result in zip(sources, results, strict=True):
+        np.testing.assert_array_equal(next(alone.complete_many([source], request)).z, result.z)
+
+
+def test_places_are_filled_whole_batches_long_where_all_take_the_same_steps():
+    watched = Watched()
+    list(Completer(MODEL, watched.backend).complete_many([grey(100)] * 7, REQUEST, batch=3))
+    assert watched.rows == [3] * 60 + [3] * 60 + [1] * 60
+
+
+def test_the_order_is_that_of_the_sources_though_the_first_takes_longest():
+    settings = replace(SETTINGS, goal=8.0, steps=400)
+    levels = [255, 128, 128, 140, 128]
+    results = list(
+        Completer(MODEL, fake_backend(MODEL)).complete_many(
+            map(grey, levels), replace(REQUEST, settings=settings), batch=2
+        )
+    )
+    assert [int(result.source[0, 0, 0]) for result in results] == levels
+    assert results[0].steps > max(result.steps for result in results[1:])
+
+
+def test_a_search_ends_when_its_time_is_up():
+    watched = Watched(seconds=0.002)
+    settings = replace(SETTINGS, steps=1000, milliseconds=60)
+    completer = Completer(MODEL, watched.backend)
+    begin = time.perf_counter()
+    (result,) = completer.complete_many([grey(200)], replace(REQUEST, settings=settings))
+    elapsed = time.perf_counter() - begin
+    assert result.ended == "time" and 1 < result.steps < 40  # 30, less what its own steps take
+    assert elapsed < 1.0 and result.loss < np.inf
+
+
+def test_the_time_of_a_picture_begins_with_its_place():
+    """One that comes later has as much of it as the first."""
+    settings = replace(SETTINGS, steps=1000, milliseconds=40)
+    completer = Completer(MODEL, Watched(seconds=0.001).backend)
+    request = replace(REQUEST, settings=settings)
+    results = list(completer.complete_many([grey(200)] * 6, request, batch=2))
+    assert all(result.ended == "time" and result.steps > 3 for result in results)
+
+
+def test_a_row_that_fails_leaves_its_place_to_the_next_and_the_others_alone():
+    healthy = fake_backend(MODEL)
+
+    def step(z, task):
+        found = healthy.evaluate(z, task)
+        broken = task.target[:, 0, 0, 7] > 0.9
+        found.loss[broken] = np.nan
+        return found
+
+    completer = Completer(MODEL, FakeBackend(step, healthy.generate))
+    sources = [grey(level) for level in (255, 100, 255, 90, 80)]
+    outcomes = list(completer.complete_many(sources, REQUEST, batch=2))
+    assert [type(outcome) for outcome in outcomes] == [Failure, Result, Failure, Result, Result]
+    assert "stopped at step 1" in str(outcomes[0].error) and isinstance(outcomes[0].error, ModelError)
+    alone = next(Completer(MODEL, healthy).complete_many([sources[4]], REQUEST))
+    np.testing.assert_array_equal(outcomes[4].z, alone.z)
+
+
+def test_the_search_begins_at_the_encoders_z_and_is_pulled_to_it():
+    seen = []
+
+    def encode(picture, known):
+        seen.append((picture, known))
+        return np.full((len(picture), MODEL.z_dim), 7.0, np.float32)
+
+    healthy = fake_backend(MODEL)
+    model = replace(MODEL, files={"encoder.onnx": {}})
+    completer = Completer(model, FakeBackend(healthy.evaluate, healthy.generate, encode))
+    settings = replace(SETTINGS, start="encoder", pull=2.0, steps=1)
+    result = completer.complete(grey(0), "left", settings=settings)
+    assert (result.z == 1).all(), "it lies in the cube"
+    picture, known = seen[0]
+    assert (picture[0, 0, :, :4] == 0).all() and (picture[0, 0, :, 4:] == -1).all()
+    assert known.sum() == 32
+    held = completer.complete(grey(0), "left", settings=replace(settings, pull=1e4, steps=50))
+    assert np.abs(held.z - 1).max() < 0.05
+
+
+def test_a_model_without_an_encoder_says_so_where_one_is_asked_for():
+    completer = Completer(MODEL, fake_backend(MODEL))
+    with pytest.raises(ModelError, match=r"fake has no encoder.*--start random"):
+        completer.complete(grey(9), "left", settings=replace(SETTINGS, start="encoder"))
+    assert completer.complete(grey(9), "left").steps == 100, "the default starts at random then"
+
+
+def test_the_best_of_several_starts_is_taken():
+    completer = Completer(MODEL, fake_backend(MODEL))
+    one, best, again = (
+        completer.complete(grey(60), "left", settings=replace(SETTINGS, steps=1, starts=starts))
+        for starts in (1, 200, 200)
+    )
+    assert best.loss < one.loss
+    np.testing.assert_array_equal(best.z, again.z)
+
+
+def test_candidates_differ_and_fit_and_the_first_is_the_result(monkeypatch):
+    """Without a pull the fake model leaves what is missing where it starts: all of that fits as well."""
+    monkeypatch.setitem(SOLVERS["random"], "adam", SearchSettings(steps=200))
+    completer = Completer(MODEL, fake_backend(MODEL))
+    settings = SearchSettings(steps=200)
+    plain = completer.complete(grey(60), "left", settings=settings)
+    result = completer.complete(grey(60), "left", settings=settings, candidates=4, confidence=True)
+    np.testing.assert_array_equal(result.picture.values, plain.picture.values)
+    assert len(result.candidates) == 4 and result.candidates[0].picture is result.picture
+    fits = [candidate.contextual for candidate in result.candidates[1:]]
+    assert fits == sorted(fits)
+    holes = [candidate.generated[:, :, :4] for candidate in result.candidates]
+    for number, hole in enumerate(holes):
+        assert all(np.abs(hole - other).mean() > 0.05 for other in holes[number + 1 :])
+    assert result.confidence.shape == (8, 8) and (result.confidence[:, 4:] == 255).all()
+    assert result.confidence[:, :4].mean() < 128, "where nothing is known searches end anywhere"
+
+
+def test_candidates_that_look_alike_are_one():
+    """A G that draws the same whatever z is."""
+    healthy = fake_backend(MODEL)
+    completer = Completer(
+        MODEL, FakeBackend(healthy.evaluate, lambda z: np.zeros((len(z), 1, 8, 8), np.float32))
+    )
+    result = completer.complete(grey(60), "left", settings=SETTINGS, candidates=4, confidence=True)
+    assert len(result.candidates) == 1
+    assert (result.confidence == 255).all()

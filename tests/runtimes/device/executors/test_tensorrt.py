@@ -1,0 +1,198 @@
+"""TensorRT through fakes of its packages: engines are built, verified, bound and run as they would be.
+
+The plan of a fake is the ONNX graph, which ONNX Runtime runs in the memory of the fake GPU: a completion on
+"tensorrt" or "rtx" goes all the way, and has to be that of the CPU.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edgefill import machine
+from edgefill.completion import Completer, SearchSettings, load
+from edgefill.errors import EngineError
+from edgefill.export.engines.store import Engines
+from edgefill.kernels.device import Device
+from edgefill.model.bundle import Bundle
+from edgefill.runtimes.device.executors import tensor_shapes
+from edgefill.runtimes.device.executors.tensorrt import TensorRTExecutor
+from tests.bundles import tiny_bundle, tiny_one_pass
+from tests.fakes.cuda import FakeCuda, floats
+from tests.fakes.tensorrt import FakeTensorRT
+from tests.runtimes.device.gpu import specified_kernels
+
+SETTINGS = SearchSettings(steps=24)
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
+    monkeypatch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("Fake GPU", (8, 9), 10**9),)))
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_bundle())
+    return tmp_path / "tiny.edgefill"
+
+
+class Machine:
+    """A fake GPU whose engines are run by ONNX Runtime, in the order of the stream."""
+
+    def __init__(self, monkeypatch, *, rtx: bool, version: str = "10.16.1"):
+        self.cuda = FakeCuda(specified_kernels(SETTINGS), sm=(8, 9)).install(monkeypatch)
+        self.trt = FakeTensorRT(version, rtx=rtx, sm=89, execute=self._execute).install(monkeypatch)
+        self.name = "rtx" if rtx else "tensorrt"
+        self._sessions: dict[bytes, onnxruntime.InferenceSession] = {}
+
+    def _execute(self, graph, addresses, shapes, stream) -> None:
+        assert stream == 0x5EA, "engines run on the search's stream"
+        if graph not in self._sessions:
+            self._sessions[graph] = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        session = self._sessions[graph]
+        views = {name: floats(addresses[name], *shapes[name]) for name in shapes}
+
+        def run() -> None:
+            feeds = {value.name: views[value.name].copy() for value in session.get_inputs()}
+            names = [value.name for value in session.get_outputs()]
+            for name, found in zip(names, session.run(names, feeds), strict=True):
+                views[name][...] = found
+
+        self.cuda.enqueue("engine", run)
+
+
+def pictures(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    known = np.ones((rows, 8, 8), bool)
+    known[:, 2:6, 2:6] = False
+    return np.random.default_rng(0).integers(0, 256, (rows, 8, 8, 1), np.uint8), known
+
+
+def fill(completer: Completer, rows: int) -> np.ndarray:
+    return completer.fill(*pictures(rows), settings=SETTINGS, seeds=range(rows))
+
+
+@pytest.mark.parametrize("rtx", [False, True])
+def test_a_completion_there_is_that_of_the_cpu(rtx, path, monkeypatch):
+    gpu, said = Machine(monkeypatch, rtx=rtx), []
+    with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
+        for rows in (1, 3, 5):
+            there, expected = fill(completer, rows), fill(here, rows)
+            assert np.abs(there.astype(int) - expected).max() <= 1 and (there == expected).mean() > 0.99
+    built = [(each.split("building it now")[0] != each) for each in said]
+    assert built == [True] * 6, "two graphs, for 1, 4 and 8 rows, and a line for each"
+    assert gpu.cuda.count("cuGraphLaunch") == 3 * 2 and gpu.cuda.contexts == 0
+    assert not gpu.cuda.allocations
+
+
+@pytest.mark.parametrize("rtx", [False, True])
+def test_a_completion_in_one_pass_there_is_that_of_the_cpu_at_any_size(rtx, path, monkeypatch):
+    gpu, said = Machine(monkeypatch, rtx=rtx), []
+    path.write_bytes(tiny_one_pass())
+    random = np.random.default_rng(0)
+    with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
+        for size in ((1, 1), (40, 64), (300, 500), (70, 30), (1000, 700)):
+            picture = random.integers(0, 256, size, np.uint8)
+            there, expected = (
+                np.asarray(each.complete(picture, "random").image) for each in (completer, here)
+            )
+            assert np.abs(there.astype(int) - expected).max() <= 1 and (there == expected).mean() > 0.99
+        assert completer.backend.footprint().plan_bytes
+    assert len(said) == 1 and "there is no engine completion" in said[0], "one engine for all sizes"
+    assert gpu.cuda.contexts == 0 and not gpu.cuda.allocations
+
+
+def test_one_picture_runs_in_an_engine_for_more(path, monkeypatch):
+    gpu = Machine(monkeypatch, rtx=False)
+    path.write_bytes(tiny_one_pass())
+    Engines(Bundle.open(path), "tensorrt").build("completion", (4, 4, 4))
+    picture = np.random.default_rng(0).integers(0, 256, (40, 64), np.uint8)
+    said: list[str] = []
+    with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
+        there, expected = (np.asarray(each.complete(picture, "center").image) for each in (completer, here))
+    assert np.abs(there.astype(int) - expected).max() <= 1 and not said
+
+
+def test_few_sizes_are_kept_ready(path, monkeypatch):
+    gpu = Machine(monkeypatch, rtx=True)
+    path.write_bytes(tiny_one_pass())
+    with load(path, gpu.name, say=lambda line: None) as completer:
+        held = []
+        for side in range(8, 48, 4):
+            completer.backend.complete(*np.ones((2, 1, 1, side, side), np.float32))
+            held.append(len(gpu.cuda.allocations))
+    assert max(held) == held[3] == held[-1] and held[0] < held[1]
+
+
+def test_engines_that_were_built_are_used_again_and_few_rows_run_in_a_larger_one(path, monkeypatch):
+    gpu = Machine(monkeypatch, rtx=False)
+    with load(path, gpu.name, say=lambda line: None) as completer:
+        fill(completer, 8)
+    gpu.trt.calls.clear()
+    said: list[str] = []
+    with load(path, gpu.name, say=said.append) as completer:
+        fill(completer, 2)
+        assert completer.backend.footprint().build_seconds == 0 < completer.backend.footprint().plan_bytes
+    assert gpu.trt.count("build_serialized_network") == 0 and not said
+
+
+def test_engines_may_lie_in_a_folder_that_is_named(path, monkeypatch, tmp_path):
+    gpu = Machine(monkeypatch, rtx=True)
+    Engines(Bundle.open(path), "rtx", folder=tmp_path / "own").build("step", (1, 1, 1))
+    said: list[str] = []
+    with load(path, "rtx", engines=tmp_path / "own", say=said.append) as completer:
+        fill(completer, 1)
+    assert gpu.trt.count("build_serialized_network") == 2 and len(said) == 1, "the generator was not there"
+    assert len(list((tmp_path / "own").glob("*.engine"))) == 2 and not (tmp_path / "cache").exists()
+
+
+def executor_on(gpu: Machine, path, batch=None) -> TensorRTExecutor:
+    bundle = Bundle.open(path)
+    executor = TensorRTExecutor(gpu.name, bundle, Device(), precision="fp32", say=lambda line: None)
+    if batch:
+        executor._engines.build("step", batch)
+    return executor
+
+
+def test_a_dynamic_engine_runs_powers_of_two_within_its_range(path, monkeypatch):
+    executor = executor_on(Machine(monkeypatch, rtx=True), path, batch=(2, 4, 12))
+    assert [executor.capacity("step", rows) for rows in (1, 3, 5, 9, 12)] == [2, 4, 8, 12, 12]
+    shapes = tensor_shapes(Bundle.open(path).manifest, "step", 8)
+    executor.bind("step", 8, dict.fromkeys(shapes, 256))
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "message"),
+    [
+        ("deserialize_cuda_engine", None, "load this engine"),
+        ("create_execution_context", None, "make room for this engine on the GPU"),
+        ("set_tensor_address", False, "put z of step in its place"),
+        ("set_input_shape", False, r"run step with z of \[1, 4\]"),
+        ("infer_shapes", ["z", "lam"], "these inputs have no shape: z, lam"),
+    ],
+)
+def test_what_tensorrt_refuses_is_said_in_its_words(call, answer, message, path, monkeypatch):
+    gpu = Machine(monkeypatch, rtx=False)
+    executor = executor_on(gpu, path)
+    gpu.trt.failing[call] = answer
+    shapes = tensor_shapes(Bundle.open(path).manifest, "step", 1)
+    with pytest.raises(EngineError, match=rf"(?s)TensorRT 10.16.1 cannot .*{message}.*what TensorRT says"):
+        executor.bind("step", executor.capacity("step", 1), dict.fromkeys(shapes, 256))
+
+
+def test_a_run_that_is_refused_is_an_error_and_leaves_the_context(path, monkeypatch):
+    gpu = Machine(monkeypatch, rtx=False)
+    with load(path, gpu.name, graph=False, say=lambda line: None) as completer:
+        fill(completer, 1)
+        gpu.trt.failing["execute_async_v3"] = False
+        with pytest.raises(EngineError, match=r"(?s)cannot run step.*what TensorRT says"):
+            fill(completer, 1)
+    assert gpu.cuda.contexts == 0
+
+
+def test_an_engine_that_rtx_calls_uncapturable_runs_step_by_step(path, monkeypatch):
+    gpu, said = Machine(monkeypatch, rtx=True), []
+    gpu.trt.failing["is_stream_capturable"] = False
+    gpu.trt.says = []
+    with load(path, gpu.name, say=said.append) as completer:
+        fill(completer, 1)
+    assert gpu.cuda.count("cuStreamBeginCapture") == 0
+    assert sum("cannot be captured" in line for line in said) == 1

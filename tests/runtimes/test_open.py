@@ -1,0 +1,99 @@
+"""Which backend runs: the one that was asked for or an error; only auto chooses."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from edgefill import machine, runtimes
+from edgefill.errors import BackendUnavailable, EngineError
+from edgefill.model.bundle import Bundle
+from edgefill.runtimes import open_backend
+from tests.bundles import tiny_bundle
+from tests.fakes.cuda import FakeCuda
+from tests.fakes.onnxruntime import FakeOnnxRuntime
+from tests.fakes.tensorrt import FakeTensorRT
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_bundle())
+    return Bundle.open(tmp_path / "tiny.edgefill")
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Makes modules impossible to import."""
+
+    def hide(*names: str) -> None:
+        for name in names:
+            monkeypatch.setitem(sys.modules, name, None)
+
+    return hide
+
+
+def test_auto_without_a_gpu_is_the_cpu_and_loads_nothing_of_cuda(bundle, monkeypatch, without):
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: False)
+    without("pycuda.driver", "tensorrt", "tensorrt_rtx")
+    said: list[str] = []
+    assert open_backend("auto", bundle, say=said.append).info.name == "cpu"
+    assert not said
+
+
+def test_auto_with_a_gpu_that_nothing_can_use_says_why_before_it_takes_the_cpu(bundle, monkeypatch, without):
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
+    without("pycuda.driver")
+    said: list[str] = []
+    assert open_backend("auto", bundle, say=said.append).info.name == "cpu"
+    (reasons,) = said
+    assert reasons.startswith("a GPU is here, and no backend that uses it works")
+    assert all(f"\n{name}: pycuda cannot be imported" in reasons for name in runtimes.DEVICE_BACKENDS)
+
+
+def test_auto_takes_the_first_that_works(bundle, monkeypatch, without):
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
+    FakeCuda().install(monkeypatch)
+    FakeOnnxRuntime().install(monkeypatch)
+    without("tensorrt", "tensorrt_rtx")
+    info = open_backend("auto", bundle, say=lambda line: None).info
+    assert str(info) == "cuda (ONNX Runtime 1.31.1, fp32, Fake GPU)"
+
+
+def test_auto_passes_by_an_rtx_that_does_not_run_on_this_gpu(bundle, monkeypatch, without, tmp_path):
+    """TensorRT for RTX builds engines for GPUs that it knows, and is installed on others too."""
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
+    monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("H", (9, 0), 10**9),)))
+    monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
+    FakeCuda(sm=(9, 0)).install(monkeypatch)
+    FakeOnnxRuntime().install(monkeypatch)
+    without("tensorrt")
+    rtx = FakeTensorRT("1.7.1", rtx=True, sm=90).install(monkeypatch)
+    rtx.failing["deserialize_cuda_engine"] = None
+    assert open_backend("auto", bundle, say=lambda line: None).info.name == "cuda"
+    with pytest.raises(EngineError, match="what TensorRT says"):
+        open_backend("rtx", bundle, say=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "line"),
+    [
+        ("tensorrt", "tensorrt", r'pip install "edgefill\[tensorrt\]"'),
+        ("rtx", "tensorrt_rtx", r'pip install "edgefill\[rtx\]"'),
+        ("cuda", "onnxruntime", r'pip install "edgefill\[gpu\]"'),
+        ("cpu", "edgefill.runtimes.onnx_runtime", r'pip install "edgefill\[cpu\]"'),
+    ],
+)
+def test_one_that_was_asked_for_and_is_not_there_is_an_error(
+    name, module, line, bundle, monkeypatch, without
+):
+    FakeCuda().install(monkeypatch)
+    without(module)
+    with pytest.raises(BackendUnavailable, match=line):
+        open_backend(name, bundle)
+
+
+def test_an_unknown_name_lists_the_known(bundle):
+    with pytest.raises(BackendUnavailable, match="no backend 'vulkan'; expected one of auto, tensorrt, rtx"):
+        open_backend("vulkan", bundle)
