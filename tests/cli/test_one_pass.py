@@ -39,7 +39,7 @@ def test_train_export_and_complete(edgefill, pictures, tmp_path):
     trained = edgefill("train", pictures, "--out", run, *TINY, "--json")
     assert trained.code == 0, trained.err
     document = json.loads(trained.out)
-    assert (document["family"], document["steps"]) == ("glcic", 6)
+    assert (document["kind"], document["steps"]) == ("glcic", 6)
     resumed = edgefill("train", pictures, "--out", run, "--model", "glcic", "--resume", "--joint-steps", 4)
     assert resumed.code == 0, resumed.err
     exported = edgefill("export", run, "--out", model, "--weights", "fp16", "--json")
