@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,12 +20,13 @@ from edgefill.methods.latent.candidates import with_candidates
 from edgefill.methods.latent.settings import SearchSettings, default_settings
 from edgefill.methods.latent.start import check_encoder
 from edgefill.methods.latent.stream import Stream
+from edgefill.methods.one_pass import draw
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.images import read_picture
 from edgefill.pictures.masks import MaskSpec
-from edgefill.runtimes import Backend, open_backend
+from edgefill.runtimes import Runtime, open_backend
 
 
 def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
@@ -40,7 +42,7 @@ def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
 class Completer:
     """Completes pictures with one model on one backend."""
 
-    def __init__(self, model: Manifest, backend: Backend) -> None:
+    def __init__(self, model: Manifest, backend: Runtime) -> None:
         self.model = model
         self.backend = backend
 
@@ -89,9 +91,8 @@ class Completer:
             return self._prepare(source, mask, request)
 
         if self.model.interface:
-            yield from feed_forward.outcomes(
-                sources, prepared, request, self.model, self.backend.complete, report
-            )
+            network = partial(draw, self.backend, self.model.interface)
+            yield from feed_forward.outcomes(sources, prepared, request, self.model, network, report)
             return
         stream = Stream(self.model, self.backend, request, prepared, batch=batch, progress=report)
         for outcome in stream.outcomes(sources):

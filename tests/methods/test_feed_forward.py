@@ -11,19 +11,23 @@ from edgefill.errors import InputError
 from edgefill.jobs.request import Failure
 from edgefill.methods import feed_forward
 from edgefill.model.interface import Sizes
-from edgefill.model.manifest import Manifest, completion_interface
-from edgefill.runtimes.host import HostBackend
+from edgefill.model.manifest import COMPLETION, Manifest, completion_interface
+from edgefill.runtimes.host import HostRuntime
 
 MODEL = Manifest(
     "averages", interface=completion_interface(3, trained_side=64, sizes=Sizes(multiple=4), reach=156)
 )
 
 
-class Averages(HostBackend):
+class Averages(HostRuntime):
     """Fills a pixel with the mean of what is known within 20 pixels around it, in picture and batch."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, int]] = []
+
+    def run(self, graph, feeds):
+        assert graph == COMPLETION
+        return {"completed": self.complete(feeds["picture"], feeds["known"])}
 
     def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
         height, width = known.shape[2:]
