@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgefill.errors import InputError
+from edgefill.methods.latent.drawing import drawn
 from edgefill.methods.latent.search import FAILED, Task, search_failed
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.methods.latent.start import begin
@@ -31,6 +32,7 @@ def fill(
     backend.solve(state, settings.steps)
     for row in np.flatnonzero(state.status == FAILED):
         raise search_failed(f"picture {row}", int(state.steps[row]))
+    drawn(state.best_z, model, backend)  # the generator may fail where the step did not, and composes bytes
     return backend.compose(state.best_z, state.task.target, known)
 
 

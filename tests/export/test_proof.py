@@ -42,6 +42,25 @@ def with_doubled_gradient(content: bytes) -> bytes:
     return model.SerializeToString()
 
 
+def with_clipped_input(name: str):
+    """The graph that sees ``name`` on [-1, 1] only."""
+
+    def spoiled(content: bytes) -> bytes:
+        model = onnx.load_from_string(content)
+        for node in model.graph.node:
+            for place, value in enumerate(node.input):
+                if value == name:
+                    node.input[place] = "clipped"
+        ends = {"lowest": -1.0, "highest": 1.0}
+        model.graph.initializer.extend(
+            numpy_helper.from_array(np.array(value, np.float32), end) for end, value in ends.items()
+        )
+        model.graph.node.insert(0, onnx.helper.make_node("Clip", [name, *ends], ["clipped"]))
+        return model.SerializeToString()
+
+    return spoiled
+
+
 FAULTS = {
     "G": ("generator", with_scaled_weights, "generated is"),
     "D": ("discriminator", with_scaled_weights, "logit is"),
@@ -61,6 +80,25 @@ def test_wrong_graph_is_refused_and_nothing_is_written(fault, tmp_path, monkeypa
     with pytest.raises(ModelError, match=message):
         export(tmp_path / "wrong.edgefill")
     assert [path.name for path in tmp_path.iterdir()] == ["right.edgefill"]
+
+
+@pytest.mark.parametrize(
+    ("graph", "name", "message"), [("generator", "z", "generated is"), ("step", "anchor", "loss is")]
+)
+def test_a_graph_that_is_wrong_where_only_the_normal_prior_reaches_is_refused(
+    graph, name, message, tmp_path, monkeypatch
+):
+    exported = export_room._graphs
+
+    def spoiled(*arguments):
+        graphs = exported(*arguments)
+        return {**graphs, graph: with_clipped_input(name)(graphs[graph])}
+
+    monkeypatch.setattr(export_room, "_graphs", spoiled)
+    assert export(tmp_path / "uniform.edgefill").proof["generated"] < 1e-5
+    with pytest.raises(ModelError, match=message):
+        export(tmp_path / "normal.edgefill", prior="normal")
+    assert [path.name for path in tmp_path.iterdir()] == ["uniform.edgefill"]
 
 
 def test_bundle_is_byte_equal_when_exported_twice(tmp_path):
