@@ -38,8 +38,8 @@ WEIGHTS = ("fp32", "fp16")
 _PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}
 _PREPARATION_TOLERANCE = {"fp32": 1e-3, "fp16": 0.05}  # By what the weights are stored in.
 _ALSO_CALLED = {"gaussian": "normal"}
-# Pictures whose range is checked: a G that leaves it in one picture of twenty is caught 96 times in 100, and
-# drawing them takes no longer than a step or two of a batch.
+# Pictures whose range is checked. A G that leaves it in one picture of twenty is caught 96 times in 100
+# (0.95 to the power of 64 is 0.04); more would keep an export of large pictures waiting.
 _DRAWS = 64
 _DRAWS_AT_ONCE = 8
 _OVERSHOOT = 1e-3  # beyond [-1, 1], of rounding

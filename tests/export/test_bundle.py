@@ -1,15 +1,20 @@
-"""What ``export_bundle`` takes and refuses: the precisions, the prior, and what G draws for its draws."""
+"""What ``export_bundle`` takes, refuses and writes: the precisions, the prior, and what G draws from it."""
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
+from onnxruntime import InferenceSession
 from torch import nn
 
 from edgefill.errors import InputError, ModelError
 from edgefill.export import bundle as export_room
 from edgefill.export import export_bundle
-from tests.bundles import Z, tiny_networks
+from edgefill.model.bundle import Bundle
+from tests.bundles import Z, tiny_bundle, tiny_networks
 
 
 def export(path, generator=None, **options):
@@ -89,3 +94,44 @@ def test_what_the_preparation_moves_is_seen_where_the_prior_reaches(tmp_path, mo
     assert export(tmp_path / "uniform.edgefill").proof["preparation"] == 0
     with pytest.raises(ModelError, match=r"moves G\(z\) by"):
         export(tmp_path / "normal.edgefill", prior="normal")
+
+
+def test_bundle_is_byte_equal_when_exported_twice(tmp_path):
+    export(tmp_path / "tiny.edgefill", licence="CC0", origin="tests")
+    assert (tmp_path / "tiny.edgefill").read_bytes() == tiny_bundle()
+
+
+@pytest.mark.parametrize(("precision", "weights"), [("fp16", "fp16"), ("fp32", "fp16")])
+def test_precisions_are_recorded_and_proven(precision, weights, tmp_path):
+    manifest = export(tmp_path / "half.edgefill", precision=precision, weights=weights)
+    assert (manifest.precision, manifest.weights) == (precision, weights)
+    assert manifest.proof["cosine"] >= 0.999
+    assert json.loads(manifest.to_json())["proof"] == manifest.proof
+
+
+def test_unknown_precision_lists_the_known(tmp_path):
+    with pytest.raises(InputError, match="'int8'; expected one of"):
+        export(tmp_path / "x.edgefill", precision="int8")
+
+
+def test_both_precisions_lie_beside_each_other_and_are_both_proven(tmp_path):
+    path = tmp_path / "both.edgefill"
+    manifest = export(path, precision="both")
+    assert (manifest.precision, manifest.weights) == ("fp32", "fp32")
+    assert manifest.proof["gradient"] < 1e-5 < manifest.proof["fp16 gradient"] < 0.05
+    bundle, z = Bundle.open(path), np.random.default_rng(0).uniform(-1, 1, (3, 4)).astype(np.float32)
+    assert bundle.precisions == ("fp32", "fp16")
+    own, half = (
+        InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"z": z})[0]
+        for graph in (bundle.graph("generator"), bundle.graph("generator", "fp16"))
+    )
+    assert own.dtype == half.dtype == np.float32 and 0 < np.abs(own - half).max() < 0.01
+    assert bundle.graph("step", "fp32") == bundle.graph("step") != bundle.graph("step", "fp16")
+
+
+def test_a_precision_that_is_not_there_names_the_export_that_brings_it(tmp_path):
+    export(tmp_path / "own.edgefill")
+    bundle = Bundle.open(tmp_path / "own.edgefill")
+    assert bundle.precisions == ("fp32",)
+    with pytest.raises(ModelError, match=r"holds its step in fp32, not in fp16; .* --precision both"):
+        bundle.graph("step", "fp16")
