@@ -12,10 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from edgefill.holes.boxes import Part, extents, grown, united
-from edgefill.holes.frames import Frame
+from edgefill.holes.frames import Frame, placed, scale_for
 
-_SHARE = 1 / 2  # of a frame's side that a hole takes where it is as large as the network's size or larger
-_ENLARGED = 1.25  # what is smaller than the network's size is enlarged so far; more makes it blurred
 _STRETCH = 1.5  # By so much a frame may be larger than the network's size before holes are taken apart.
 _EIGHTH = 1 / 8  # of a frame's side: holes closer than this belong together, no deeper ones may be parted
 
@@ -36,7 +34,7 @@ def contexts(known: np.ndarray, cells: tuple[int, int], reach: int | None = None
     small: list[Part] = []
     found: list[Context] = []
     for part in _clusters(~known, cells):
-        if _factor(part, cells, size) <= _STRETCH:
+        if _scale(part, cells, size) <= _STRETCH:
             _take_in(part, small, cells, size)
         else:
             found += _of_large(part, known, cells, reach)
@@ -46,7 +44,7 @@ def contexts(known: np.ndarray, cells: tuple[int, int], reach: int | None = None
 def whole(size: tuple[int, int], cells: tuple[int, int]) -> Context:
     """The one context that shows all of a picture of ``size``."""
     everything = slice(0, size[0]), slice(0, size[1])
-    return Context(_placed(everything, max(_ratios(size, cells)), cells, size), everything)
+    return Context(_placed(everything, max(size[0] / cells[0], size[1] / cells[1]), cells, size), everything)
 
 
 def weight(core: Part) -> np.ndarray:
@@ -61,37 +59,22 @@ def weight(core: Part) -> np.ndarray:
     return np.outer(*ramps)
 
 
-def factor(extent: tuple[float, float], cells: tuple[int, int], size: tuple[int, int]) -> float:
-    """Pixels of a cell, along each side, of the frame around a hole of ``extent`` in a picture of ``size``.
-
-    One, so that the picture is seen as it is; more for a hole that would leave too little context, as far as
-    there is any; a little less where the whole picture is smaller than the network's size.
-    """
-    wanted = max(1.0, max(_ratios(extent, cells)) / _SHARE)
-    return max(min(wanted, max(_ratios(size, cells))), 1 / _ENLARGED)
-
-
-def _factor(part: Part, cells: tuple[int, int], size: tuple[int, int]) -> float:
-    return factor(extents(part), cells, size)
-
-
-def _ratios(size: tuple[float, float], cells: tuple[int, int]) -> tuple[float, float]:
-    return size[0] / cells[0], size[1] / cells[1]
+def _scale(part: Part, cells: tuple[int, int], size: tuple[int, int]) -> float:
+    return float(scale_for(_sides(extents(part)), _sides(size), cells))
 
 
 def _around(part: Part, cells: tuple[int, int], size: tuple[int, int]) -> Context:
-    return Context(_placed(part, _factor(part, cells, size), cells, size), part)
+    return Context(_placed(part, _scale(part, cells, size), cells, size), part)
 
 
 def _placed(part: Part, scale: float, cells: tuple[int, int], size: tuple[int, int]) -> Frame:
-    """The frame of ``scale`` pixels a cell with ``part`` in its middle, moved into the picture if it fits."""
-    starts, sides = [], []
-    for run, count, end in zip(part, cells, size, strict=True):
-        side = max(round(scale * count), 1)
-        middle = (run.start + run.stop - side) // 2
-        starts.append(min(max(middle, 0), end - side) if side < end else (end - side) // 2)
-        sides.append(side)
-    return Frame(*starts, *sides)
+    begin, end = (_sides(corner) for corner in zip(*((run.start, run.stop) for run in part), strict=True))
+    return Frame(*map(int, placed(begin, end, np.float32(scale), _sides(size), cells)))
+
+
+def _sides(pair: tuple[int, ...]) -> tuple[np.float32, np.float32]:
+    rows, columns = map(np.float32, pair)
+    return rows, columns
 
 
 def _clusters(hole: np.ndarray, cells: tuple[int, int]) -> list[Part]:
@@ -125,7 +108,7 @@ def _take_in(part: Part, groups: list[Part], cells: tuple[int, int], size: tuple
     """Puts ``part`` into the first of ``groups`` whose frame has room for it too, or into one of its own."""
     for number, group in enumerate(groups):
         both = united(group, part)
-        if _factor(both, cells, size) <= max(_STRETCH, _factor(group, cells, size)):
+        if _scale(both, cells, size) <= max(_STRETCH, _scale(group, cells, size)):
             groups[number] = both
             return
     groups.append(part)
@@ -135,7 +118,7 @@ def _of_large(part: Part, known: np.ndarray, cells: tuple[int, int], reach: int 
     """The contexts of a hole that is too large for one frame near the picture's own resolution."""
     size = (known.shape[0], known.shape[1])
     coarse = coarseness(~known[grown(part, 1, size)], max(1, int(min(cells) * _EIGHTH)))
-    if _factor(part, cells, size) <= _STRETCH * coarse:
+    if _scale(part, cells, size) <= _STRETCH * coarse:
         return [_around(part, cells, size)]
     return [
         Context(_placed(window, coarse, cells, size), window)
