@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from edgefill.errors import EdgefillError, InputError
-from edgefill.holes.blending import islands
+from edgefill.holes.islands import islands
 from edgefill.holes.scaling import as_channels, scale, scale_known
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Failure, Request, Result, Source
