@@ -200,7 +200,7 @@ def _blocks_of(
     def sums(springs: np.ndarray) -> np.ndarray:
         return np.bincount(own, springs, len(keys)).astype(springs.dtype)
 
-    crossing = right * (columns % 2) / 2, down * (rows % 2) / 2
+    crossing = right * (columns % 2 == 1) / 2, down * (rows % 2 == 1) / 2
     coarse = Cells(*np.divmod(keys, half[1]), half, sums(ties), *map(sums, crossing))
     near = np.append(own, len(keys))
     aside = np.clip(columns // 2 + columns % 2 * 2 - 1, 0, half[1] - 1)
