@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgefill.holes.boxes import Part, extents, grown, united
+from edgefill.holes.boxes import Part, extents, grown, times, united
 from edgefill.holes.frames import Frame, placed, scale_for
+from edgefill.holes.islands import any_of_blocks, components, depth, tight
 
 _STRETCH = 1.5  # By so much a frame may be larger than the network's size before holes are taken apart.
 _EIGHTH = 1 / 8  # of a frame's side: holes closer than this belong together, no deeper ones may be parted
@@ -80,28 +81,7 @@ def _sides(pair: tuple[int, ...]) -> tuple[np.float32, np.float32]:
 def _clusters(hole: np.ndarray, cells: tuple[int, int]) -> list[Part]:
     """The boxes of what of ``hole [H, W]`` hangs together, where gaps of about a block do not count."""
     block = max(1, int(min(cells) * _EIGHTH))
-    occupied = _by_blocks(hole, block)
-    clusters = []
-    for rows, columns in _components(occupied):
-        cut = slice(rows.start * block, rows.stop * block), slice(columns.start * block, columns.stop * block)
-        clusters.append(_tight(hole, cut))
-    return clusters
-
-
-def _by_blocks(hole: np.ndarray, block: int) -> np.ndarray:
-    """Whether anything of each block of ``hole`` is missing."""
-    edges = [np.arange(0, side, block) for side in hole.shape]
-    found: np.ndarray = np.logical_or.reduceat(np.logical_or.reduceat(hole, edges[0], 0), edges[1], 1)
-    return found
-
-
-def _tight(hole: np.ndarray, part: Part) -> Part:
-    """``part`` without the rows and columns around it in which nothing of ``hole`` is."""
-    runs = []
-    for axis, run in enumerate(part):
-        places = np.flatnonzero(hole[part].any(1 - axis))
-        runs.append(slice(run.start + int(places[0]), run.start + int(places[-1]) + 1))
-    return runs[0], runs[1]
+    return [tight(hole, times(part, block)) for part in components(any_of_blocks(hole, block))]
 
 
 def _take_in(part: Part, groups: list[Part], cells: tuple[int, int], size: tuple[int, int]) -> None:
@@ -143,43 +123,8 @@ def _windows(part: Part, scale: int, cells: tuple[int, int], reach: int | None) 
 
 
 def coarseness(hole: np.ndarray, deepest: int) -> int:
-    """By how much ``hole [H, W]`` has to shrink, a power of two, until it is no deeper than ``deepest``.
-
-    Or no larger, where all of it is missing.
-    """
-    scale = 1
-    while max(hole.shape) > deepest and _is_deeper(hole, deepest):
-        padded = np.pad(hole, [(0, side % 2) for side in hole.shape], mode="edge")
-        hole = padded[::2, ::2] & padded[1::2, ::2] & padded[::2, 1::2] & padded[1::2, 1::2]
+    """By how much ``hole [H, W]`` has to shrink, a power of two, until it is no deeper than ``deepest``."""
+    steps, scale = depth(hole), 1
+    while steps > scale * deepest:
         scale *= 2
     return scale
-
-
-def _is_deeper(hole: np.ndarray, steps: int) -> bool:
-    """Whether some of ``hole`` is left without ``steps`` pixels along its edges, but not the picture's."""
-    left = hole
-    for _ in range(steps):
-        if not left.any():
-            return False
-        around = np.pad(left, 1, mode="edge")
-        left = left & around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
-    return bool(left.any())
-
-
-def _components(occupied: np.ndarray) -> list[Part]:
-    """The boxes of what hangs together in a small grid, also across corners."""
-    left = {(int(row), int(column)) for row, column in np.argwhere(occupied)}
-    boxes = []
-    while left:
-        rows, columns = [], []
-        waiting = [min(left)]
-        left.discard(waiting[0])
-        while waiting:
-            row, column = waiting.pop()
-            rows.append(row)
-            columns.append(column)
-            near = {(row + down, column + right) for down in (-1, 0, 1) for right in (-1, 0, 1)} & left
-            left -= near
-            waiting += near
-        boxes.append((slice(min(rows), max(rows) + 1), slice(min(columns), max(columns) + 1)))
-    return boxes
