@@ -1,8 +1,8 @@
 """A whole pipeline in one ONNX model: from a picture and a mask of any size to the finished picture.
 
-The square around the hole is cut out and scaled to what the network was trained on by two matrices, one for
-rows and one for columns, and so is what the network draws scaled back. The matrices follow from where the
-hole is by arithmetic alone, so no shape depends on what a picture holds, and TensorRT can run it too.
+What comes before and after the network is the geometry by which ``edgefill complete`` works, traced
+(``edgefill.holes.frames``): one frame around all that is missing. It follows from where the hole is by
+arithmetic alone, so no shape depends on what a picture holds, and TensorRT can run it too.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnx import ModelProto, compose
+from onnx import ModelProto, compose, version_converter
 from torch import Tensor
 
 from edgefill.errors import ModelError, OutputError
 from edgefill.export import onnx_passes
-from edgefill.export.gradient import plain_graph
+from edgefill.export.gradient import OPSET, plain_graph
 from edgefill.export.proof import run_graph
 from edgefill.files import write_atomically
+from edgefill.holes.frames import Frame, Sight, enlarged, joined, placed, scale_for, seen
 from edgefill.model.bundle import Bundle
+from edgefill.model.interface import Interface
 from edgefill.model.manifest import COMPLETION, Manifest
 
-_CONTEXT = 2  # sides of the square that is cut out, in those of the hole
-_LEAST_KNOWN = 1e-3  # share of a pixel from which on it counts as known
-_FEATHER = 1 / 16  # of the square's side: how far what is seen at the seam reaches into the hole
 _EXAMPLE = 61, 67  # height and width while tracing: sizes that nothing else has
 _LEVELS = 1  # of 255, by which rounding may differ from PyTorch
 _CASES = (  # size of a picture, rows and columns of its hole, for the proof
@@ -41,14 +40,14 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
     """Writes the pipeline around ``bundle``, a model of one pass; returns its manifest and how it was proven.
 
     What comes before and after the model's graph is compared with PyTorch; the graph itself was, when it was
-    exported.
+    exported or imported.
 
     Inputs: ``picture``, uint8 [H, W, C] with the model's channels, and ``mask``, uint8 [H, W], white (above
     127) where the picture is to be filled. Output: ``completed``, uint8 [H, W, C]; what the mask leaves is
     bit for bit that of ``picture``. H and W are anything from 1 on.
 
-    Raises ModelError where the model is of another kind or the pipeline is not what PyTorch computes,
-    OutputError where ``path`` cannot be written.
+    Raises ModelError where the model searches or the pipeline is not what PyTorch computes, OutputError where
+    ``path`` cannot be written.
     """
     manifest = bundle.manifest
     if manifest.latent:
@@ -58,8 +57,8 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
         )
     if Path(path).suffix != ".onnx":
         raise OutputError(f"cannot write the pipeline to {path}: expected a name that ends in .onnx")
-    around, network = _Around(manifest.channels, manifest.height), bundle.graph(COMPLETION)
-    model = _joined(around, onnx.load_from_string(network))
+    around, network = _Around(manifest.passed), bundle.graph(COMPLETION)
+    model = _joined(around, _of_this_opset(onnx.load_from_string(network)))
     onnx_passes.write_metadata(
         model,
         {
@@ -76,85 +75,52 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
 
 @dataclass(frozen=True)
 class _Around:
-    """What comes before and after a network for squares of ``side``, in PyTorch."""
+    """What comes before and after a network, in PyTorch."""
 
-    channels: int
-    side: int
+    interface: Interface
+
+    @property
+    def channels(self) -> int:
+        return self.interface.channels
 
     def before(self, picture: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """What the network takes, ``seen [1, C, S, S]`` and ``known [1, 1, S, S]``, and where they lie."""
-        values, hole = picture.float() / 127.5 - 1, _hole(mask)
-        square = self._square(hole)
-        rows = self._shrinking(hole.shape[0], square[0], square[2])
-        columns = self._shrinking(hole.shape[1], square[1], square[2])
-        there = 1 - hole
-        share = rows @ there @ columns.T
-        sums = rows @ (values * there[:, :, None]).flatten(1)
-        sums = sums.reshape(self.side, hole.shape[1], self.channels).permute(2, 0, 1) @ columns.T
-        known = (share > _LEAST_KNOWN).float()
-        seen = (sums / share.clamp_min(_LEAST_KNOWN)).clamp(-1, 1) * known
-        return {"seen": seen[None], "known": known[None, None], "square": square}
+        """What the network takes, and what ``after`` needs of what was seen and where."""
+        hole = _hole(mask)
+        frame = self._frame(hole)
+        values = (picture.float() / 127.5 - 1).permute(2, 0, 1)
+        sight = seen(values, 1 - hole, frame, self.interface.cells, torch)
+        feeds = self.interface.feeds(sight.means[None], sight.known[None], torch)
+        return {**feeds, "frame_": torch.stack(list(frame)), "means_": sight.means, "known_": sight.known}
 
     def after(
-        self, picture: Tensor, mask: Tensor, square: Tensor, seen: Tensor, known: Tensor, drawn: Tensor
+        self, picture: Tensor, mask: Tensor, frame_: Tensor, means_: Tensor, known_: Tensor, drawn_: Tensor
     ) -> Tensor:
-        """``picture`` with what was ``drawn [1, C, S, S]`` where ``mask`` is white."""
-        blur = _gaussian(self.side, _FEATHER * self.side)
-        near = blur @ known[0] @ blur  # 1/2 along a straight seam
-        missed = blur @ ((seen - drawn)[0] * known[0]) @ blur
-        smooth = missed / near.clamp_min(1e-6) * (2 * near).clamp_max(1)
-        finished = ((drawn[0] + smooth).clamp(-1, 1) + 1) * 127.5
-        hole = _hole(mask)
-        rows = self._growing(hole.shape[0], square[0], square[2])
-        columns = self._growing(hole.shape[1], square[1], square[2])
-        wide = (finished @ columns.T).permute(1, 2, 0)  # [S, W, C]
-        filled = (rows @ wide.flatten(1)).reshape(hole.shape[0], hole.shape[1], self.channels)
-        return torch.where(hole[:, :, None] > 0, filled.round(), picture.float()).to(torch.uint8)
+        """``picture`` with what the network drew where ``mask`` is white; ``drawn_`` is its output."""
+        output = self.interface.output
+        drawn = self.interface.drawn({output.name: drawn_}, torch)[0]
+        finished = joined(Sight(means_, known_), drawn, hole_only=output.hole_only, arrays=torch)
+        frame = Frame(*(frame_[index] for index in range(4)))
+        pixels = enlarged(finished, frame, (mask.shape[0], mask.shape[1]), torch).permute(1, 2, 0)
+        filled = ((pixels.clamp(-1, 1) + 1) * 127.5).round()
+        return torch.where(_hole(mask)[:, :, None] > 0, filled, picture.float()).to(torch.uint8)
 
-    def _square(self, hole: Tensor) -> Tensor:
-        """Top, left and side, in whole pixels, of the square around the hole; it may exceed the picture."""
-        spans = []
+    def _frame(self, hole: Tensor) -> Frame:
+        """The frame around all of ``hole``."""
+        begin, end, size = [], [], []
         for there in (hole.amax(1), hole.amax(0)):
             place = torch.arange(there.shape[0], dtype=torch.float32)
-            size = place.new_ones(()) * there.shape[0]
-            spans.append((torch.where(there > 0, place, size).amin(0), ((place + 1) * there).amax(0), size))
-        extent = torch.maximum(*(end - start for start, end, _ in spans))
-        longest = torch.maximum(*(size for _, _, size in spans))
-        side = torch.minimum((_CONTEXT * extent).clamp_min(self.side), longest)
-        starts = []
-        for start, end, size in spans:
-            middle = torch.floor((start + end - side) / 2)
-            inside = torch.minimum(middle.clamp_min(0), size - side)
-            starts.append(torch.where(side < size, inside, torch.floor((size - side) / 2)))
-        return torch.stack([*starts, side])
-
-    def _shrinking(self, size: int, start: Tensor, side: Tensor) -> Tensor:
-        """[S, size]: each cell as the mean of what it covers, or between two pixels if it is smaller."""
-        cell = side / self.side
-        width = cell.clamp_min(1)
-        centre = (start + (torch.arange(self.side) + 0.5) * cell)[:, None]
-        place = torch.arange(size, dtype=torch.float32)[None]
-        covered = torch.minimum(place + 1, centre + width / 2) - torch.maximum(place, centre - width / 2)
-        return covered.clamp_min(0) / width
-
-    def _growing(self, size: int, start: Tensor, side: Tensor) -> Tensor:
-        """[size, S]: each pixel between the two cells that are next to it."""
-        place = torch.arange(size, dtype=torch.float32)
-        cell = (place + 0.5 - start) * self.side / side - 0.5
-        cell = cell.clamp(0, self.side - 1)[:, None]
-        return (1 - (cell - torch.arange(self.side)[None]).abs()).clamp_min(0)
+            size.append(place.new_ones(()) * there.shape[0])
+            begin.append(torch.where(there > 0, place, size[-1]).amin(0))
+            end.append(((place + 1) * there).amax(0))
+        extent, whole = (end[0] - begin[0], end[1] - begin[1]), (size[0], size[1])
+        scale = scale_for(extent, whole, self.interface.cells, torch)
+        corners = (begin[0], begin[1]), (end[0], end[1])
+        return placed(*corners, scale, whole, self.interface.cells, torch)
 
 
 def _hole(mask: Tensor) -> Tensor:
     """1 where ``mask`` is white, [H, W]."""
     return (mask.float() > 127.5).float()
-
-
-def _gaussian(size: int, deviation: float) -> Tensor:
-    """[size, size]: a row's mean around each of its places, nothing beyond its ends."""
-    place = torch.arange(size, dtype=torch.float32)
-    weight = torch.exp(-((place[:, None] - place[None]) ** 2) / (2 * deviation**2))
-    return weight / weight.sum(1).max()
 
 
 def _joined(around: _Around, network: ModelProto) -> ModelProto:
@@ -164,30 +130,50 @@ def _joined(around: _Around, network: ModelProto) -> ModelProto:
         "mask": torch.zeros(*_EXAMPLE, dtype=torch.uint8),
     }
     found = around.before(**whole)
-    kept = [*whole, *found]  # what comes after needs, beside what is drawn
+    inputs, output = [each.name for each in around.interface.inputs], around.interface.output
+    needed = [*whole, *(name for name in found if name not in inputs)]  # by what comes after
     sizes = {name: {0: "H", 1: "W"} for name in whole}
 
     def before(picture: Tensor, mask: Tensor) -> list[Tensor]:
         return [picture, mask, *around.before(picture, mask).values()]
 
-    def after(**inputs: Tensor) -> list[Tensor]:
-        return [around.after(**inputs)]
+    def after(**tensors: Tensor) -> list[Tensor]:
+        return [around.after(**tensors)]
 
-    first = plain_graph(before, whole, [f"{name}_kept" for name in kept], sizes)
-    # What is drawn is a tensor of its own: tracing takes one tensor in two places for one input.
-    last = plain_graph(after, {**whole, **found, "drawn": found["seen"].clone()}, ["completed"], sizes)
+    first = plain_graph(before, whole, [f"{name}_kept" for name in (*whole, *found)], sizes)
+    drawn = torch.zeros(_shape_of(around.interface), dtype=getattr(torch, output.dtype))
+    given = {**whole, **{name: found[name] for name in needed if name in found}, "drawn_": drawn}
+    last = plain_graph(after, given, ["completed"], sizes)
     network, last = compose.add_prefix(network, "network_"), compose.add_prefix(last, "after_")
-    seen = [("seen_kept", "network_picture"), ("known_kept", "network_known")]
+    network.ir_version = first.ir_version
+    drawn_name = f"network_{output.name}"
     model = compose.merge_models(
-        first, network, io_map=seen, outputs=[*(f"{name}_kept" for name in kept), "network_completed"]
+        first,
+        network,
+        io_map=[(f"{name}_kept", f"network_{name}") for name in inputs],
+        outputs=[*(f"{name}_kept" for name in needed), drawn_name],
     )
-    links = [*((f"{name}_kept", f"after_{name}") for name in kept), ("network_completed", "after_drawn")]
+    links = [*((f"{name}_kept", f"after_{name}") for name in needed), (drawn_name, "after_drawn_")]
     model = compose.merge_models(model, last, io_map=links)
     onnx_passes.without_identities(model)
     _rename_output(model, "completed")
     onnx_passes.check_standard(model)
     onnx_passes.strip_traces(model)
     return model
+
+
+def _of_this_opset(network: ModelProto) -> ModelProto:
+    """``network`` in the opset of what is put around it, which a foreign one need not be in."""
+    if network.opset_import[0].version != OPSET:
+        network = version_converter.convert_version(network, OPSET)
+    return network
+
+
+def _shape_of(interface: Interface) -> tuple[int, ...]:
+    """Of the output for one row."""
+    sides = dict(zip("HW", interface.cells, strict=True))
+    shape = interface.signature[1][interface.output.name]
+    return tuple(sides.get(side, 1) if isinstance(side, str) else side for side in shape)
 
 
 def _rename_output(model: ModelProto, name: str) -> None:
@@ -200,17 +186,18 @@ def _rename_output(model: ModelProto, name: str) -> None:
 def _proven(pipeline: bytes, around: _Around, network: bytes) -> float:
     """The largest difference from PyTorch around ``network``, in levels of 255, for several holes."""
     random = np.random.default_rng(5)
+    inputs, output = [each.name for each in around.interface.inputs], around.interface.output.name
     largest = 0.0
     for size, rows, columns in _CASES:
         picture = random.integers(256, size=(*size, around.channels), dtype=np.uint8)
         mask = np.zeros(size, np.uint8)
         mask[rows, columns] = 255
         given = {"picture": torch.from_numpy(picture), "mask": torch.from_numpy(mask)}
-        kept = around.before(**given)
-        drawn = run_graph(network, {"picture": kept["seen"], "known": kept["known"]})["completed"]
-        expected = around.after(**given, **kept, drawn=drawn)
-        found = run_graph(pipeline, given)["completed"]
-        largest = max(largest, float((found.int() - expected.int()).abs().max()))
+        found = around.before(**given)
+        drawn = run_graph(network, {name: found.pop(name) for name in inputs})[output]
+        expected = around.after(**given, **found, drawn_=drawn)
+        completed = run_graph(pipeline, given)["completed"]
+        largest = max(largest, float((completed.int() - expected.int()).abs().max()))
     if largest > _LEVELS:
         raise ModelError(
             f"the exported pipeline is not what PyTorch computes: {largest:g} of 255 levels apart, expected "

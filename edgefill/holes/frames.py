@@ -22,7 +22,6 @@ ENLARGED = 1.25  # What is smaller than the network's size is enlarged so far; m
 _KNOWN_SHARE = 0.5  # of a cell, above which it counts as known
 _DUST = 1e-3  # of a cell: nothing is divided by less
 FEATHER = 3  # cells of a hole over which a drawing fades in from what is smooth at the seam
-_SWEEPS = 2  # of relaxation at each size of a smooth filling
 
 
 class Frame(NamedTuple):
@@ -95,9 +94,8 @@ def joined(sight: Sight, drawn: Tensor, *, hole_only: bool, arrays: Any = np) ->
     """
     means, known = sight
     if hole_only:
-        share = arrays.clip(_distance(known, FEATHER + 1, arrays) / (FEATHER + 1), 0, 1)
         filling = smooth(means, known, arrays)
-        inside = filling + (drawn - filling) * share
+        inside = filling + (drawn - filling) * _faded_in(known, arrays)
     else:
         inside = drawn + smooth(means - drawn, known, arrays)
     return arrays.clip(arrays.where(known > 0, means, inside), -1, 1)
@@ -122,20 +120,17 @@ def enlarged(values: Tensor, frame: Frame, size: tuple[Tensor, Tensor], arrays: 
 def smooth(values: Tensor, known: Tensor, arrays: Any = np) -> Tensor:
     """``values [C, h, w]`` continued smoothly from where they are ``known [1, h, w]``, which they are there.
 
-    From coarse to fine: each size is filled from the mean of what is known at the next coarser one, and
-    relaxed towards the mean of the neighbours. Close to the harmonic filling, at a cost linear in the cells.
+    Pull and push (Gortler et al. 1996): what is known is averaged into a grid of half the size, that is
+    filled, and fills what is missing. Close to the harmonic filling, in as few operations as the side has
+    digits.
     """
     height, width = known.shape[-2:]
     if max(height, width) == 1:
         return values * known
-    share = _halved(_halved(known, 1, arrays), 2, arrays)
-    sums = _halved(_halved(values * known, 1, arrays), 2, arrays)
-    coarse = smooth(sums / arrays.clip(share, _DUST, None), _as_float(share > 0, sums, arrays), arrays)
-    filled = _doubled(_doubled(coarse, 1, height, arrays), 2, width, arrays)
-    filled = arrays.where(known > 0, values, filled)
-    for _ in range(_SWEEPS):
-        filled = arrays.where(known > 0, values, _neighbours(filled, arrays) / 4)
-    return filled
+    share = _halved(known, arrays)
+    means = _halved(values * known, arrays) / arrays.clip(share, _DUST, None)
+    coarse = smooth(means, _as_float(share > 0, means, arrays), arrays)
+    return arrays.where(known > 0, values, _doubled(coarse, (height, width), arrays))
 
 
 def _shrinking(size: Any, start: Tensor, extent: Tensor, cells: int, arrays: Any) -> Tensor:
@@ -165,49 +160,46 @@ def _resampled(values: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return rows @ values @ columns.T
 
 
-def _distance(known: Tensor, most: int, arrays: Any) -> Tensor:
-    """Steps from each cell to the nearest known one, counted up to ``most``; 0 at known ones."""
-    near, steps = known, known * 0
-    for _ in range(most):
-        steps = steps + 1 - near
-        near = _as_float(near + _neighbours(near, arrays) > 0, known, arrays)
-    return steps
+def _faded_in(known: Tensor, arrays: Any) -> Tensor:
+    """What is made of a drawing, [1, h, w]: d / (FEATHER + 1) at the d-th cell behind a straight seam.
+
+    That is by how much less than half of the cells around are known, as far as FEATHER goes.
+    """
+    rows, columns = (arrays.asarray(_window(side)) for side in known.shape[-2:])
+    near = _resampled(known, rows, columns) / (2 * FEATHER + 1)
+    return arrays.clip(1 - near / (FEATHER + 1), 0, 1)
 
 
-def _neighbours(values: Tensor, arrays: Any) -> Tensor:
-    """The sum of the four neighbours of each cell; beyond the edge lies what the edge holds."""
-    total = values * 0
+def _window(side: int) -> np.ndarray:
+    """[side, side]: the sum of a cell and FEATHER more on either side."""
+    place = np.arange(side)
+    return (np.abs(place[:, None] - place) <= FEATHER).astype(np.float32)
+
+
+def _halved(values: Tensor, arrays: Any) -> Tensor:
+    """The sums of blocks of 2×2 cells of ``values [C, h, w]``; beyond an odd side lies nothing."""
     for axis in (1, 2):
-        for side in (-1, 1):
-            total = total + _shifted(values, axis, side, arrays)
-    return total
+        if values.shape[axis] % 2:
+            first = values[:, :1] if axis == 1 else values[:, :, :1]
+            values = arrays.concatenate([values, first * 0], axis)
+    return values[:, ::2, ::2] + values[:, 1::2, ::2] + values[:, ::2, 1::2] + values[:, 1::2, 1::2]
 
 
-def _shifted(values: Tensor, axis: int, side: int, arrays: Any) -> Tensor:
-    """``values [C, h, w]`` moved by one cell along ``axis``, its edge repeated."""
-    first, last = _along(axis, slice(0, 1)), _along(axis, slice(-1, None))
-    if side < 0:
-        return arrays.concatenate([values[first], values[_along(axis, slice(0, -1))]], axis)
-    return arrays.concatenate([values[_along(axis, slice(1, None))], values[last]], axis)
+def _doubled(coarse: Tensor, size: tuple[int, int], arrays: Any) -> Tensor:
+    """``coarse [C, h, w]`` at twice its ``size``, linear between the middles of cells."""
+    height, width = coarse.shape[1:]
+    above, below = (0.75 * coarse + 0.25 * _moved(coarse, 1, side, arrays) for side in (-1, 1))
+    tall = arrays.stack([above, below], 2).reshape((-1, 2 * height, width))
+    left, right = (0.75 * tall + 0.25 * _moved(tall, 2, side, arrays) for side in (-1, 1))
+    return arrays.stack([left, right], 3).reshape((-1, 2 * height, 2 * width))[:, : size[0], : size[1]]
 
 
-def _halved(values: Tensor, axis: int, arrays: Any) -> Tensor:
-    """The sum of each two cells along ``axis``; a last one alone stays."""
-    if values.shape[axis] % 2:
-        values = arrays.concatenate([values, values[_along(axis, slice(0, 1))] * 0], axis)
-    return values[_along(axis, slice(0, None, 2))] + values[_along(axis, slice(1, None, 2))]
-
-
-def _doubled(coarse: Tensor, axis: int, size: int, arrays: Any) -> Tensor:
-    """``coarse`` at ``size`` cells along ``axis``: linear between the centres of pairs of cells."""
-    pairs = [0.75 * coarse + 0.25 * _shifted(coarse, axis, side, arrays) for side in (-1, 1)]
-    shape = list(coarse.shape)
-    shape[axis] *= 2
-    return arrays.stack(pairs, axis + 1).reshape(shape)[_along(axis, slice(0, size))]
-
-
-def _along(axis: int, part: slice) -> tuple[slice, ...]:
-    return (*[slice(None)] * axis, part)
+def _moved(values: Tensor, axis: int, side: int, arrays: Any) -> Tensor:
+    """Of each cell of ``values [C, h, w]`` the one beside it along ``axis``, or itself at the edge."""
+    cells = values if axis == 1 else arrays.moveaxis(values, 2, 1)
+    beside = [cells[:, :1], cells[:, :-1]] if side < 0 else [cells[:, 1:], cells[:, -1:]]
+    moved = arrays.concatenate(beside, 1)
+    return moved if axis == 1 else arrays.moveaxis(moved, 2, 1)
 
 
 def _count(number: Any, arrays: Any) -> Tensor:

@@ -119,7 +119,8 @@ def test_a_smooth_filling_is_close_to_the_harmonic_one():
     values = np.stack([rows * columns, np.sin(3 * rows), columns**2])
     known = with_hole(96, 96)
     harmonic = harmonic_fill(values.transpose(1, 2, 0), known > 0).transpose(2, 0, 1)
-    assert np.abs(smooth(values, known[None]) - harmonic).max() < 0.03
+    off = np.abs(smooth(values, known[None]) - harmonic)[:, known == 0]
+    assert off.max() < 0.1 and off.mean() < 0.03
 
 
 @pytest.mark.parametrize("hole_only", [True, False])

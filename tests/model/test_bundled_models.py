@@ -78,7 +78,7 @@ def test_two_seeds_are_two_pictures(name):
 
 
 def scores_of(name: str, paths: list[Path]) -> np.ndarray:
-    """PSNR and SSIM in the centre hole of G(z), or of one pass, then of the smoothest way to fill it; means over pictures."""
+    """PSNR and SSIM in the centre hole of G(z) or of one pass, then of the smoothest filling; means."""
     scores = []
     with edgefill.load(name) as completer:
         for path, result in zip(paths, completer.complete_many(paths, Request(mask="center")), strict=True):
