@@ -12,7 +12,7 @@ import pytest
 
 from edgefill.cli import bench, build, complete, sample
 from edgefill.errors import BackendUnavailable
-from edgefill.model.manifest import FEED_FORWARD, LATENT_SEARCH
+from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
 from edgefill.runtimes.registry import BACKENDS, LIBRARIES, ROWS, choice, for_the_host, row_of
 from edgefill.surroundings import PACKAGES
 
