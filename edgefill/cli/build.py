@@ -11,7 +11,6 @@ import typer
 from edgefill.cli.app import app
 from edgefill.cli.console import numbers, print_json, progress_bar, say
 from edgefill.errors import BackendUnavailable
-from edgefill.model.manifest import COMPLETION, ENCODER, FIT
 from edgefill.runtimes.registry import LIBRARIES, choice, row_of
 
 if TYPE_CHECKING:
@@ -69,6 +68,8 @@ def build(
 
 def _graphs(manifest: Manifest) -> list[str]:
     """What completing runs."""
+    from edgefill.model.manifest import COMPLETION, ENCODER, FIT
+
     if manifest.interface:
         return [COMPLETION]
     return [FIT, "step", "generator", *[ENCODER] * manifest.has_encoder]

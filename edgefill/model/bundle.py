@@ -18,15 +18,14 @@ from typing import NamedTuple
 
 from edgefill.errors import ModelError, OutputError
 from edgefill.files import atomic_writer, standing_folder, write_folder
+from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
 from edgefill.model.manifest import (
     COMPLETION,
     ENCODER,
-    FEED_FORWARD,
     FIT,
     GRAPHS,
     HALF,
     HALF_GRAPHS,
-    LATENT_SEARCH,
     Manifest,
     graph_dtypes,
     graph_signatures,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgefill.errors import ModelError
+from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
 from edgefill.model.interface import Input, Interface, Output, Sizes
 from edgefill.model.onnx_file import Shape
 from edgefill.model.reading import one_of, read_dataclass
@@ -23,8 +24,6 @@ INT8 = "int8"  # What only a network of one pass is exported in.
 HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.
 PRIORS = ("uniform", "normal")  # on [-1, 1]; with a deviation of 1
 ENCODER_FILE = f"{ENCODER}.onnx"
-
-LATENT_SEARCH, FEED_FORWARD = "latent search", "feed-forward"
 
 
 @dataclass(frozen=True)

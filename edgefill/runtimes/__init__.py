@@ -12,13 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.machine import gpu_present
 from edgefill.runtimes.registry import AUTO, BACKENDS, DEVICE_BACKENDS, ROWS, Row, for_the_host, row_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from edgefill.methods.latent.search import SearchState
     from edgefill.model.bundle import Bundle
 

@@ -70,6 +70,7 @@ class CpuRuntime(HostRuntime):
         except EdgefillError:
             raise
         except Exception as error:  # libraries have their own types, with no common parent
+            words = " ".join(str(error).split())
             raise ModelError(
-                f"{self._title} cannot run {graph}.onnx of {self._bundle.path}: {error}; {self.advice}"
+                f"{self._title} cannot run {graph}.onnx of {self._bundle.path}: {words}; {self.advice}"
             ) from error

@@ -30,7 +30,7 @@ class OpenVino(CpuRuntime):
         version = openvino.__version__.partition("-")[0]
         super().__init__(row_of("openvino"), version, bundle, precision, threads)
         own = precision or bundle.manifest.precision
-        self._settings = {
+        self.settings = {
             "INFERENCE_PRECISION_HINT": "f16" if own == "fp16" else "f32",  # else it takes bf16 where it can
             "INFERENCE_NUM_THREADS": self._threads,
             "PERFORMANCE_HINT": "LATENCY",
@@ -51,7 +51,7 @@ class OpenVino(CpuRuntime):
         }
         model = self._core.read_model(self._bundle.graph(graph, self._precision))
         model.reshape(shapes)
-        request = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        request = self._core.compile_model(model, "CPU", self.settings).create_infer_request()
 
         def run(feeds: Arrays) -> dict[str, np.ndarray]:
             whole = {name: np.ascontiguousarray(values) for name, values in feeds.items()}

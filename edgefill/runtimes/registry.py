@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgefill.errors import BackendUnavailable
-from edgefill.model.manifest import FEED_FORWARD
+from edgefill.methods import FEED_FORWARD
 
 AUTO = "auto"
 

@@ -196,7 +196,7 @@ def test_an_output_that_cannot_be_written_is_counted_and_the_others_are_there(ed
         (("--blend", "feather"), 3, "poisson, none"),
         (("--format", "xcf"), 3, "png, webp"),
         (("--seed", "-1"), 3, "seed -1"),
-        (("--backend", "vulkan"), 5, "auto, tensorrt, rtx, cuda, cpu"),
+        (("--backend", "vulkan"), 5, "auto, tensorrt, rtx, cuda, openvino, cpu"),
         (("--batch", "0"), 2, "--batch"),
         (("--model", "facs64"), 4, "edgefill export"),
         (("--stepz", "3"), 2, "--steps"),

@@ -20,7 +20,7 @@ def test_report_is_plain_text_with_a_status_on_each_line(run_edgefill, tmp_path)
 
 
 def test_doctor_needs_none_of_the_packages_that_it_looks_for():
-    blocked = ("numpy", "PIL", "onnxruntime", "torch", "onnx", "tensorrt_rtx", "pycuda")
+    blocked = ("numpy", "PIL", "onnxruntime", "torch", "onnx", "tensorrt_rtx", "pycuda", "openvino")
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({blocked})); sys.argv = ['edgefill', 'doctor']; "
         "from edgefill.cli import main; main()"

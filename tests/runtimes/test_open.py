@@ -10,7 +10,7 @@ from edgefill import machine, runtimes
 from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes import open_backend
-from tests.bundles import tiny_bundle
+from tests.bundles import tiny_bundle, tiny_one_pass
 from tests.fakes.cuda import FakeCuda
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 from tests.fakes.tensorrt import FakeTensorRT
@@ -20,6 +20,12 @@ from tests.fakes.tensorrt import FakeTensorRT
 def bundle(tmp_path):
     (tmp_path / "tiny.edgefill").write_bytes(tiny_bundle())
     return Bundle.open(tmp_path / "tiny.edgefill")
+
+
+@pytest.fixture
+def one_pass(tmp_path):
+    (tmp_path / "pass.edgefill").write_bytes(tiny_one_pass())
+    return Bundle.open(tmp_path / "pass.edgefill")
 
 
 @pytest.fixture
@@ -39,6 +45,31 @@ def test_auto_without_a_gpu_is_the_cpu_and_loads_nothing_of_cuda(bundle, monkeyp
     said: list[str] = []
     assert open_backend("auto", bundle, say=said.append).info.name == "cpu"
     assert not said
+
+
+def test_auto_on_a_processor_takes_openvino_for_a_network_that_needs_no_search(one_pass, bundle, monkeypatch):
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: False)
+    said: list[str] = []
+    assert str(open_backend("auto", one_pass, threads=1, say=said.append).info).startswith(
+        "openvino (OpenVINO 20"
+    )
+    assert open_backend("auto", bundle, say=said.append).info.name == "cpu" and not said
+
+
+@pytest.mark.parametrize(("missing", "taken"), [("openvino", "cpu"), ("onnxruntime", "openvino")])
+def test_auto_on_a_processor_takes_what_is_there(missing, taken, one_pass, bundle, monkeypatch, without):
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: False)
+    without(missing)
+    for home in ("openvino", "onnx_runtime"):
+        monkeypatch.delitem(sys.modules, f"edgefill.runtimes.{home}", raising=False)
+    assert {open_backend("auto", each).info.name for each in (one_pass, bundle)} == {taken}
+
+
+def test_auto_where_nothing_is_there_names_what_takes_every_model(one_pass, monkeypatch, without):
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: False)
+    without("edgefill.runtimes.openvino", "edgefill.runtimes.onnx_runtime")
+    with pytest.raises(BackendUnavailable, match=r'pip install "edgefill\[cpu\]"'):
+        open_backend("auto", one_pass)
 
 
 def test_auto_with_a_gpu_that_nothing_can_use_says_why_before_it_takes_the_cpu(bundle, monkeypatch, without):
@@ -82,7 +113,8 @@ def test_auto_passes_by_an_rtx_that_does_not_run_on_this_gpu(bundle, monkeypatch
         ("tensorrt", "tensorrt", r'pip install "edgefill\[tensorrt\]"'),
         ("rtx", "tensorrt_rtx", r'pip install "edgefill\[rtx\]"'),
         ("cuda", "onnxruntime", r'pip install "edgefill\[gpu\]"'),
-        ("cpu", "edgefill.runtimes.onnx_runtime", r'pip install "edgefill\[cpu\]"'),
+        ("openvino", "openvino", r'OpenVINO, which .* pip install "edgefill\[openvino\]"'),
+        ("cpu", "onnxruntime", r'ONNX Runtime, which .* pip install "edgefill\[cpu\]"'),
     ],
 )
 def test_one_that_was_asked_for_and_is_not_there_is_an_error(
@@ -90,6 +122,8 @@ def test_one_that_was_asked_for_and_is_not_there_is_an_error(
 ):
     FakeCuda().install(monkeypatch)
     without(module)
+    for home in ("openvino", "onnx_runtime"):  # which may be loaded already, with its library
+        monkeypatch.delitem(sys.modules, f"edgefill.runtimes.{home}", raising=False)
     with pytest.raises(BackendUnavailable, match=line):
         open_backend(name, bundle)
 
