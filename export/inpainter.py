@@ -33,14 +33,12 @@ class Inpainter:
             raise ModelError(
                 f"the completion network does not run on {sizes}: {type(error).__name__}: {error}"
             ) from error
-        layout = self.interface.output.layout
-        if drawn.dim() != len(layout):
-            raise ModelError(f"the completion network returned {list(drawn.shape)}; expected {layout}")
-        standard = drawn.movedim(layout.index("C"), 1) if "C" in layout else drawn[:, None]
+        output = self.interface.output
+        standard = output.standard(drawn, torch) if drawn.dim() == len(output.layout) else drawn
         if standard.shape != picture.shape:
             raise ModelError(
                 f"the completion network returned {list(drawn.shape)} of {sizes}; expected the same height "
-                f"and width in {self.interface.channels} channel(s), as {layout}"
+                f"and width in {self.interface.channels} channel(s), as {output.layout}"
             )
         return standard
 

@@ -10,6 +10,7 @@ pictures are cut into tiles by it, a picture that is shifted must be drawn as be
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -72,8 +73,10 @@ def _in_double(inpainter: Inpainter, side: int) -> Inpainter:
 @contextmanager
 def _exactly() -> Iterator[None]:
     """Convolutions as sums: faster ones mix neighbours that cancel, and NaN do not."""
-    with torch.backends.mkldnn.flags(enabled=False):
-        yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what the flags are on other machines
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 class _Strips:
@@ -128,7 +131,7 @@ class _Strips:
         ):
             for share in (0.0, 0.5, 1.0):
                 other, weight = self._noise(length, share)
-                other[..., : length] = torch.where(_at(length, beyond), other, picture)
+                other[..., :length] = torch.where(_at(length, beyond), other, picture)
                 weight = torch.where(_at(length, beyond), weight, known)
                 if not torch.equal(self._draw(other, weight)[..., end], seen[..., end]):
                     return True

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgefill.errors import InputError
 from edgefill.export.bundle import export_bundle
-from edgefill.export.one_pass import export_one_pass
+from edgefill.export.completion import export_completion
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.model.manifest import INT8, Manifest
@@ -16,6 +16,7 @@ from edgefill.training.config import GlcicTraining
 from edgefill.training.data import load_pictures
 from edgefill.training.encoder import load_encoder
 from edgefill.training.glcic import load_completion_network
+from edgefill.training.holes import deepest
 from edgefill.training.run import CONFIG, kind_of, load_config, load_discriminator, load_generator
 
 _CALIBRATING = 256  # pictures of a folder that are read
@@ -51,7 +52,10 @@ def export_run(
             told["calibration"] = load_pictures(
                 Path(calibration), shape.size, shape.channels, track=lambda files: files[:_CALIBRATING]
             ).values
-        return export_one_pass(network, path, channels=shape.channels, size=shape.size, origin=origin, **told)
+        return export_completion(
+            network, path, size=shape.size, deepest=deepest(shape.size), family=GlcicTraining.kind,
+            origin=origin, **told,
+        )  # fmt: skip
     if precision == INT8:
         raise InputError(f"{run} is a dcgan, whose search needs gradients; int8 is for the kind glcic")
     recipe = load_config(run)

@@ -111,6 +111,11 @@ class Output:
     pasted: bool = False  # whether what is known stands in it as it was given
     hole_only: bool = False  # whether it means nothing where pixels are known
 
+    def standard(self, values: Tensor, arrays: Any = np) -> Tensor:
+        """``values`` of this output's layout as [N, C, H, W]."""
+        whole = values.reshape((1,) * (4 - len(self.layout)) + tuple(values.shape))
+        return arrays.moveaxis(whole, (0, 1, 2, 3), _axes(self.layout))
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -196,7 +201,7 @@ class Interface:
     def drawn(self, outputs: Mapping[str, Tensor], arrays: Any = np) -> Tensor:
         """The picture [N, C, H, W] in [-1, 1] that the network drew, clipped to that; NaN stays NaN."""
         values = _cast(outputs[self.output.name], "float32", arrays)
-        values = self.output.range.back(_standard(values, self.output.layout, arrays), arrays)
+        values = self.output.range.back(self.output.standard(values, arrays), arrays)
         if self.order == "BGR":
             values = arrays.flip(values, (1,))
         return arrays.clip(values, -1, 1)
@@ -244,12 +249,6 @@ def _arranged(values: Tensor, layout: str, arrays: Any) -> Tensor:
     axes = _axes(layout)
     moved = arrays.moveaxis(values, axes, (0, 1, 2, 3))
     return moved.reshape(tuple(moved.shape[4 - len(layout) :]))
-
-
-def _standard(values: Tensor, layout: str, arrays: Any) -> Tensor:
-    """``values`` of ``layout`` as [N, C, H, W]."""
-    whole = values.reshape((1,) * (4 - len(layout)) + tuple(values.shape))
-    return arrays.moveaxis(whole, (0, 1, 2, 3), _axes(layout))
 
 
 def _axes(layout: str) -> tuple[int, ...]:

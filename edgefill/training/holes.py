@@ -39,6 +39,11 @@ class Holes:
         return self._weight[chosen], self._block_weight[chosen]
 
 
+def deepest(size: int) -> int:
+    """Pixels from known ones, of the largest box that is hidden in pictures of ``size`` × ``size``."""
+    return 3 * size // 4 // 2
+
+
 def _hole(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
     if kind == "box":
         return _box(size, rng)
