@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -123,18 +124,18 @@ class _Strips:
     def sees_beyond(self, reach: int, period: int) -> bool:
         """Whether what is drawn at an end changes with what is more than ``reach`` pixels away."""
         length = self._even(reach + 4 * period)
-        picture, known = self._noise(length)
-        seen = self._draw(picture, known)
-        for end, beyond in (
+        ends = (
             (slice(0, period), slice(period + reach, None)),
             (slice(length - period, None), slice(0, length - period - reach)),
-        ):
-            for share in (0.0, 0.5, 1.0):
-                other, weight = self._noise(length, share)
-                other[..., :length] = torch.where(_at(length, beyond), other, picture)
-                weight = torch.where(_at(length, beyond), weight, known)
-                if not torch.equal(self._draw(other, weight)[..., end], seen[..., end]):
-                    return True
+        )
+        shares = (0.0, 0.5, 1.0)
+        for (end, beyond), within, outside in product(ends, shares, shares):
+            picture, known = self._noise(length, within)
+            before = self._draw(picture, known)[..., end]
+            other, weight = self._noise(length, outside)
+            picture[..., beyond], known[..., beyond] = other[..., beyond], weight[..., beyond]
+            if not torch.equal(self._draw(picture, known)[..., end], before):
+                return True
         return False
 
     def _spread_from(self, places: list[int], length: int) -> int:
@@ -179,9 +180,3 @@ class _Strips:
     def _turned(self, width: int, length: int) -> tuple[int, int]:
         return (length, width) if self._across else (width, length)
 
-
-def _at(length: int, run: slice) -> Tensor:
-    """[length], whether each place is in ``run``."""
-    there = torch.zeros(length, dtype=torch.bool)
-    there[run] = True
-    return there
