@@ -25,7 +25,6 @@ from edgefill.model.interface import Sizes
 
 _LENGTHS = 384, 768, 1536  # of the strips that are looked at; who sees beyond the last sees everything
 _LONGEST_PERIOD = 64  # pixels by which tiles may be bound to be shifted, unless the sizes' multiple is more
-_PLACES = 8  # columns that are spoiled, of those in one period
 _SAME = 1000  # roundings, of the deviation of what is drawn: no more may a shift change it
 
 
@@ -96,7 +95,9 @@ class _Strips:
         for length in map(self._even, _LENGTHS):
             if not takes(self._inpainter, *self._turned(self._sizes.smallest, length)):
                 return None
-            if 2 * self._spread_from([length // 2], length) + 5 * self._longest < length:
+            first, last = self._ends(length // 2, length)
+            margin = min(first, length - 1 - last)
+            if 2 * margin > 5 * self._longest:  # as many pixels are compared, shifted, and seen from others
                 return length
         return None
 
@@ -116,10 +117,21 @@ class _Strips:
         return None
 
     def spread(self, length: int, period: int) -> int:
-        """By how many pixels at most something is seen from where it is."""
-        step = -(-period // _PLACES)
+        """By how many pixels at most something is seen from where it is.
+
+        Where two places show from the same first to the same last pixel, so does all that is between them.
+        """
         start = length // 2 - length // 2 % period
-        return self._spread_from(list(range(start, start + period, step)), length) + step - 1
+        ends: dict[int, tuple[int, int]] = {}
+        runs = [(start, start + period)]
+        while runs:
+            run = runs.pop()
+            for place in run:
+                ends[place] = ends.get(place) or self._ends(place, length)
+            middle = sum(run) // 2
+            if ends[run[0]] != ends[run[1]] and middle not in run:
+                runs += [(run[0], middle), (middle, run[1])]
+        return max(max(place - first, last - place) for place, (first, last) in ends.items())
 
     def sees_beyond(self, reach: int, period: int) -> bool:
         """Whether what is drawn at an end changes with what is more than ``reach`` pixels away."""
@@ -138,27 +150,19 @@ class _Strips:
                 return True
         return False
 
-    def _spread_from(self, places: list[int], length: int) -> int:
-        """The distance to the farthest column that depends on one of ``places``; all, where none shows."""
-        farthest = 0
-        for place in places:
-            columns = self._spoiled_by(place, length)
-            if not columns[place]:
-                return length
-            there = columns.nonzero().flatten()
-            farthest = max(farthest, place - int(there[0]), int(there[-1]) - place)
-        return farthest
+    def _ends(self, place: int, length: int) -> tuple[int, int]:
+        """The first and the last column that are NaN where the picture, or its mask, is NaN at ``place``.
 
-    def _spoiled_by(self, place: int, length: int) -> Tensor:
-        """Which columns [length] are NaN where the picture, or what is known of it, is NaN at ``place``."""
+        Those of the strip, where nothing shows at all.
+        """
         spoiled = torch.zeros(length, dtype=torch.bool)
-        for share in (0.0, 1.0):
-            for of_mask in (False, True):
-                picture, known = self._noise(length, share)
-                known[..., place] = torch.nan if of_mask else 1.0
-                picture[..., place] = torch.nan
-                spoiled |= self._draw(picture, known).isnan().flatten(0, 2).any(0)
-        return spoiled
+        for share, of_mask in product((0.0, 1.0), (False, True)):
+            picture, known = self._noise(length, share)
+            known[..., place] = torch.nan if of_mask else 1.0
+            picture[..., place] = torch.nan
+            spoiled |= self._draw(picture, known).isnan().flatten(0, 2).any(0)
+        there = spoiled.nonzero().flatten().tolist()
+        return (there[0], there[-1]) if there else (0, length - 1)
 
     def _draw(self, picture: Tensor, known: Tensor) -> Tensor:
         if not self._across:
@@ -179,4 +183,3 @@ class _Strips:
 
     def _turned(self, width: int, length: int) -> tuple[int, int]:
         return (length, width) if self._across else (width, length)
-

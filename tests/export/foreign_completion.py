@@ -207,8 +207,9 @@ class Bytes(Levels):
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         weight = next(self.parameters()).dtype
-        drawn = super().forward(image.to(weight) / 255, mask.to(weight) / 255)
-        return torch.where(mask > 127, image, drawn.round().to(image.dtype))
+        values, kept = image.to(weight), mask.to(weight)
+        drawn = super().forward(values / 255, kept / 255).round()
+        return torch.where(kept > 127, values, drawn).to(torch.uint8)
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, dilation: int = 1) -> nn.Conv2d:
