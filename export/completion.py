@@ -205,7 +205,9 @@ def _traced(network: nn.Module, manifest: Manifest) -> ModelProto:
         if interface.sizes.fixed:
             raise
         side = interface.trained_side
-        raise ModelError(f"{error}; fixed=True exports it for pictures of {side}×{side} alone") from error
+        raise ModelError(
+            f"{error}. If its sizes are in the way, fixed=True exports it for pictures of {side}×{side} alone"
+        ) from error
 
 
 def _example_sides(sizes: Sizes) -> dict[str, int]:

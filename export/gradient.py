@@ -242,6 +242,11 @@ def _explanation(error: BaseException) -> str:
             f"the operator {operator[1]} has no ONNX form here; replace the layer that uses it, or give "
             "edgefill.export.decompositions a decomposition of it"
         )
+    if "dtype Half" in chain:
+        return (
+            f"an operator has no form in fp16 ({_first_line(error)}); let the module compute there in "
+            "float32, by x.float(), or export in fp32"
+        )
     if "onstraint" in chain or "pecializ" in chain:
         return _FIXED_BATCH.format(_first_line(error))
     return f"the objective cannot be exported: {_first_line(error)}"

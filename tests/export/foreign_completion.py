@@ -113,18 +113,18 @@ class Gated(nn.Module):
 
 
 class SpectralBlock(nn.Module):
-    """The Fourier unit of LaMa (Suvorov et al., 2022)."""
+    """The Fourier unit of LaMa (Suvorov et al., 2022), whose spectra are float32 whatever the rest is."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layer = nn.Conv2d(2 * channels, 2 * channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        spectrum = torch.fft.rfftn(x, dim=(-2, -1), norm="ortho")
-        parts = torch.stack((spectrum.real, spectrum.imag), dim=2).flatten(1, 2)
-        parts = torch.relu(self.layer(parts)).unflatten(1, (x.shape[1], 2))
+        spectrum = torch.fft.rfftn(x.float(), dim=(-2, -1), norm="ortho")
+        parts = torch.stack((spectrum.real, spectrum.imag), dim=2).flatten(1, 2).to(x.dtype)
+        parts = torch.relu(self.layer(parts)).unflatten(1, (x.shape[1], 2)).float()
         spectrum = torch.complex(parts[:, :, 0].contiguous(), parts[:, :, 1].contiguous())
-        return x + torch.fft.irfftn(spectrum, s=x.shape[-2:], dim=(-2, -1), norm="ortho")
+        return x + torch.fft.irfftn(spectrum, s=x.shape[-2:], dim=(-2, -1), norm="ortho").to(x.dtype)
 
 
 class SqueezeAndExcite(nn.Module):

@@ -33,7 +33,14 @@ def test_a_network_exports_proven_with_what_it_takes_and_builds(name, tmp_path):
     assert len(build_completion(bundle.graph("completion"), interface)) > 5_000
 
 
-HALF = ("three halvings", "partial convolutions", "global attention", "instance norm", "joined, as MI-GAN")
+HALF = (
+    "three halvings",
+    "partial convolutions",
+    "global attention",
+    "instance norm",
+    "joined, as MI-GAN",
+    "Fourier convolutions",
+)
 
 
 @pytest.mark.parametrize("name", HALF)
@@ -81,6 +88,11 @@ def test_the_graph_takes_and_returns_what_the_interface_says(tmp_path):
         expected = module(image, mask)
     found = run_graph(bundle.graph("completion"), {"image": image, "mask": mask})["drawn"]
     assert found.shape == (2, 20, 36, 3) and (found - expected).abs().max() < 0.01
+    metadata = {
+        entry.key: entry.value for entry in onnx.load_from_string(bundle.graph("completion")).metadata_props
+    }
+    assert metadata["Image.BitmapPixelFormat"] == "Bgr8"
+    assert metadata["Image.NominalPixelRange"] == "NominalRange_0_255"
     assert interface == Interface(
         **{**vars(GMCNN["interface"]), "sizes": interface.sizes, "reach": 2, "trained_side": 32}
     )
@@ -140,6 +152,16 @@ def test_an_interface_that_is_not_the_networks_is_refused(tmp_path):
     with pytest.raises(InputError, match="layouts with an N"):
         export_completion(Levels(), tmp_path / "x", size=32, interface=rows)
     assert not list(tmp_path.iterdir())
+
+
+class HalfSpectrum(torch.nn.Module):
+    def forward(self, picture, known):
+        return torch.fft.irfftn(torch.fft.rfftn(picture * known))
+
+
+def test_what_has_no_form_in_fp16_is_said(tmp_path):
+    with pytest.raises(ModelError, match=r"no form in fp16 .*x\.float\(\), or export in fp32"):
+        export_completion(HalfSpectrum(), tmp_path / "x", size=32, fixed=True, precision="fp16")
 
 
 class LooksAtTheBatch(torch.nn.Module):

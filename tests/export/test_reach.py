@@ -77,6 +77,28 @@ def test_what_a_dead_unit_hides_is_seen(place):
     assert measured(Beside(*layers))[0] == 3
 
 
+LOCAL = [name for name, foreign in NETWORKS.items() if foreign.reach is not None]
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_tile_with_its_reach_around_it_is_what_the_whole_picture_gives(name):
+    foreign = NETWORKS[name]
+    network, unit, reach = foreign.build(), foreign.multiple, foreign.reach
+    interface = foreign.options.get("interface")
+    inpainter = replace(called(network), interface=interface) if interface else called(network)
+    height, width = 2 * reach + 8 * unit, 2 * reach + 12 * unit
+    random = torch.Generator().manual_seed(0)
+    picture = torch.rand(1, 3, height, width, generator=random) * 2 - 1
+    known = (torch.rand(1, 1, height, width, generator=random) < 0.5).float()
+    whole = inpainter(picture, known)
+    rows, columns = slice(unit, None), slice(2 * unit, width - unit)  # up to a border, and not
+    tile = inpainter(picture[..., rows, columns], known[..., rows, columns])
+    deep = slice(reach, None), slice(reach, -reach)
+    expected = whole[..., rows, columns][..., deep[0], deep[1]]
+    torch.testing.assert_close(tile[..., deep[0], deep[1]], expected, atol=1e-4, rtol=1e-5)
+    assert expected.shape[2:] == (reach + 7 * unit, 9 * unit)
+
+
 class Shifted(nn.Module):
     """Draws by where in the picture it is."""
 
