@@ -7,12 +7,12 @@ from typing import Any
 
 _HOME = {
     "export_bundle": "edgefill.export.bundle",
-    "export_one_pass": "edgefill.export.one_pass",
+    "export_completion": "edgefill.export.completion",
     "export_run": "edgefill.export.run",
     "gradient_graph": "edgefill.export.gradient",
 }
 
-__all__ = ["export_bundle", "export_one_pass", "export_run", "gradient_graph"]
+__all__ = ["export_bundle", "export_completion", "export_run", "gradient_graph"]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,7 +35,8 @@ from edgefill.model.manifest import (
 
 PRECISIONS = ("fp32", "fp16", "both")
 WEIGHTS = ("fp32", "fp16")
-_PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}
+_PIXEL_FORMATS = {"L": "Gray8", "RGB": "Rgb8", "BGR": "Bgr8"}
+_PIXEL_RANGES = {"-1..1": "Normalized_1_1", "0..1": "Normalized_0_1", "0..255": "NominalRange_0_255"}
 _PREPARATION_TOLERANCE = {"fp32": 1e-3, "fp16": 0.05}  # By what the weights are stored in.
 _ALSO_CALLED = {"gaussian": "normal"}
 # Pictures whose range is checked. A G that leaves it in one picture of twenty is caught 96 times in 100
@@ -147,7 +148,7 @@ def _picture_shape(networks: Completion, prior: Prior) -> tuple[int, int, int]:
             f"the networks do not run on z of shape [2, {prior.z_dim}]: {type(error).__name__}: {error}; "
             "is z_dim right, does G want z as N×Z×1×1 (spatial_z), does D take G's pictures?"
         ) from error
-    if pictures.dim() != 4 or pictures.shape[1] not in _PIXEL_FORMATS:
+    if pictures.dim() != 4 or pictures.shape[1] not in (1, 3):
         raise ModelError(f"G returned the shape {list(pictures.shape)}; expected [N, 1 or 3, H, W]")
     if logits.shape != (2,):
         raise ModelError(f"D returned {logits.numel() // 2} numbers per picture; expected one")
@@ -221,9 +222,7 @@ def finished(model: ModelProto, graph: str, manifest: Manifest) -> bytes:
     onnx_passes.write_metadata(
         model,
         {
-            "Image.BitmapPixelFormat": _PIXEL_FORMATS[manifest.channels],
-            "Image.ColorSpaceGamma": "SRGB",
-            "Image.NominalPixelRange": "Normalized_1_1",
+            **_of_pictures(manifest),
             "edgefill.version": manifest.edgefill,
             "edgefill.graph": graph,
             "edgefill.method": manifest.method,
@@ -234,6 +233,15 @@ def finished(model: ModelProto, graph: str, manifest: Manifest) -> bytes:
         },
     )
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _of_pictures(manifest: Manifest) -> dict[str, str]:
+    """What ONNX's metadata for images have words for."""
+    interface = manifest.interface
+    order = interface.order if interface else "L" if manifest.channels == 1 else "RGB"
+    values = {"Image.BitmapPixelFormat": _PIXEL_FORMATS[order], "Image.ColorSpaceGamma": "SRGB"}
+    pixels = _PIXEL_RANGES.get(str(interface.range) if interface else "-1..1")
+    return {**values, "Image.NominalPixelRange": pixels} if pixels else values
 
 
 def _of_latent(manifest: Manifest) -> dict[str, str]:

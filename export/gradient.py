@@ -86,19 +86,13 @@ def forward_graph(
     function: Callable[..., Tensor],
     example_inputs: Mapping[str, Tensor],
     output: str,
-    *,
-    any_size: bool = False,
 ) -> ModelProto:
-    """An ONNX model of ``function`` alone, with a dynamic batch and one output; see ``gradient_graph``.
-
-    ``any_size``: all inputs are pictures of one height and one width, which are dynamic too.
-    """
+    """An ONNX model of ``function`` alone, with a dynamic batch and one output; see ``gradient_graph``."""
 
     def step(*tensors: Tensor) -> list[Tensor]:
         return [function(**dict(zip(example_inputs, tensors, strict=True))).detach()]
 
-    sizes = {0: "N", 2: "H", 3: "W"} if any_size else {0: "N"}
-    return _traced_to_onnx(step, example_inputs, [output], dict.fromkeys(example_inputs, sizes))
+    return _traced_to_onnx(step, example_inputs, [output], {name: {0: "N"} for name in example_inputs})
 
 
 def plain_graph(
@@ -163,6 +157,7 @@ def _traced_to_onnx(
     model: ModelProto = program.model_proto
     if "N" in symbols:
         _check_batch_is_dynamic(model)
+    _check_sizes_are_dynamic(model, dynamic)
     onnx_passes.check_standard(model)  # First: the traces name the operator that a refused node comes from.
     onnx_passes.strip_traces(model)
     onnx_passes.batch_of_first_input(model)
@@ -181,6 +176,17 @@ def _check_batch_is_dynamic(model: ModelProto) -> None:
     for value in (*model.graph.input, *model.graph.output):
         if not value.type.tensor_type.shape.dim[0].dim_param:
             raise ModelError(_FIXED_BATCH.format(f"{value.name} became fixed"))
+
+
+def _check_sizes_are_dynamic(model: ModelProto, dynamic: Mapping[str, Mapping[int, str]]) -> None:
+    for value in model.graph.input:
+        for place, size in dynamic.get(value.name, {}).items():
+            found = value.type.tensor_type.shape.dim[place]
+            if not found.dim_param:
+                raise ModelError(
+                    f"the size {size} of {value.name} became fixed at {found.dim_value} while tracing: "
+                    "somewhere a module turns a size into a number, as int(x.shape[2]) does"
+                )
 
 
 def _without_pooling_indices(graph: fx.GraphModule) -> None:
@@ -235,6 +241,11 @@ def _explanation(error: BaseException) -> str:
         return (
             f"the operator {operator[1]} has no ONNX form here; replace the layer that uses it, or give "
             "edgefill.export.decompositions a decomposition of it"
+        )
+    if "dtype Half" in chain:
+        return (
+            f"an operator has no form in fp16 ({_first_line(error)}); let the module compute there in "
+            "float32, by x.float(), or export in fp32"
         )
     if "onstraint" in chain or "pecializ" in chain:
         return _FIXED_BATCH.format(_first_line(error))

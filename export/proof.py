@@ -14,12 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgefill.errors import ModelError
+from edgefill.export.inpainter import Inpainter
 from edgefill.export.objective import Completion
 from edgefill.methods.latent.latents import Prior
+from edgefill.model.interface import Interface
 from edgefill.model.manifest import Manifest
 
 SAMPLES = 6
-_SIZES = (64, 64), (32, 48), (20, 84)  # of the pictures for a network of one pass
+_ROWS = 3  # pictures that a completion network is given at once
+_MORE = (0, 0), (1, 3), (5, 2)  # height and width of them beyond the smallest, in the sizes' multiple
+_LEVEL = 2 / 255  # by which whole numbers may differ, on [-1, 1]
 _DIRECTIONS = 5
 _DISTANCE = 1e-5  # Half the interval of the central differences, in float64.
 _KINK = 1e-3  # |G(z) − y| has no gradient at 0: the proof keeps its pictures this far from G(z).
@@ -92,7 +96,7 @@ def prove_encoder(graph: bytes, encoder: nn.Module, manifest: Manifest) -> float
     known = (torch.rand(SAMPLES, 1, height, width, generator=random) < 0.7).float()
     picture = (torch.rand(SAMPLES, channels, height, width, generator=random) * 2 - 1) * known
     network = copy.deepcopy(encoder).eval().cpu().float()
-    expected = _called(network, "encoder", picture, known)
+    expected = _called(network, picture, known)
     if expected.shape != (SAMPLES, manifest.z_dim):
         raise ModelError(f"the encoder returned {list(expected.shape)}; expected [N, {manifest.z_dim}]")
     found = run_graph(graph, {"picture": picture, "known": known})["z"]
@@ -103,53 +107,71 @@ def prove_encoder(graph: bytes, encoder: nn.Module, manifest: Manifest) -> float
     return float(f"{error:.3g}")
 
 
-def prove_completion(graph: bytes, network: nn.Module, manifest: Manifest) -> dict[str, float]:
-    """How far the graph of a network of one pass is from PyTorch, at several sizes; see ``prove``."""
-    random = torch.Generator().manual_seed(4)
-    errors = []
-    for height, width in _SIZES:
-        known = (torch.rand(SAMPLES, 1, height, width, generator=random) < 0.7).float()
-        picture = torch.rand(SAMPLES, manifest.channels, height, width, generator=random) * 2 - 1
-        expected = _called(network, "completion network", picture, known)
-        if expected.shape != picture.shape:
-            raise ModelError(
-                f"the completion network returned {list(expected.shape)}; expected {list(picture.shape)}"
-            )
-        found = run_graph(graph, {"picture": picture, "known": known})["completed"]
-        _check_finite({"completed": found})
-        errors.append(_largest(found, expected))
-    _judge({"generated": max(errors)}, TOLERANCES[manifest.precision], manifest.precision)
-    return {"completed": float(f"{max(errors):.3g}")}
-
-
-def _called(network: nn.Module, role: str, picture: Tensor, known: Tensor) -> Tensor:
-    """What ``network`` makes of them. Raises ModelError, as it is foreign code."""
+def _called(encoder: nn.Module, picture: Tensor, known: Tensor) -> Tensor:
+    """What ``encoder`` makes of them. Raises ModelError, as it is foreign code."""
     try:
         with torch.no_grad():
-            result: Tensor = network(picture, known)
+            result: Tensor = encoder(picture, known)
     except Exception as error:  # foreign code may raise anything
         raise ModelError(
-            f"the {role} does not run on pictures {list(picture.shape)} and what is known of them "
+            f"the encoder does not run on pictures {list(picture.shape)} and what is known of them "
             f"{list(known.shape)}: {type(error).__name__}: {error}"
         ) from error
     return result
 
 
+def prove_completion(graph: bytes, inpainter: Inpainter, manifest: Manifest) -> dict[str, float]:
+    """How far the graph of a completion network is from PyTorch, on [-1, 1]; see ``prove``.
+
+    At every size if it takes one, else at the smallest, at the trained one and at two that are no squares.
+    """
+    interface, tolerance = manifest.passed, TOLERANCES[manifest.precision]
+    if interface.output.dtype == "uint8":
+        tolerance = replace(tolerance, generated=tolerance.generated + _LEVEL)
+    scale = 2 * max(interface.output.range.deviation)
+    random = torch.Generator().manual_seed(4)
+    completed, batch = 0.0, 0.0
+    for height, width in _proof_sizes(interface):
+        known = (torch.rand(_ROWS, 1, height, width, generator=random) < 0.7).float()
+        picture = torch.rand(_ROWS, interface.channels, height, width, generator=random) * 2 - 1
+        expected = inpainter(picture, known).float()
+        _check_finite({"what PyTorch computes": expected})
+        found = _drawn(graph, interface, picture, known)
+        alone = _drawn(graph, interface, picture[:1], known[:1])
+        completed = max(completed, _largest(found, expected) * scale)
+        batch = max(batch, _largest(found[:1], alone) * scale)
+    _judge({"generated": completed, "batch": batch}, tolerance, manifest.precision)
+    return {"completed": float(f"{completed:.3g}")}
+
+
+def _proof_sizes(interface: Interface) -> list[tuple[int, int]]:
+    sizes, side = interface.sizes, interface.trained_side
+    if sizes.fixed:
+        return [sizes.fixed]
+    least, unit = sizes.smallest, sizes.multiple
+    return [(side, side), *((least + down * unit, least + right * unit) for down, right in _MORE)]
+
+
+def _drawn(graph: bytes, interface: Interface, picture: Tensor, known: Tensor) -> Tensor:
+    """What the graph draws, [N, C, H, W] in the range and the order of channels of its output."""
+    drawn = run_graph(graph, interface.feeds(picture, known, torch))[interface.output.name]
+    _check_finite({interface.output.name: drawn})
+    return interface.output.standard(drawn, torch).float()
+
+
 def prove_quantised(
-    graph: bytes, network: nn.Module, feeds: Sequence[Mapping[str, np.ndarray]]
+    graph: bytes, inpainter: Inpainter, cases: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, float]:
-    """How far the INT8 graph of a network of one pass is from PyTorch where ``feeds`` have holes.
+    """How far the INT8 graph of a completion network is from PyTorch in the holes of ``cases``.
 
     The root of the mean square, on [-1, 1]: what is rounded shows as noise. Raises ModelError; see ``prove``.
     """
-    total, missing = 0.0, 0.0
-    for feed in feeds:
-        picture, known = (torch.from_numpy(feed[name]) for name in ("picture", "known"))
-        found = run_graph(graph, {"picture": picture, "known": known})["completed"]
-        _check_finite({"completed": found})
-        with torch.no_grad():
-            expected = network(picture, known)
-        total += float(((found - expected).square() * (1 - known)).sum())
+    interface, total, missing = inpainter.interface, 0.0, 0.0
+    scale = 2 * max(interface.output.range.deviation)
+    for case in cases:
+        picture, known = (torch.from_numpy(values) for values in case)
+        difference = (_drawn(graph, interface, picture, known) - inpainter(picture, known)) * scale
+        total += float((difference.square() * (1 - known)).sum())
         missing += float((1 - known).sum()) * picture.shape[1]
     error = math.sqrt(total / max(missing, 1.0))
     _judge({"noise": error}, TOLERANCES["int8"], "int8")

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgefill.errors import InputError
 from edgefill.export.bundle import export_bundle
-from edgefill.export.one_pass import export_one_pass
+from edgefill.export.completion import export_completion
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.model.manifest import INT8, Manifest
@@ -51,7 +51,10 @@ def export_run(
             told["calibration"] = load_pictures(
                 Path(calibration), shape.size, shape.channels, track=lambda files: files[:_CALIBRATING]
             ).values
-        return export_one_pass(network, path, channels=shape.channels, size=shape.size, origin=origin, **told)
+        return export_completion(
+            network, path, size=shape.size, family=GlcicTraining.kind,
+            origin=origin, **told,
+        )  # fmt: skip
     if precision == INT8:
         raise InputError(f"{run} is a dcgan, whose search needs gradients; int8 is for the kind glcic")
     recipe = load_config(run)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgefill.export import export_bundle, export_one_pass
+from edgefill.export import export_bundle, export_completion
 from edgefill.networks.config import GlcicConfig, NetworkConfig
 from edgefill.networks.encoder import Encoder
 from edgefill.networks.glcic import CompletionNetwork
@@ -60,5 +60,5 @@ def tiny_one_pass(channels: int = 1) -> bytes:
         network = CompletionNetwork(GlcicConfig(channels=channels, filters=4)).eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.edgefill"
-        export_one_pass(network, path, channels=channels, size=64, licence="CC0", origin="tests")
+        export_completion(network, path, size=64, family="glcic", licence="CC0", origin="tests")
         return path.read_bytes()

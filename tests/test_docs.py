@@ -16,6 +16,7 @@ from edgefill.cli.app import app
 from edgefill.export.pipeline import export_pipeline
 from edgefill.model.bundle import Bundle
 from tests.bundles import tiny_networks, tiny_one_pass
+from tests.export.foreign_completion import NETWORKS, Levels
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -62,13 +63,18 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     Path("pass.edgefill").write_bytes(tiny_one_pass(3))
     export_pipeline(Bundle.open("pass.edgefill"), "pass.onnx")
     picture, mask = np.zeros((40, 50, 3), np.uint8), np.full((40, 50), 255, np.uint8)
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
+    foreign = {"network": NETWORKS["three halvings"].build(), "other": Levels()}
     for block in BLOCKS:
         block = block.replace('z_dim=128, spatial_z=True, discriminator_output="sigmoid"', "z_dim=4")
-        exec(compile(block, "README.md", "exec"), {"G": G, "D": D, "picture": picture, "mask": mask})
+        exec(
+            compile(block, "README.md", "exec"), {"G": G, "D": D, "picture": picture, "mask": mask, **foreign}
+        )
     with Image.open("out.png") as image:
         assert image.size == (64, 64)
     assert Path("theirs.edgefill").exists()
+    assert Bundle.open("photos.edgefill").manifest.passed.reach == 24
+    assert Bundle.open("other.edgefill").precisions == ("fp32", "fp16")
 
 
 def test_no_page_holds_an_open_end():

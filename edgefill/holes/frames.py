@@ -173,7 +173,8 @@ def _faded_in(known: Tensor, arrays: Any) -> Tensor:
 def _window(side: int) -> np.ndarray:
     """[side, side]: the sum of a cell and FEATHER more on either side."""
     place = np.arange(side)
-    return (np.abs(place[:, None] - place) <= FEATHER).astype(np.float32)
+    window: np.ndarray = np.float32(np.abs(place[:, None] - place) <= FEATHER)
+    return window
 
 
 def _halved(values: Tensor, arrays: Any) -> Tensor:

@@ -111,6 +111,13 @@ class Output:
     pasted: bool = False  # whether what is known stands in it as it was given
     hole_only: bool = False  # whether it means nothing where pixels are known
 
+    def standard(self, values: Tensor, arrays: Any = np) -> Tensor:
+        """``values`` of this output's layout as [N, C, H, W]."""
+        layout = self.layout
+        rows, sides = tuple(values.shape[: values.ndim - len(layout)]), tuple(values.shape[-len(layout) :])
+        whole = values.reshape((*rows, *(1,) * (4 - len(rows) - len(layout)), *sides))
+        return arrays.moveaxis(whole, (0, 1, 2, 3), _axes(layout))
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -214,7 +221,7 @@ class Interface:
     def drawn(self, outputs: Mapping[str, Tensor], arrays: Any = np) -> Tensor:
         """The picture [N, C, H, W] in [-1, 1] that the network drew, clipped to that; NaN stays NaN."""
         values = _cast(outputs[self.output.name], "float32", arrays)
-        values = self.output.range.back(_standard(values, self.output.layout, arrays), arrays)
+        values = self.output.range.back(self.output.standard(values, arrays), arrays)
         if self.order == "BGR":
             values = arrays.flip(values, (1,))
         return arrays.clip(values, -1, 1)
@@ -265,13 +272,6 @@ def _arranged(values: Tensor, layout: str, arrays: Any) -> Tensor:
     moved = arrays.moveaxis(values, _axes(layout), (0, 1, 2, 3))
     rows = (len(values),) * ("N" not in layout and len(values) != 1)
     return moved.reshape((*rows, *moved.shape[4 - len(layout) :]))
-
-
-def _standard(values: Tensor, layout: str, arrays: Any) -> Tensor:
-    """``values`` of ``layout`` as [N, C, H, W]."""
-    rows, sides = tuple(values.shape[: values.ndim - len(layout)]), tuple(values.shape[-len(layout) :])
-    whole = values.reshape((*rows, *(1,) * (4 - len(rows) - len(layout)), *sides))
-    return arrays.moveaxis(whole, (0, 1, 2, 3), _axes(layout))
 
 
 def _axes(layout: str) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
 from edgefill.export.decompositions.convolution import convolution_backward
+from edgefill.export.decompositions.fourier import fft_c2c, fft_c2r, fft_r2c
 from edgefill.export.decompositions.max_pooling import (
     adaptive_max_pool2d,
     adaptive_max_pool2d_backward,
@@ -69,6 +70,9 @@ def decomposition_table() -> dict[Any, Callable[..., Any]]:
         aten.max_pool2d_with_indices_backward.default: max_pool2d_backward,
         aten.adaptive_max_pool2d.default: adaptive_max_pool2d,
         aten.adaptive_max_pool2d_backward.default: adaptive_max_pool2d_backward,
+        aten._fft_r2c.default: fft_r2c,
+        aten._fft_c2c.default: fft_c2c,
+        aten._fft_c2r.default: fft_c2r,
         aten.upsample_nearest2d.default: functools.partial(upsample, aten.upsample_nearest2d),
         aten.upsample_bilinear2d.default: functools.partial(upsample, aten.upsample_bilinear2d),
         aten.upsample_bicubic2d.default: functools.partial(upsample, aten.upsample_bicubic2d),

@@ -53,8 +53,14 @@ def _upsample_vec(
 ) -> Tensor:
     scales = options[-1] or (None, None)
     if output_size is None:
-        output_size = [int(int(side) * scale) for side, scale in zip(x.shape[2:], scales, strict=True)]
+        output_size = [_scaled(side, scale) for side, scale in zip(x.shape[2:], scales, strict=True)]
     return operator(x, output_size, *options[:-1], *scales)
+
+
+def _scaled(side: int, scale: float) -> int:
+    """``side``, which may be a symbol and then has to stay one, times ``scale``."""
+    whole = int(scale)
+    return side * whole if whole == scale else int(int(side) * scale)
 
 
 def upsample(
@@ -71,7 +77,7 @@ def upsample(
 
 def _is_ratio(scales: Sequence[float | None], before: Sequence[int], after: Sequence[int]) -> bool:
     return all(
-        scale is None or scale * int(have) == int(want)
+        scale is None or scale * have == want
         for scale, have, want in zip(scales, before, after, strict=False)  # scales may be left out
     )
 

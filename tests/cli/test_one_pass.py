@@ -44,7 +44,9 @@ def test_train_export_and_complete(edgefill, pictures, tmp_path):
     assert resumed.code == 0, resumed.err
     exported = edgefill("export", run, "--out", model, "--weights", "fp16", "--json")
     assert exported.code == 0, exported.err
-    assert json.loads(exported.out)["family"] == "glcic" and "edgefill complete PICTURE" in exported.err
+    manifest = json.loads(exported.out)
+    assert manifest["family"] == "glcic" and "edgefill complete PICTURE" in exported.err
+    assert manifest["interface"]["reach"] == 156
     done = edgefill("complete", pictures, "--model", model, "--out", out, "--strip", "--sheet", "--json")
     assert done.code == 0, done.err
     document = json.loads(done.out)

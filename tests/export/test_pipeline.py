@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edgefill.errors import ModelError, OutputError
-from edgefill.export import export_one_pass
+from edgefill.export import export_completion
 from edgefill.export.pipeline import export_pipeline
 from edgefill.methods.feed_forward import draw
 from edgefill.model.bundle import Bundle
@@ -43,7 +43,7 @@ class Pipeline:
 @pytest.fixture(scope="module")
 def averages(tmp_path_factory) -> Pipeline:
     folder = tmp_path_factory.mktemp("averages")
-    export_one_pass(Mean(), folder / "mean.edgefill", channels=3, size=64)
+    export_completion(Mean(), folder / "mean.edgefill", channels=3, size=64)
     return Pipeline(Bundle.open(folder / "mean.edgefill"), folder / "mean.onnx")
 
 
@@ -101,7 +101,7 @@ def test_the_seam_is_smooth_where_the_network_is_off(tmp_path):
         def forward(self, picture, known):
             return super().forward(picture, known) - 0.3
 
-    export_one_pass(Dark(), tmp_path / "dark.edgefill", channels=1, size=64)
+    export_completion(Dark(), tmp_path / "dark.edgefill", channels=1, size=64)
     pipeline = Pipeline(Bundle.open(tmp_path / "dark.edgefill"), tmp_path / "dark.onnx")
     flat, mask = np.full((64, 64, 1), 150, np.uint8), np.zeros((64, 64), np.uint8)
     mask[16:48, 16:48] = 255

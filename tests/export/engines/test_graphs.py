@@ -7,7 +7,7 @@ import onnx
 import pytest
 import torch
 
-from edgefill.export import export_bundle, export_one_pass
+from edgefill.export import export_bundle, export_completion
 from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import static
 from edgefill.export.pipeline import export_pipeline
@@ -55,7 +55,7 @@ def test_a_network_of_one_pass_and_its_pipeline_build_without_a_warning(precisio
     network = CompletionNetwork(GlcicConfig(channels=3, filters=4)).eval()
     pictures = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64), np.uint8)
     path = tmp_path / "pass.edgefill"
-    export_one_pass(network, path, channels=3, size=64, precision=precision, calibration=pictures)
+    export_completion(network, path, size=64, precision=precision, calibration=pictures)
     bundle = Bundle.open(path)
     assert len(build_engine(bundle.graph("completion"), static(1)).content) > 10_000
     export_pipeline(bundle, tmp_path / "pipeline.onnx")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edgefill.errors import InputError, ModelError
-from edgefill.export import export_one_pass
+from edgefill.export import export_completion
 from edgefill.methods.feed_forward import draw
 from edgefill.model.bundle import Bundle
 from edgefill.networks.config import GlcicConfig
@@ -30,13 +30,13 @@ def network(channels: int = 3) -> CompletionNetwork:
 
 def exported(tmp_path, module=None, **options) -> Bundle:
     path = tmp_path / "pass.edgefill"
-    export_one_pass(module or network(), path, **{"channels": 3, "size": 64, **options})
+    export_completion(module or network(), path, **{"size": 64, **options})
     return Bundle.open(path)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "both"])
 def test_the_graph_is_the_network_at_any_size_and_batch(tmp_path, precision):
-    bundle, module = exported(tmp_path, precision=precision), network()
+    bundle, module = exported(tmp_path, precision=precision, family="glcic"), network()
     assert bundle.manifest.family == "glcic" and not bundle.manifest.latent
     assert bundle.precisions == {"fp32": ("fp32",), "fp16": ("fp16",), "both": ("fp32", "fp16")}[precision]
     random = torch.Generator().manual_seed(0)
@@ -66,7 +66,7 @@ def test_a_rows_result_does_not_depend_on_its_batch(tmp_path):
 def test_the_same_network_gives_the_same_bytes(tmp_path):
     first, second = tmp_path / "a.edgefill", tmp_path / "b.edgefill"
     for path in (first, second):
-        export_one_pass(network(1), path, channels=1, size=64, name="same")
+        export_completion(network(1), path, size=64, name="same")
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -144,7 +144,7 @@ class Dices(nn.Module):
 
 @pytest.mark.parametrize(
     ("module", "said"),
-    [(Shrinks(), "returned"), (nn.Identity(), "cannot be exported"), (Dices(), "not what")],
+    [(Shrinks(), "returned"), (nn.Identity(), "does not run on pictures"), (Dices(), "not what")],
 )
 def test_what_is_no_completion_network_is_refused_and_nothing_is_written(tmp_path, module, said):
     with pytest.raises(ModelError, match=said):
