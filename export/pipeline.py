@@ -83,24 +83,24 @@ class _Around:
     def channels(self) -> int:
         return self.interface.channels
 
-    def before(self, picture: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """What the network takes, and what ``after`` needs of what was seen and where."""
+    def before(self, picture: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The network's inputs, and what ``after`` needs of what was seen and where."""
         hole = _hole(mask)
         frame = self._frame(hole)
         values = (picture.float() / 127.5 - 1).permute(2, 0, 1)
         sight = seen(values, 1 - hole, frame, self.interface.cells, torch)
         feeds = self.interface.feeds(sight.means[None], sight.known[None], torch)
-        return {**feeds, "frame_": torch.stack(list(frame)), "means_": sight.means, "known_": sight.known}
+        return feeds, {"frame": torch.stack(list(frame)), "means": sight.means, "known": sight.known}
 
     def after(
-        self, picture: Tensor, mask: Tensor, frame_: Tensor, means_: Tensor, known_: Tensor, drawn_: Tensor
+        self, picture: Tensor, mask: Tensor, frame: Tensor, means: Tensor, known: Tensor, drawn: Tensor
     ) -> Tensor:
-        """``picture`` with what the network drew where ``mask`` is white; ``drawn_`` is its output."""
+        """``picture`` with what the network drew where ``mask`` is white; ``drawn`` is its output."""
         output = self.interface.output
-        drawn = self.interface.drawn({output.name: drawn_}, torch)[0]
-        finished = joined(Sight(means_, known_), drawn, hole_only=output.hole_only, arrays=torch)
-        frame = Frame(*(frame_[index] for index in range(4)))
-        pixels = enlarged(finished, frame, (mask.shape[0], mask.shape[1]), torch).permute(1, 2, 0)
+        own = self.interface.drawn({output.name: drawn}, torch)[0]
+        finished = joined(Sight(means, known), own, hole_only=output.hole_only, arrays=torch)
+        lies = Frame(*(frame[index] for index in range(4)))
+        pixels = enlarged(finished, lies, (mask.shape[0], mask.shape[1]), torch).permute(1, 2, 0)
         filled = ((pixels.clamp(-1, 1) + 1) * 127.5).round()
         return torch.where(_hole(mask)[:, :, None] > 0, filled, picture.float()).to(torch.uint8)
 
@@ -129,32 +129,29 @@ def _joined(around: _Around, network: ModelProto) -> ModelProto:
         "picture": torch.zeros(*_EXAMPLE, around.channels, dtype=torch.uint8),
         "mask": torch.zeros(*_EXAMPLE, dtype=torch.uint8),
     }
-    found = around.before(**whole)
-    inputs, output = [each.name for each in around.interface.inputs], around.interface.output
-    needed = [*whole, *(name for name in found if name not in inputs)]  # by what comes after
+    feeds, sights = around.before(**whole)
+    kept = {**whole, **sights}  # what comes after needs it, beside what is drawn
     sizes = {name: {0: "H", 1: "W"} for name in whole}
 
     def before(picture: Tensor, mask: Tensor) -> list[Tensor]:
-        return [picture, mask, *around.before(picture, mask).values()]
+        feeds, sights = around.before(picture, mask)
+        return [*feeds.values(), picture, mask, *sights.values()]
 
     def after(**tensors: Tensor) -> list[Tensor]:
         return [around.after(**tensors)]
 
-    first = plain_graph(before, whole, [f"{name}_kept" for name in (*whole, *found)], sizes)
+    fed_names, kept_names = [f"fed_{name}" for name in feeds], [f"kept_{name}" for name in kept]
+    first = plain_graph(before, whole, [*fed_names, *kept_names], sizes)
+    output = around.interface.output
     drawn = torch.zeros(_shape_of(around.interface), dtype=getattr(torch, output.dtype))
-    given = {**whole, **{name: found[name] for name in needed if name in found}, "drawn_": drawn}
-    last = plain_graph(after, given, ["completed"], sizes)
+    last = plain_graph(after, {**kept, "drawn": drawn}, ["completed"], sizes)
     network, last = compose.add_prefix(network, "network_"), compose.add_prefix(last, "after_")
     network.ir_version = first.ir_version
+    links = [(f"fed_{name}", f"network_{name}") for name in feeds]
     drawn_name = f"network_{output.name}"
-    model = compose.merge_models(
-        first,
-        network,
-        io_map=[(f"{name}_kept", f"network_{name}") for name in inputs],
-        outputs=[*(f"{name}_kept" for name in needed), drawn_name],
-    )
-    links = [*((f"{name}_kept", f"after_{name}") for name in needed), (drawn_name, "after_drawn_")]
-    model = compose.merge_models(model, last, io_map=links)
+    model = compose.merge_models(first, network, io_map=links, outputs=[*kept_names, drawn_name])
+    links = [(f"kept_{name}", f"after_{name}") for name in kept]
+    model = compose.merge_models(model, last, io_map=[*links, (drawn_name, "after_drawn")])
     onnx_passes.without_identities(model)
     _rename_output(model, "completed")
     onnx_passes.check_standard(model)
@@ -186,16 +183,15 @@ def _rename_output(model: ModelProto, name: str) -> None:
 def _proven(pipeline: bytes, around: _Around, network: bytes) -> float:
     """The largest difference from PyTorch around ``network``, in levels of 255, for several holes."""
     random = np.random.default_rng(5)
-    inputs, output = [each.name for each in around.interface.inputs], around.interface.output.name
     largest = 0.0
     for size, rows, columns in _CASES:
         picture = random.integers(256, size=(*size, around.channels), dtype=np.uint8)
         mask = np.zeros(size, np.uint8)
         mask[rows, columns] = 255
         given = {"picture": torch.from_numpy(picture), "mask": torch.from_numpy(mask)}
-        found = around.before(**given)
-        drawn = run_graph(network, {name: found.pop(name) for name in inputs})[output]
-        expected = around.after(**given, **found, drawn_=drawn)
+        feeds, sights = around.before(**given)
+        drawn = run_graph(network, feeds)[around.interface.output.name]
+        expected = around.after(**given, **sights, drawn=drawn)
         completed = run_graph(pipeline, given)["completed"]
         largest = max(largest, float((completed.int() - expected.int()).abs().max()))
     if largest > _LEVELS:
