@@ -76,9 +76,7 @@ class Passes:
 
 def side_of_a_pass(interface: Interface) -> tuple[int, int]:
     """Height and width that a network is measured at: its own, or about those of its training."""
-    sizes = interface.sizes
-    side = max(interface.trained_side, sizes.smallest)
-    return sizes.fixed or (side + -side % sizes.multiple,) * 2
+    return interface.sizes.fixed or (interface.sizes.at_least(interface.trained_side),) * 2
 
 
 def _waves(batch: int, size: tuple[int, int], channels: int) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,8 @@ LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW")  # a letter that is missin
 DTYPES = ("float32", "float16", "uint8")
 ORDERS = ("RGB", "BGR", "L")
 SEES = {"zero": None, "black": -1.0, "grey": 0.0, "white": 1.0}  # as a colour in [-1, 1]
+TILE = 512  # pixels of a side that are filled at once; a network sees its reach around them too
+_USUAL_SIDE = 256  # of a hole and its surroundings
 RANGES = {"-1..1": (0.5, 0.5), "0..1": (0.0, 1.0), "0..255": (0.0, 1 / 255)}  # mean and deviation
 
 Tensor: TypeAlias = Any  # a NumPy array or a PyTorch tensor
@@ -129,6 +131,11 @@ class Sizes:
     smallest: int = 1
     fixed: tuple[int, int] | None = None  # height and width, where it takes only these
 
+    def at_least(self, side: int) -> int:
+        """The smallest side of ``side`` or more that goes through a network of no fixed size."""
+        wanted = max(side, self.smallest)
+        return wanted + -wanted % self.multiple
+
 
 @dataclass(frozen=True)
 class Interface:
@@ -155,6 +162,24 @@ class Interface:
     def rows(self) -> int | None:
         """How many pictures go through at once: any number where it is None, or exactly so many."""
         return self.batch if all("N" in layout for layout in self.layouts.values()) else 1
+
+    @property
+    def largest_side(self) -> int:
+        """Of what it is given at once: a tile and what it sees of its surroundings, or the whole picture."""
+        if self.sizes.fixed:
+            return max(self.sizes.fixed)
+        if self.reach is None:
+            return self.sizes.at_least(self.trained_side)
+        return self.sizes.at_least(TILE + 2 * self.sizes.at_least(self.reach))
+
+    @property
+    def sides(self) -> tuple[int, int, int] | None:
+        """The smallest, the most likely and the largest side; None where the size is fixed."""
+        if self.sizes.fixed:
+            return None
+        largest = self.largest_side
+        usual = self.sizes.at_least(max(self.trained_side, _USUAL_SIDE))
+        return self.sizes.at_least(1), min(usual, largest), largest
 
     @property
     def layouts(self) -> dict[str, str]:
