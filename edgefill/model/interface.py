@@ -170,7 +170,8 @@ class Interface:
             return max(self.sizes.fixed)
         if self.reach is None:
             return self.sizes.at_least(self.trained_side)
-        return self.sizes.at_least(TILE + 2 * self.sizes.at_least(self.reach))
+        margin = self.reach + -self.reach % self.sizes.multiple  # tiles begin at multiples
+        return self.sizes.at_least(TILE + 2 * margin)
 
     @property
     def sides(self) -> tuple[int, int, int] | None:

@@ -12,7 +12,7 @@ from edgefill.methods.one_pass import draw
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes.onnx_runtime import OnnxRuntime
 from edgefill.runtimes.openvino import OpenVino
-from tests.bundles import tiny_bundle, tiny_one_pass
+from tests.bundles import tiny_bundle, tiny_joined, tiny_one_pass
 from tests.runtimes.test_onnx_runtime import tasks
 
 
@@ -62,6 +62,21 @@ def test_a_row_does_not_depend_on_its_batch(rows, searched, one_pass):
     together = draw(network, one_pass.manifest.passed, picture, known)
     alone = draw(network, one_pass.manifest.passed, picture[:rows], known[:rows])
     np.testing.assert_array_equal(alone, together[:rows])
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_a_network_of_one_size_takes_any_number_of_rows(batch, tmp_path):
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_joined(batch))
+    bundle = Bundle.open(tmp_path / "tiny.edgefill")
+    picture, known = pictures(5, 16, 24)
+    for runtime in (OpenVino(bundle, threads=1), OnnxRuntime(bundle, threads=1)):
+        together = draw(runtime, bundle.manifest.passed, picture, known)
+        alone = [
+            draw(runtime, bundle.manifest.passed, picture[row : row + 1], known[row : row + 1])
+            for row in range(5)
+        ]
+        np.testing.assert_array_equal(together, np.concatenate(alone))
+        assert together.shape == picture.shape and together.std() > 0.1
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.1])
