@@ -15,7 +15,7 @@ from rich.table import Table
 from benchmarks.record import record
 from edgefill.export.engines.builder import build_plan
 from edgefill.export.engines.library import open_library
-from edgefill.export.engines.recipe import Recipe, static
+from edgefill.export.engines.recipe import Recipe, input_shapes, static
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.model.manifest import graph_signatures
@@ -41,7 +41,13 @@ def main(
     built: dict[Recipe, list[Any]] = {recipe: [] for recipe in recipes}
     for _ in range(rounds):
         for recipe, plans in built.items():
-            plans.append(build_plan(bundle.graph(recipe.graph, recipe.precision), recipe))
+            plans.append(
+                build_plan(
+                    bundle.graph(recipe.graph, recipe.precision),
+                    recipe,
+                    shapes=input_shapes(bundle.manifest, recipe.graph, recipe.batch),
+                )
+            )
     rows = [
         {
             "graph": recipe.graph,

@@ -34,7 +34,7 @@ from benchmarks.turns import Call, check_agreement, cores, measured
 from edgefill.completion import Completer
 from edgefill.export.engines.builder import build_plan
 from edgefill.export.engines.library import open_library
-from edgefill.export.engines.recipe import Recipe, static
+from edgefill.export.engines.recipe import Recipe, input_shapes, static
 from edgefill.export.modules import prepared
 from edgefill.export.run import export_run
 from edgefill.methods.feed_forward import draw
@@ -211,7 +211,9 @@ def _engines(bundles: dict[str, Bundle]) -> dict[str, Any]:
         return {}
     figures: dict[str, Any] = {"library": open_library("rtx").title}
     for precision, bundle in bundles.items():
-        plan = build_plan(bundle.graph(COMPLETION), Recipe(COMPLETION, precision, "rtx", static(1)))
+        shapes = input_shapes(bundle.manifest, COMPLETION, static(1))
+        recipe = Recipe(COMPLETION, precision, "rtx", static(1))
+        plan = build_plan(bundle.graph(COMPLETION), recipe, shapes=shapes)
         figures[precision] = {
             "build_seconds": round(plan.seconds, 3),
             "plan_bytes": len(plan.content),

@@ -6,10 +6,16 @@ import functools
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from edgefill.export import export_bundle, export_completion
+from edgefill.model.bundle import write_bundle
+from edgefill.model.interface import Input, Interface, Mask, Output, Sizes
+from edgefill.model.manifest import Manifest
 from edgefill.networks.config import GlcicConfig, NetworkConfig
 from edgefill.networks.encoder import Encoder
 from edgefill.networks.glcic import CompletionNetwork
@@ -61,4 +67,29 @@ def tiny_one_pass(channels: int = 1) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.edgefill"
         export_completion(network, path, size=64, family="glcic", licence="CC0", origin="tests")
+        return path.read_bytes()
+
+
+@functools.cache
+def tiny_joined(batch: int | None = None) -> bytes:
+    """The bytes of a bundle of one convolution, for 16×24 pictures behind their mask in one input."""
+    interface = Interface(
+        (Input("seen", ("mask", "picture")),), Output("drawn"), 16,
+        mask=Mask(0.5, -0.5), sizes=Sizes(fixed=(16, 24)), batch=batch,
+    )  # fmt: skip
+    weight = np.random.default_rng(0).normal(0, 0.4, (3, 4, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["seen", "weight"], ["mixed"], pads=[1, 1, 1, 1]),
+        helper.make_node("Tanh", ["mixed"], ["drawn"]),
+    ]
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in side.items()]
+        for side in interface.signature
+    )
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, [numpy_helper.from_array(weight, "weight")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.edgefill"
+        write_bundle(path, Manifest("tiny", interface=interface), {"completion": model.SerializeToString()})
         return path.read_bytes()

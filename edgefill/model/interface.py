@@ -136,6 +136,11 @@ class Sizes:
     smallest: int = 1
     fixed: tuple[int, int] | None = None  # height and width, where it takes only these
 
+    def at_least(self, side: int) -> int:
+        """The smallest side of ``side`` or more that goes through a network of no fixed size."""
+        wanted = max(side, self.smallest)
+        return wanted + -wanted % self.multiple
+
 
 @dataclass(frozen=True)
 class Interface:
@@ -162,7 +167,7 @@ class Interface:
         """Height and width of what it is shown: its one size, or the side of its training's pictures."""
         if self.sizes.fixed:
             return self.sizes.fixed
-        side = -(-max(self.trained_side, self.sizes.smallest) // self.sizes.multiple) * self.sizes.multiple
+        side = self.sizes.at_least(self.trained_side)
         return side, side
 
     @property

@@ -120,11 +120,10 @@ class Manifest:
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of the pictures that G draws, or that a network was trained on."""
+        """(channels, height, width) of the pictures that G draws, or that a network is shown."""
         if self.latent:
             return self.latent.channels, self.latent.height, self.latent.width
-        side = self.passed.trained_side
-        return self.passed.channels, side, side
+        return (self.passed.channels, *self.passed.cells)
 
     @property
     def channels(self) -> int:

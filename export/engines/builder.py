@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from edgefill.errors import EngineError
 from edgefill.export.engines.library import Library, open_library
 from edgefill.export.engines.progress import Progress, silent, watched
-from edgefill.export.engines.recipe import SIDES, Recipe
+from edgefill.export.engines.recipe import Recipe, Shapes
 from edgefill.export.engines.timing import attach_timings, keep_timings
 
 _SHARE = 2  # A build may use one part in this of the memory that is free: weights and others need some too.
@@ -29,6 +30,7 @@ def build_plan(
     graph: bytes,
     recipe: Recipe,
     *,
+    shapes: Mapping[str, Shapes] | None = None,
     level: int | None = None,
     free: int | None = None,
     timings: Path | None = None,
@@ -37,6 +39,7 @@ def build_plan(
     """The plan of the ONNX model ``graph`` as ``recipe`` wants it.
 
     Args:
+        shapes: of the inputs, as ``input_shapes`` says them; unless given, only the rows are open.
         level: how hard to optimise, 0 to 5; TensorRT's own default unless given.
         free: bytes that are free on the GPU that builds; the build is held to a part of them.
         timings: the file of earlier measurements, where the library keeps such.
@@ -52,7 +55,7 @@ def build_plan(
     complaints = _parse(library, parser, graph, recipe)
     memory = None if free is None else free // _SHARE
     config = library.create_config(builder, sm=recipe.sm, level=level, memory=memory)
-    _set_shapes(library, builder, network, config, recipe)
+    _set_shapes(library, builder, network, config, recipe, shapes)
     if timings and library.keeps_timings:
         attach_timings(config, timings)
     with watched(library.trt, progress) as monitor:
@@ -76,27 +79,28 @@ def _parse(library: Library, parser: Any, graph: bytes, recipe: Recipe) -> tuple
     return complaints
 
 
-def _set_shapes(library: Library, builder: Any, network: Any, config: Any, recipe: Recipe) -> None:
+def _set_shapes(
+    library: Library,
+    builder: Any,
+    network: Any,
+    config: Any,
+    recipe: Recipe,
+    shapes: Mapping[str, Shapes] | None,
+) -> None:
     """Fixes the size of every input, or leaves it open between the smallest and the largest."""
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
-    ranges = [_range(tuple(tensor.shape)[1:], recipe) for tensor in inputs]
-    fixed = all(smallest == largest for smallest, _, largest in ranges)
+    ranges = shapes or {
+        tensor.name: tuple((rows, *tuple(tensor.shape)[1:]) for rows in recipe.batch) for tensor in inputs
+    }
+    fixed = all(smallest == largest for smallest, _, largest in ranges.values())
     profile = None if fixed else builder.create_optimization_profile()
-    for tensor, shapes in zip(inputs, ranges, strict=True):
+    for tensor in inputs:
         if profile is None:
-            tensor.shape = shapes[0]
+            tensor.shape = ranges[tensor.name][0]
         else:
-            profile.set_shape(tensor.name, *shapes)
+            profile.set_shape(tensor.name, *ranges[tensor.name])
     if profile is not None and config.add_optimization_profile(profile) < 0:
         raise library.failure(f"run {recipe.graph} at {recipe.batch[0]} to {recipe.batch[2]} rows")
-
-
-def _range(shape: tuple[int, ...], recipe: Recipe) -> list[tuple[int, ...]]:
-    """The smallest, the most likely and the largest size of an input; what is open in ``shape`` is -1."""
-    return [
-        (rows, *(side if size < 0 else size for size in shape))
-        for rows, side in zip(recipe.batch, SIDES, strict=True)
-    ]
 
 
 def _build(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SIDES = (4, 256, 832)  # smallest, most likely and largest of a graph that takes any size
+from edgefill.model.manifest import Manifest, graph_signatures
+
 Batch = tuple[int, int, int]  # smallest, most likely and largest number of rows
+Shapes = tuple[tuple[int, ...], ...]  # smallest, most likely and largest of an input
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,17 @@ class Recipe:
 def static(rows: int) -> Batch:
     """The batch of an engine for exactly ``rows``."""
     return rows, rows, rows
+
+
+def input_shapes(model: Manifest, graph: str, batch: Batch) -> dict[str, Shapes]:
+    """The smallest, the most likely and the largest shape of each input of ``graph`` at ``batch`` rows.
+
+    A completion network is shown frames of one size, whatever else it would take.
+    """
+    _, height, width = model.picture_shape
+    opened = [{"N": rows, "H": height, "W": width} for rows in batch]
+    inputs, _ = graph_signatures(model)[graph]
+    return {
+        name: tuple(tuple(own[side] if isinstance(side, str) else side for side in shape) for own in opened)
+        for name, shape in inputs.items()
+    }

@@ -21,7 +21,7 @@ from edgefill.export.engines.folders import engines_folder, keep_private, make_f
 from edgefill.export.engines.library import open_library
 from edgefill.export.engines.lock import locked
 from edgefill.export.engines.progress import Progress, silent
-from edgefill.export.engines.recipe import Batch, Recipe, static
+from edgefill.export.engines.recipe import Batch, Recipe, input_shapes, static
 from edgefill.export.engines.sidecar import Sidecar, beside, read_engine
 from edgefill.files import write_atomically
 from edgefill.model import catalogue
@@ -117,7 +117,10 @@ class Engines:
     def _build(self, recipe: Recipe, level: int | None, progress: Progress) -> Entry:
         source = self._bundle.graph(recipe.graph, recipe.precision)
         free, timings = machine.free_memory(), self._timings()
-        plan = build_plan(source, recipe, level=level, free=free, timings=timings, progress=progress)
+        shapes = input_shapes(self._bundle.manifest, recipe.graph, recipe.batch)
+        plan = build_plan(
+            source, recipe, shapes=shapes, level=level, free=free, timings=timings, progress=progress
+        )
         path, sidecar = self._path(recipe), self._describe(recipe, plan, level)
         write_atomically(path, plan.content)
         write_atomically(beside(path), sidecar.to_json())
@@ -179,7 +182,11 @@ class Engines:
         return sorted(found, key=lambda recipe: (recipe.batch[2], not recipe.static))
 
     def _recipe(self, graph: str, batch: Batch, sm: tuple[int, ...] = ()) -> Recipe:
+        """The recipe at ``batch``, or at the rows that the graph takes where it takes no others."""
         precision = self._bundle.precision_of(graph, self.precision)
+        interface = self._bundle.manifest.interface
+        if interface and interface.rows:
+            batch = static(interface.rows)
         return Recipe(graph, precision, self._library.name, batch, sm)
 
     def _targets(self, sm: Sequence[int]) -> tuple[int, ...]:

@@ -6,14 +6,14 @@ import pytest
 
 from edgefill.export.engines.builder import Plan, build_plan
 from edgefill.export.engines.library import open_library
-from edgefill.export.engines.recipe import Batch, Recipe
+from edgefill.export.engines.recipe import Batch, Recipe, Shapes
 from edgefill.model.interface import Interface
 
 
-def build_engine(graph: bytes, batch: Batch = (1, 4, 8)) -> Plan:
-    """The plan of ``graph``; fails where TensorRT complains of anything."""
+def build_engine(graph: bytes, batch: Batch = (1, 4, 8), shapes: dict[str, Shapes] | None = None) -> Plan:
+    """The plan of ``graph``; ``shapes`` where sides are open. Fails where TensorRT complains of anything."""
     _needs_tensorrt()
-    plan = build_plan(graph, Recipe("step", "as in the graph", "rtx", batch))
+    plan = build_plan(graph, Recipe("step", "as in the graph", "rtx", batch), shapes=shapes)
     assert plan.complaints == ()
     return plan
 

@@ -7,12 +7,12 @@ import pytest
 
 from edgefill.completion import SearchSettings, load
 from edgefill.errors import ModelError
+from edgefill.methods.feed_forward import draw
 from edgefill.methods.latent.graphs import evaluate, generate
-from edgefill.methods.one_pass import draw
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes.onnx_runtime import OnnxRuntime
 from edgefill.runtimes.openvino import OpenVino
-from tests.bundles import tiny_bundle, tiny_one_pass
+from tests.bundles import tiny_bundle, tiny_joined, tiny_one_pass
 from tests.runtimes.test_onnx_runtime import tasks
 
 
@@ -39,14 +39,14 @@ def pictures(rows: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("size", [(64, 64), (16, 100), (4, 4), (300, 60)])
 def test_a_network_of_any_size_draws_what_it_draws_in_onnx_runtime(size, one_pass):
     there, here = OpenVino(one_pass, threads=1), OnnxRuntime(one_pass, threads=1)
-    found, expected = (draw(each, one_pass.manifest.passed, *pictures(2, *size)) for each in (there, here))
+    found, expected = (draw(each, one_pass.manifest, *pictures(2, *size)) for each in (there, here))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_sizes_may_come_in_any_order(one_pass):
     runtime = OpenVino(one_pass, threads=1)
-    first, *_ = (draw(runtime, one_pass.manifest.passed, *pictures(1, side, side)) for side in (40, 64, 24))
-    again = draw(runtime, one_pass.manifest.passed, *pictures(1, 40, 40))
+    first, *_ = (draw(runtime, one_pass.manifest, *pictures(1, side, side)) for side in (40, 64, 24))
+    again = draw(runtime, one_pass.manifest, *pictures(1, 40, 40))
     np.testing.assert_array_equal(first, again)
 
 
@@ -59,9 +59,23 @@ def test_a_row_does_not_depend_on_its_batch(rows, searched, one_pass):
         np.testing.assert_array_equal(alone, together[:rows])
     np.testing.assert_array_equal(generate(runtime, z[:rows]), generate(runtime, z)[:rows])
     network, (picture, known) = OpenVino(one_pass, threads=2), pictures(8, 32, 32)
-    together = draw(network, one_pass.manifest.passed, picture, known)
-    alone = draw(network, one_pass.manifest.passed, picture[:rows], known[:rows])
+    together = draw(network, one_pass.manifest, picture, known)
+    alone = draw(network, one_pass.manifest, picture[:rows], known[:rows])
     np.testing.assert_array_equal(alone, together[:rows])
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_a_network_of_one_size_takes_any_number_of_rows(batch, tmp_path):
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_joined(batch))
+    bundle = Bundle.open(tmp_path / "tiny.edgefill")
+    picture, known = pictures(5, 16, 24)
+    for runtime in (OpenVino(bundle, threads=1), OnnxRuntime(bundle, threads=1)):
+        together = draw(runtime, bundle.manifest, picture, known)
+        alone = [
+            draw(runtime, bundle.manifest, picture[row : row + 1], known[row : row + 1]) for row in range(5)
+        ]
+        np.testing.assert_array_equal(together, np.concatenate(alone))
+        assert together.shape == picture.shape and together.std() > 0.1
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.1])
@@ -108,4 +122,4 @@ def test_a_graph_that_openvino_refuses_is_a_model_error(one_pass):
             return b"no graph"
 
     with pytest.raises(ModelError, match=r"OpenVINO cannot run completion.onnx of .*use --backend cpu"):
-        draw(OpenVino(Broken(), threads=1), one_pass.manifest.passed, *pictures(1, 8, 8))
+        draw(OpenVino(Broken(), threads=1), one_pass.manifest, *pictures(1, 8, 8))

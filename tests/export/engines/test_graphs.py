@@ -9,13 +9,14 @@ import torch
 
 from edgefill.export import export_bundle, export_completion
 from edgefill.export.engines.library import open_library
-from edgefill.export.engines.recipe import static
+from edgefill.export.engines.recipe import input_shapes, static
 from edgefill.export.pipeline import export_pipeline
 from edgefill.model import catalogue
 from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import GRAPHS, HALF_GRAPHS
 from edgefill.networks.config import GlcicConfig
 from edgefill.networks.glcic import CompletionNetwork
+from tests.bundles import tiny_joined
 from tests.export.building import build_engine
 from tests.export.foreign import PAIRS, Z
 
@@ -57,7 +58,8 @@ def test_a_network_of_one_pass_and_its_pipeline_build_without_a_warning(precisio
     path = tmp_path / "pass.edgefill"
     export_completion(network, path, size=64, precision=precision, calibration=pictures)
     bundle = Bundle.open(path)
-    assert len(build_engine(bundle.graph("completion"), static(1)).content) > 10_000
+    shapes = input_shapes(bundle.manifest, "completion", static(1))
+    assert len(build_engine(bundle.graph("completion"), static(1), shapes).content) > 10_000
     export_pipeline(bundle, tmp_path / "pipeline.onnx")
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx builds engines; it is x86-64 only")
     library = open_library("rtx")
@@ -94,3 +96,13 @@ def test_fp16_halves_the_plan_of_a_step(bundle):
         for precision in bundle.precisions
     )
     assert half < 0.7 * full
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_a_network_of_one_size_builds_without_a_warning(batch, tmp_path):
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_joined(batch))
+    bundle = Bundle.open(tmp_path / "tiny.edgefill")
+    own = static(batch or 2)
+    shapes = input_shapes(bundle.manifest, "completion", own)
+    assert shapes == {"seen": ((batch or 2, 4, 16, 24),) * 3}
+    assert build_engine(bundle.graph("completion"), own, shapes).content

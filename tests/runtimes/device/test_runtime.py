@@ -8,11 +8,15 @@ import pytest
 from edgefill.completion.arrays import pixel_task
 from edgefill.errors import EngineError, InputError
 from edgefill.kernels.device import Device
+from edgefill.methods.feed_forward import draw
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import REACHED, RUNNING, SearchState
 from edgefill.methods.latent.settings import SearchSettings
+from edgefill.model.interface import Input, Interface, Mask, Output, Range
+from edgefill.model.manifest import Manifest
 from edgefill.runtimes.device.runtime import DeviceRuntime
+from edgefill.runtimes.host import HostRuntime
 from tests.completion.fakes import fake_model, fake_runtime
 from tests.fakes.cuda import CUresult, FakeCuda
 from tests.runtimes.device.gpu import FunctionExecutor, arrays, specified_kernels
@@ -191,6 +195,51 @@ def test_an_evaluation_is_that_of_the_host(monkeypatch):
     there, here = (evaluate(runtime, state.z, state.task) for runtime in (gpu.runtime, gpu.host))
     for name, value in here._asdict().items():
         np.testing.assert_array_equal(getattr(there, name), value, err_msg=name)
+
+
+class Negative(HostRuntime):
+    """Draws the negative of uint8 pictures whose axes are in another order."""
+
+    def run(self, graph, feeds):
+        return {"drawn": 255 - feeds["image"]}
+
+
+def bytes_network(monkeypatch, layout="NHWC", batch=None):
+    interface = Interface(
+        (
+            Input("image", ("picture",), layout, "uint8"),
+            Input("mask", ("mask",), layout.replace("C", ""), "uint8"),
+        ),
+        Output("drawn", layout, "uint8", Range.named("0..255")),
+        16,
+        range=Range.named("0..255"),
+        mask=Mask(255, 0),
+        batch=batch,
+    )
+    model = Manifest("bytes", interface=interface)
+    cuda = FakeCuda(specified_kernels(SETTINGS["adam"])).install(monkeypatch)
+    host = Negative()
+    executor = FunctionExecutor(cuda, model, host)
+    return model, host, executor, DeviceRuntime("fake", model, Device(), executor)
+
+
+@pytest.mark.parametrize(("layout", "batch", "bound"), [
+    ("NHWC", None, [("completion", 8)]), ("NHWC", 3, [("completion", 3)]), ("HWC", None, [("completion", 1)]),
+])  # fmt: skip
+def test_a_network_of_bytes_in_any_layout_is_bound_in_its_own_types_and_rows(
+    layout, batch, bound, monkeypatch
+):
+    model, host, executor, there = bytes_network(monkeypatch, layout, batch)
+    random = np.random.default_rng(0)
+    picture = random.uniform(-1, 1, (5, 3, 10, 12)).astype(np.float32)
+    known = (random.random((5, 1, 10, 12)) < 0.5).astype(np.float32)
+    feeds = model.passed.feeds(picture, known)
+    found = there.run("completion", feeds)["drawn"]
+    assert found.dtype == np.uint8 and executor.bound == bound
+    np.testing.assert_array_equal(found, host.run("completion", feeds)["drawn"])
+    np.testing.assert_array_equal(
+        draw(there, model, picture[:1], known[:1]), draw(host, model, picture[:1], known[:1])
+    )
 
 
 def test_buffers_are_allocated_once_and_all_given_back(monkeypatch):

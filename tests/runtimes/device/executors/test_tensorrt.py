@@ -19,7 +19,7 @@ from edgefill.methods.feed_forward import draw
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes.device.executors import tensor_shapes
 from edgefill.runtimes.device.executors.tensorrt import TensorRTExecutor
-from tests.bundles import tiny_bundle, tiny_one_pass
+from tests.bundles import tiny_bundle, tiny_joined, tiny_one_pass
 from tests.fakes.cuda import FakeCuda, floats
 from tests.fakes.tensorrt import FakeTensorRT
 from tests.runtimes.device.gpu import specified_kernels
@@ -101,6 +101,40 @@ def test_a_completion_in_one_pass_there_is_that_of_the_cpu_at_any_size(rtx, path
     assert gpu.cuda.contexts == 0 and not gpu.cuda.allocations
 
 
+@pytest.mark.parametrize("rtx", [False, True])
+@pytest.mark.parametrize("batch", [None, 3])
+def test_a_network_of_one_size_runs_at_that_size_and_in_its_own_rows(rtx, batch, path, monkeypatch):
+    gpu, said = Machine(monkeypatch, rtx=rtx), []
+    path.write_bytes(tiny_joined(batch))
+    engine = Engines(Bundle.open(path), gpu.name, say=said.append).build("completion", (4, 4, 4))
+    assert engine.recipe.batch == ((batch or 4),) * 3
+    random = np.random.default_rng(0)
+    picture = random.uniform(-1, 1, (5, 3, 16, 24)).astype(np.float32)
+    known = (random.random((5, 1, 16, 24)) < 0.6).astype(np.float32)
+    with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
+        for rows in (1, 4, 5):
+            there, expected = (
+                draw(each.backend, each.model, picture[:rows], known[:rows]) for each in (completer, here)
+            )
+            np.testing.assert_allclose(there, expected, atol=1e-6)
+    assert not said and gpu.trt.count("build_serialized_network") == 1
+    assert gpu.cuda.contexts == 0 and not gpu.cuda.allocations
+
+
+def test_tiles_of_one_size_run_in_as_large_a_batch_as_an_engine_is_there_for(path, monkeypatch):
+    gpu = Machine(monkeypatch, rtx=True)
+    path.write_bytes(tiny_joined())
+    tiles = np.ones((5, 3, 16, 24), np.float32), np.ones((5, 1, 16, 24), np.float32)
+    runs = []
+    for _ in range(2):
+        with load(path, gpu.name, say=lambda line: None) as completer:
+            before = gpu.trt.count("execute_async_v3")
+            draw(completer.backend, completer.model, *tiles)
+            runs.append(gpu.trt.count("execute_async_v3") - before)
+        Engines(Bundle.open(path), gpu.name).build("completion", (8, 8, 8))
+    assert runs == [5, 1], "one by one in the engine that was built for the first, then in that for eight"
+
+
 def test_one_picture_runs_in_an_engine_for_more(path, monkeypatch):
     gpu = Machine(monkeypatch, rtx=False)
     path.write_bytes(tiny_one_pass())
@@ -110,17 +144,6 @@ def test_one_picture_runs_in_an_engine_for_more(path, monkeypatch):
     with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
         there, expected = (np.asarray(each.complete(picture, "center").image) for each in (completer, here))
     assert np.abs(there.astype(int) - expected).max() <= 1 and not said
-
-
-def test_few_sizes_are_kept_ready(path, monkeypatch):
-    gpu = Machine(monkeypatch, rtx=True)
-    path.write_bytes(tiny_one_pass())
-    with load(path, gpu.name, say=lambda line: None) as completer:
-        held = []
-        for side in range(8, 48, 4):
-            draw(completer.backend, completer.model, *np.ones((2, 1, 1, side, side), np.float32))
-            held.append(len(gpu.cuda.allocations))
-    assert max(held) == held[3] == held[-1] and held[0] < held[1]
 
 
 def test_engines_that_were_built_are_used_again_and_few_rows_run_in_a_larger_one(path, monkeypatch):
