@@ -28,10 +28,8 @@ from edgefill.model.manifest import COMPLETION, HALF, INT8, Manifest, completion
 from edgefill.pictures.images import to_unit
 from edgefill.training.holes import Holes
 
-_CELLS = 11  # height of the example while tracing, in the sizes' multiple, and two less than its width
-_SIDE = (
-    64  # pixels that it has at least: no size within a network may become 1, which is then taken for fixed
-)
+_SIDE = 64  # pixels of the example while tracing, at least
+_CELLS = 3  # of the sizes' multiple in it, at least: a size of 1 within the network would be taken for fixed
 
 Case = tuple[np.ndarray, np.ndarray]  # pictures [N, C, H, W] in [-1, 1] and what is known of them
 
@@ -66,7 +64,8 @@ def export_completion(
         path: with a suffix a zip, without one a folder.
         size: pixels of a side of the pictures that it was trained on; it must run on them.
         interface: how the network is called: ``forward`` gets the inputs in their order. What is measured
-            takes the place of what it says of sizes, reach and the trained side.
+            takes the place of what it says of sizes, reach and the trained side; with a fixed size it is
+            exported for ``size`` × ``size`` only.
         channels: 1 or 3, for a network without an ``interface`` that runs with either.
         fixed: for pictures of ``size`` × ``size`` only, whatever else it takes.
         family: what people call such networks.
@@ -99,15 +98,11 @@ def export_completion(
         precision=precision.replace("both", "fp32"), weights=INT8 if cases else weights, opset=OPSET,
         licence=licence, origin=origin, edgefill=__version__,
     )  # fmt: skip
-    if cases:
-        graph, proof = _quantised(inpainter, manifest, cases)
-        return write_bundle(path, replace(manifest, proof=proof), {COMPLETION: graph})
-    graphs = {COMPLETION: _graph(inpainter, manifest)}
-    proof = prove_completion(graphs[COMPLETION], inpainter, manifest)
+    graph, proof = _quantised(inpainter, manifest, cases) if cases else _proven(inpainter, manifest)
+    graphs = {COMPLETION: graph}
     if precision == "both":
         half = replace(manifest, precision="fp16", weights="fp16")
-        graphs[COMPLETION + HALF] = _graph(inpainter, half)
-        proven = prove_completion(graphs[COMPLETION + HALF], inpainter, half)
+        graphs[COMPLETION + HALF], proven = _proven(inpainter, half)
         proof |= {f"fp16 {quantity}": error for quantity, error in proven.items()}
     return write_bundle(path, replace(manifest, proof=proof), graphs)
 
@@ -119,8 +114,8 @@ def _declared(
     if interface is None:
         inpainter = _plainly_called(reference, (channels,) if channels else (3, 1), size)
     else:
-        inpainter = Inpainter(reference, replace(interface, trained_side=size))
         _check_interface(interface)
+        inpainter = Inpainter(reference, replace(interface, trained_side=size))
     count, dtype = inpainter.interface.channels, inpainter.interface.output.dtype
     drawn = inpainter(torch.zeros(2, count, size, size), torch.ones(2, 1, size, size))
     if drawn.is_floating_point() == (dtype == "uint8"):
@@ -151,10 +146,18 @@ def _check_interface(interface: Interface) -> None:
 
 def _measured(inpainter: Inpainter, size: int, *, fixed: bool) -> Inpainter:
     """``inpainter`` with an interface that says which sizes it takes and how far it sees."""
+    interface = inpainter.interface
+    fixed = fixed or interface.sizes.fixed is not None
     sizes = Sizes(fixed=(size, size)) if fixed else measured_sizes(inpainter, size)
     reach, sizes = measured_reach(inpainter, sizes, size)
-    interface = inpainter.interface
     return replace(inpainter, interface=replace(interface, sizes=sizes, reach=reach))
+
+
+def _proven(inpainter: Inpainter, manifest: Manifest) -> tuple[bytes, dict[str, float]]:
+    """The graph in the manifest's precision, and how far it is from PyTorch."""
+    network = as_convolutions(copy.deepcopy(inpainter.network))
+    graph = finished(_traced(network, manifest), COMPLETION, manifest)
+    return graph, prove_completion(graph, inpainter, manifest)
 
 
 def _quantised(
@@ -167,12 +170,6 @@ def _quantised(
     feeds = [inpainter.interface.feeds(*case) for case in cases]
     graph = finished(quantised(model, feeds), COMPLETION, manifest)
     return graph, prove_quantised(graph, inpainter, cases)
-
-
-def _graph(inpainter: Inpainter, manifest: Manifest) -> bytes:
-    """The network in the manifest's precision; it takes and returns what its interface says."""
-    network = as_convolutions(copy.deepcopy(inpainter.network))
-    return finished(_traced(network, manifest), COMPLETION, manifest)
 
 
 def _traced(network: nn.Module, manifest: Manifest) -> ModelProto:
@@ -209,8 +206,7 @@ def _traced(network: nn.Module, manifest: Manifest) -> ModelProto:
 
 def _example_sides(sizes: Sizes) -> dict[str, int]:
     """Height and width while tracing: two sizes, or one symbol would stand for both."""
-    least = max(_SIDE, sizes.smallest)
-    cells = max(_CELLS, -(-least // sizes.multiple) | 1)
+    cells = max(_CELLS, -(-max(_SIDE, sizes.smallest) // sizes.multiple))
     return {"H": cells * sizes.multiple, "W": (cells + 2) * sizes.multiple}
 
 

@@ -124,7 +124,7 @@ def test_one_size_may_be_asked_for_and_is_offered_where_no_other_can_be_exported
     fixed = export_completion(
         Joined(), tmp_path / "one", size=32, fixed=True, **NETWORKS["joined, as MI-GAN"].options
     )
-    assert fixed.passed.sizes.fixed == (32, 32)
+    assert fixed.passed.sizes.fixed == (32, 32) and fixed.passed.reach is None
 
 
 def test_an_interface_that_is_not_the_networks_is_refused(tmp_path):
