@@ -1,4 +1,4 @@
-"""Networks to ONNX: the gradient graph, the proof of it, and the bundle."""
+"""Networks to ONNX: the gradient graph, the proof of it, the bundle; and foreign ONNX files to bundles."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ _HOME = {
     "export_one_pass": "edgefill.export.one_pass",
     "export_run": "edgefill.export.run",
     "gradient_graph": "edgefill.export.gradient",
+    "import_network": "edgefill.export.importing.importer",
 }
 
-__all__ = ["export_bundle", "export_one_pass", "export_run", "gradient_graph"]
+__all__ = ["export_bundle", "export_one_pass", "export_run", "gradient_graph", "import_network"]
 
 
 def __getattr__(name: str) -> Any:
