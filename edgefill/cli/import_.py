@@ -16,7 +16,7 @@ from edgefill.files import write_atomically
 
 if TYPE_CHECKING:
     from edgefill.export.importing.importer import Examined
-    from edgefill.export.importing.recognition import Told
+    from edgefill.export.importing.told import Told
 
 _PANEL = "What the network takes, where its file does not tell"
 
@@ -114,7 +114,7 @@ def import_(
     _check_places(out, write_contract, dry_run=dry_run, force=force)
     require("import", "onnx", "onnxruntime")
     from edgefill.export.importing.importer import PRECISIONS, examine, write_examined
-    from edgefill.export.importing.recognition import Told
+    from edgefill.export.importing.told import Told
 
     _one_of("--precision", precision, PRECISIONS)
     told = Told(

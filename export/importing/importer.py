@@ -18,9 +18,11 @@ from edgefill.export.importing.measuring import with_any_batch, with_reach, with
 from edgefill.export.importing.memory import check_memory
 from edgefill.export.importing.network import Network
 from edgefill.export.importing.packaging import Packaging, packaging_in
+from edgefill.export.importing.ports import ports
 from edgefill.export.importing.precision import difference_in_half, in_half
 from edgefill.export.importing.reading import read_network
-from edgefill.export.importing.recognition import Told, as_told, ports, recognised
+from edgefill.export.importing.recognition import as_told, recognised
+from edgefill.export.importing.told import Told
 from edgefill.export.importing.trial import Trial, looks_into_the_hole, measured, tried
 from edgefill.export.importing.wording import described
 from edgefill.model.bundle import write_bundle

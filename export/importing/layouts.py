@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from edgefill.errors import ModelError
+from edgefill.export.importing.ports import Port, shown
 from edgefill.model.interface import LAYOUTS
-
-if TYPE_CHECKING:
-    from edgefill.export.importing.recognition import Port
 
 
 @dataclass(frozen=True)
@@ -73,10 +70,9 @@ def reading_of(port: Port, channels: Sequence[int], layout: str | None, name: st
         return plain[0]
     if len(plain) > 1 and {len(each.layout) for each in plain} == {3} and 1 in channels:
         return plain[0]  # an axis of one more or less: CHW, HWC and NHW are the same numbers
-    shape = "of unknown shape" if port.shape is None else "×".join(map(str, port.shape))
     ways = " or ".join(sorted({each.layout for each in plain})) or "no layout"
     raise ModelError(
-        f"{name} has the input {port.name!r} {shape} for {role}, which may be {ways} with "
+        f"{name} has the input {port.name!r} {shown(port.shape)} for {role}, which may be {ways} with "
         f"{' or '.join(map(str, channels))} channels; expected one way to read it; give --layout NCHW or NHWC"
     )
 

@@ -23,7 +23,7 @@ from edgefill.export.importing.recognition import Recognised
 from edgefill.export.importing.scene import scene
 from edgefill.model.interface import RANGES, SEES, Interface, Mask, Output, Range
 
-WORST = 0.25  # mean error in the holes that is still a completion, on [-1, 1]
+WORST = 0.15  # mean error in the holes that is still a completion, on [-1, 1]
 _FINE = 0.06  # what a reading that public networks have needs, to be right without comparison
 _NEAR, _NEARLY = 1.25, 0.005  # errors up to this many times the least, and so much more, tell nothing
 _SAME = 0.01  # pictures that differ by less, on average, are one
@@ -81,28 +81,37 @@ def tried(trial: Trial, found: Recognised) -> Outcome:
     """
     if found.likely and (outcomes := _outcomes(trial, [found.likely])[0]) and outcomes[0].hole <= _FINE:
         return outcomes[0]
-    outcomes, problems = _outcomes(trial, _readings(found))
-    if not outcomes:
-        raise problems[0]
-    if found.by_table and not found.claimed:
-        return outcomes[0]
-    for key in ("order", "sees"):
-        if key not in found.claimed and min(each.hole for each in outcomes) > _FINE:
-            own = [each.interface for each in outcomes]
-            outcomes += _outcomes(trial, (other for each in own for other in _alternatives(key, each)))[0]
-    near = _near(outcomes)
+    near, count = _search(trial, found)
     chosen = near[0]
-    if "order" not in found.claimed:  # only a network that knows colours shows it
+    if "order" not in found.claimed and not found.by_table:  # only a network that knows colours shows it
         chosen = next(iter(_clearly_better(trial, chosen, "order")), chosen)
-    _test_claims(trial, found, chosen)
+    if found.freed:
+        _test_claims(trial, found, chosen)
+    elif found.by_table:
+        return chosen
     if chosen.hole > WORST:
         raise ModelError(
-            f"{trial.network.name} completes nothing: the best of {len(outcomes)} readings of it "
+            f"{trial.network.name} completes nothing: the best of {count} readings of it "
             f"({_said(chosen.interface)}) is {chosen.hole * 127.5:.0f} grey levels off in small holes of a "
             "smooth picture; if it is a network that completes pictures, say what it takes: --contract FILE"
         )
     _refuse_ties(near, trial.network.name)
     return chosen
+
+
+def _search(trial: Trial, found: Recognised) -> tuple[list[Outcome], int]:
+    """The readings that complete the picture about equally well, the right one first; and how many ran.
+
+    Raises ModelError where the network runs under none.
+    """
+    outcomes, problems = _outcomes(trial, _readings(found))
+    if not outcomes:
+        raise problems[0]
+    for key in () if found.by_table else ("order", "sees"):
+        if key not in found.claimed and min(each.hole for each in outcomes) > _FINE:
+            own = [each.interface for each in outcomes]
+            outcomes += _outcomes(trial, (other for each in own for other in _alternatives(key, each)))[0]
+    return _near(outcomes), len(outcomes)
 
 
 def measured(outcome: Outcome) -> Interface:
@@ -190,23 +199,46 @@ def _width(values: Range) -> int:
 
 
 def _test_claims(trial: Trial, found: Recognised, chosen: Outcome) -> None:
-    """Raises ModelError where another value than the claimed one completes the picture clearly better."""
-    for key in ASPECTS:
-        better = _clearly_better(trial, chosen, key) if key in found.claimed else []
-        if better:
-            aspect, best = ASPECTS[key], min(better, key=lambda each: each.error)
-            claimed, right = aspect.get(chosen.interface), aspect.get(best.interface)
-            raise ModelError(
-                f"{trial.network.name} completes the trial's picture better if {aspect.what} is "
-                f"{aspect.said(right)}, not {aspect.said(claimed)}: it is {best.error * 127.5:.1f} grey "
-                f"levels off instead of {chosen.error * 127.5:.1f}; give {aspect.option(right)}"
-            )
+    """Raises ModelError where other values than the claimed ones complete the picture clearly better.
+
+    Where the claims are good enough for a completion, one is changed at a time; else all are found out anew.
+    """
+    if chosen.hole <= _FINE:
+        better = [
+            each for key in ASPECTS if key in found.claimed for each in _clearly_better(trial, chosen, key)
+        ]
+    else:
+        assert found.freed is not None
+        better = [each for each in _search(trial, found.freed)[0][:1] if _is_clearly_better(each, chosen)]
+    if not better:
+        return
+    best = min(better, key=lambda each: each.error)
+    wrong = [key for key in ASPECTS if key in found.claimed and _option(key, best) != _option(key, chosen)]
+    if not wrong:
+        return
+    what = " and ".join(
+        f"{ASPECTS[key].what} is {_value(key, best)}, not {_value(key, chosen)}" for key in wrong
+    )
+    raise ModelError(
+        f"{trial.network.name} completes the trial's picture better if {what}: it is {best.hole * 127.5:.1f} "
+        f"grey levels off in the holes instead of {chosen.hole * 127.5:.1f}; give "
+        f"{' '.join(_option(key, best) for key in wrong)}"
+    )
+
+
+def _value(key: str, outcome: Outcome) -> str:
+    aspect = ASPECTS[key]
+    return aspect.said(aspect.get(outcome.interface))
 
 
 def _clearly_better(trial: Trial, chosen: Outcome, key: str) -> list[Outcome]:
     """The outcomes of the other values of ``key`` that leave no doubt."""
     outcomes, _ = _outcomes(trial, _alternatives(key, chosen.interface))
-    return [each for each in outcomes if each.error < _CLEARLY * chosen.error - _NEARLY]
+    return [each for each in outcomes if _is_clearly_better(each, chosen)]
+
+
+def _is_clearly_better(outcome: Outcome, than: Outcome) -> bool:
+    return outcome.error < _CLEARLY * than.error - _NEARLY
 
 
 def _alternatives(key: str, interface: Interface) -> list[Interface]:
