@@ -22,6 +22,7 @@ from edgefill.export.importing.ports import ports
 from edgefill.export.importing.precision import difference_in_half, in_half
 from edgefill.export.importing.reading import read_network
 from edgefill.export.importing.recognition import as_told, recognised
+from edgefill.export.importing.simplifying import simplified_alike
 from edgefill.export.importing.told import Told
 from edgefill.export.importing.trial import Trial, looks_into_the_hole, measured, tried
 from edgefill.export.importing.wording import described
@@ -112,8 +113,12 @@ def examine(file: str | Path, *, told: Told = Told(), whole: bool = False) -> Ex
         interface = with_any_batch(model, interface, path.name)
     looks = looks_into_the_hole(trial, outcome)
     proof = {"hole": outcome.hole, "known": outcome.known, "seen in the hole": looks}
+    whole_model = declared(model, interface)
+    simpler, moved = simplified_alike(whole_model, trial, replace(outcome, interface=interface))
+    if moved is not None:
+        proof["simplified"] = moved
     return Examined(
-        model=declared(model, interface),
+        model=simpler,
         interface=interface,
         name=path.name,
         family=packaging.name if packaging else known.name if known else "unknown",
@@ -121,7 +126,11 @@ def examine(file: str | Path, *, told: Told = Told(), whole: bool = False) -> Ex
         proof=proof,
         content=outcome.content,
         size=size,
-        found=(*_recognised_as(packaging, known, whole), *described(interface, proof)),
+        found=(
+            *_recognised_as(packaging, known, whole),
+            *described(interface, proof),
+            *_simplified_to(whole_model, simpler, moved),
+        ),
     )
 
 
@@ -135,6 +144,15 @@ def _recognised_as(packaging: Packaging | None, known: KnownNetwork | None, whol
     elif packaging:
         said.append(f"{packaging.name} is taken out of its packaging; --whole keeps that")
     return said
+
+
+def _simplified_to(model: ModelProto, simpler: ModelProto, moved: float | None) -> list[str]:
+    before, after = len(model.graph.node), len(simpler.graph.node)
+    if moved is None or before == after:
+        return []
+    return [
+        f"simplified from {before} operators to {after}, which moves what it draws by {moved:.1e} at most"
+    ]
 
 
 def _shapes(interface: Interface, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, TensorProto, external_data_helper, numpy_helper, version_converter
+from onnx import (
+    GraphProto,
+    ModelProto,
+    TensorProto,
+    external_data_helper,
+    numpy_helper,
+    shape_inference,
+    version_converter,
+)
 
 from edgefill.errors import ModelError
 from edgefill.model.onnx_file import IR_VERSIONS, MAX_BYTES, OPSETS
@@ -29,7 +38,7 @@ def read_network(path: str | Path) -> ModelProto:
     _check_flat(model, path.name)
     _take_in_weights(model, path.parent, path.name)
     _drop_inputs_with_defaults(model.graph)
-    model = _in_a_known_opset(model, path.name)
+    model = _with_output_shapes(_in_a_known_opset(model, path.name))
     _check_valid(model, path.name)
     return model
 
@@ -195,6 +204,15 @@ def _in_a_known_opset(model: ModelProto, name: str) -> ModelProto:
         model.ir_version = _IR
     del model.opset_import[:]
     model.opset_import.add(domain="", version=max(opset, OPSETS[0]))
+    return model
+
+
+def _with_output_shapes(model: ModelProto) -> ModelProto:
+    """``model`` with the shapes of its outputs, where it does not say them and they follow from the rest."""
+    if all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
+        return model
+    with suppress(shape_inference.InferenceError):
+        return shape_inference.infer_shapes(model)
     return model
 
 
