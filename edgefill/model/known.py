@@ -39,4 +39,4 @@ def known_networks() -> tuple[KnownNetwork, ...]:
 
 def known_by_hash(sha256: str) -> KnownNetwork | None:
     """The one whose file has this hash, or None."""
-    return next((each for each in known_networks() if each.sha256 == sha256), None)
+    return next((each for each in known_networks() if sha256 and each.sha256 == sha256), None)

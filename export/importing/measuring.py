@@ -99,7 +99,7 @@ def _felt(network: Network, interface: Interface, side: int, axis: int) -> int:
     for _ in range(2):
         drawn.append(network.drawn(interface, *_rows_of(interface, picture, known))[:1])
         picture, known = picture.copy(), known.copy()
-        picture[tuple(before)] = rng.uniform(-1, 1, picture[tuple(before)].shape)
+        picture[tuple(before)] = rng.uniform(0, 1, picture[tuple(before)].shape)  # brighter on the whole
         known[tuple(before)] = rng.random(known[tuple(before)].shape) < 0.8
     changed = (np.abs(drawn[0] - drawn[1]) > _FELT).any(tuple({0, 1, 2, 3} - {axis}))
     felt = np.flatnonzero(changed)

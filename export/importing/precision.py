@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto
 
 from edgefill.errors import ModelError
 
+_EXACT_IN_HALF = {"Max", "Min"}  # which the converter would leave in fp32
 TOLERANCE = 0.05  # of a picture in [-1, 1], on average in the hole
 
 
@@ -17,20 +18,45 @@ def in_half(model: ModelProto, name: str) -> ModelProto:
 
     Raises ModelError where it cannot be converted.
     """
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     copied = ModelProto()
     copied.CopyFrom(model)
+    for index, node in enumerate(copied.graph.node):
+        node.name = f"{node.op_type}_{index}"  # the converter names by them what it adds
     try:
         with warnings.catch_warnings():  # of numbers that are rounded
             warnings.simplefilter("ignore")
-            half: ModelProto = convert_float_to_float16(copied, keep_io_types=True)
+            kinds = set(DEFAULT_OP_BLOCK_LIST) - _EXACT_IN_HALF
+            half: ModelProto = convert_float_to_float16(copied, keep_io_types=True, op_block_list=kinds)
     except Exception as error:  # whatever the converter meets
         raise ModelError(
             f"{name} cannot be converted to fp16: {type(error).__name__}: {error}; import it "
             "with --precision fp32"
         ) from error
+    _put_in_order(half)
     return half
+
+
+def _put_in_order(model: ModelProto) -> None:
+    """Each node once and behind what it reads: the converter appends its casts, some of them twice."""
+    waiting = {name: node for node in model.graph.node for name in node.output if name}
+    ordered: list[NodeProto] = []
+    placed: set[str] = set()
+
+    def place(node: NodeProto) -> None:
+        if node.output[0] in placed:
+            return
+        for name in node.input:
+            if name in waiting and name not in placed:
+                place(waiting[name])
+        placed.update(node.output)
+        ordered.append(node)
+
+    for node in list(model.graph.node):
+        place(node)
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
 
 
 def difference_in_half(half: np.ndarray, whole: np.ndarray, name: str) -> float:

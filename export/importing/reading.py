@@ -181,7 +181,9 @@ def _drop_inputs_with_defaults(graph: GraphProto) -> None:
 
 def _in_a_known_opset(model: ModelProto, name: str) -> ModelProto:
     """``model`` in one of OPSETS and IR_VERSIONS. Raises ModelError."""
-    opset = max((each.version for each in model.opset_import if each.domain in _STANDARD), default=1)
+    opset = max((each.version for each in model.opset_import if each.domain in _STANDARD), default=None)
+    if opset is None:
+        raise ModelError(f"{name} is no whole ONNX model: it names no opset; copy or export it again")
     if not OLDEST_OPSET <= opset <= OPSETS[-1]:
         raise ModelError(
             f"{name} has opset {opset}; expected {OLDEST_OPSET} to {OPSETS[-1]}; export it again with "

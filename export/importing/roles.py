@@ -33,7 +33,11 @@ def roles(
     which = _mask_among(inputs, told, name)
     mask, picture = inputs[which], inputs[1 - which]
     seen = reading_of(picture, (1, 3), told.layout, name, "the picture")
-    return seen, reading_of(mask, (3, 1), _like(seen, told, mask), name, "the mask"), ()
+    meaning = reading_of(mask, (3, 1), _like(seen, told, mask), name, "the mask")
+    sides = zip(seen.size, meaning.size, strict=True)
+    if any(isinstance(own, int) and isinstance(other, int) and own != other for own, other in sides):
+        raise _unknown(inputs, name)
+    return seen, meaning, ()
 
 
 def _like(seen: Reading, told: Told, mask: Port) -> str | None:
@@ -80,7 +84,12 @@ def _mask_among(inputs: Sequence[Port], told: Told, name: str) -> int:
         by_name = called[mask] and not called[picture] and bool(counts[mask]) and bool(counts[picture])
         if by_shape or by_name:
             return mask
-    raise ModelError(
+    raise _unknown(inputs, name)
+
+
+def _unknown(inputs: Sequence[Port], name: str) -> ModelError:
+    names = [port.name for port in inputs]
+    return ModelError(
         f"{name} takes two inputs of unknown meaning ({listed(inputs)}); expected a picture of 1 or 3 "
         f"channels and a mask; if {names[1]!r} is the mask: --mask-input {names[1]}"
     )
