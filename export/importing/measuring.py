@@ -16,6 +16,9 @@ from edgefill.model.interface import Interface, Sizes
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 _ABOUT = 96  # pixels of the sides by which multiples are told
 _LARGEST = 1024  # pixels of a side at which the reach is looked for; beyond, it is the whole picture
+_ACROSS = 64  # pixels of the shorter side of what is looked at
+_SHARES = (0.0, 0.5, 0.9)  # of the pixels that are known, as other paths may lead from holes
+_SHIFTED = 1e-4  # by how much a shifted picture may be drawn otherwise, on [-1, 1]
 _FELT = 1e-6  # a change of what is drawn, on [-1, 1]
 _ROWS = 1e-4  # by how much a picture may differ for the others in its batch, on [-1, 1]
 
@@ -61,13 +64,76 @@ def _rows_of(interface: Interface, *arrays: np.ndarray) -> tuple[np.ndarray, ...
 
 
 def with_reach(network: Network, interface: Interface) -> Interface:
-    """``interface`` with how far an output sees: None, the whole picture, for one fixed size."""
+    """``interface`` with how far an output sees, and with the multiple by which pictures may be cut.
+
+    The reach is None, the whole picture, for one fixed size, for a network that sees as far as was looked,
+    and for one that draws by where in the picture it is.
+    """
     if interface.sizes.fixed:
         return replace(interface, reach=None)
-    reaches = [_reach(network, interface, axis) for axis in (2, 3)]
+    periods = [_period(network, interface, axis) for axis in (2, 3)]
+    if None in periods:
+        return replace(interface, reach=None)
+    multiple = max(each for each in periods if each)
+    smallest = -(-interface.sizes.smallest // multiple) * multiple
+    cut = replace(interface, sizes=Sizes(multiple, smallest))
+    reaches = [_reach(network, cut, axis) for axis in (2, 3)]
     if None in reaches:
         return replace(interface, reach=None)
-    return replace(interface, reach=max(each for each in reaches if each is not None))
+    return replace(cut, reach=max(each for each in reaches if each is not None))
+
+
+def _period(network: Network, interface: Interface, axis: int) -> int | None:
+    """By how many pixels a picture may be shifted to be drawn as before, but shifted; None: by no number."""
+    longest = _MULTIPLES[-1]
+    for length in (4, 8, 16):  # times longest, until the ends are not seen in the middle
+        sides = list(_strip(interface, length * longest, axis))
+        long = [side + longest * (place == axis - 2) for place, side in enumerate(sides)]
+        picture, known = _noise(interface, tuple(long), 0.8, np.random.default_rng(3))
+        start = (length - 1) * longest // 2
+        before = _drawn_part(network, interface, picture, known, axis, 0, length * longest)
+        shift = interface.sizes.multiple
+        while shift <= longest:
+            after = _drawn_part(network, interface, picture, known, axis, shift, length * longest)
+            moved = _along(axis, start + shift, start + shift + longest)
+            if np.abs(before[moved] - after[_along(axis, start, start + longest)]).max() <= _SHIFTED:
+                return shift
+            shift *= 2
+    return None
+
+
+def _drawn_part(
+    network: Network,
+    interface: Interface,
+    picture: np.ndarray,
+    known: np.ndarray,
+    axis: int,
+    start: int,
+    length: int,
+) -> np.ndarray:
+    """What is drawn of the part from ``start`` on along ``axis``."""
+    part = _along(axis, start, start + length)
+    return network.drawn(interface, *_rows_of(interface, picture[part], known[part]))[:1]
+
+
+def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    return tuple(slice(start, stop) if each == axis else slice(None) for each in range(4))
+
+
+def _strip(interface: Interface, length: int, axis: int) -> tuple[int, int]:
+    """Height and width of a picture that is long along ``axis`` and no wider than it has to be."""
+    multiple = interface.sizes.multiple
+    across = max(interface.sizes.smallest, -(-_ACROSS // multiple) * multiple)
+    length = max(interface.sizes.smallest, -(-length // multiple) * multiple)
+    return (length, across) if axis == 2 else (across, length)
+
+
+def _noise(
+    interface: Interface, size: tuple[int, ...], share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture of noise, and ``share`` of it is known."""
+    picture = rng.uniform(-1, 1, (1, interface.channels, *size)).astype(np.float32)
+    return picture, (rng.random((1, 1, *size)) < share).astype(np.float32)
 
 
 def _reach(network: Network, interface: Interface, axis: int) -> int | None:
@@ -76,34 +142,31 @@ def _reach(network: Network, interface: Interface, axis: int) -> int | None:
     The side is doubled until the change ends before the picture does.
     """
     multiple = interface.sizes.multiple
-    side = max(interface.sizes.smallest, -(-128 // multiple) * multiple)
+    side = 2 * _ACROSS
     while side <= _LARGEST:
-        far = _felt(network, interface, side, axis)
+        far = max(_felt(network, interface, side, axis, share) for share in _SHARES)
         if far < side // 2 - multiple:
-            return far + multiple  # where it begins within a cell of the network's grid is chance
+            # where a change begins within a cell of the network's grid is chance
+            return -(-(far + multiple) // multiple) * multiple
         side *= 2
     return None
 
 
-def _felt(network: Network, interface: Interface, side: int, axis: int) -> int:
+def _felt(network: Network, interface: Interface, side: int, axis: int, share: float) -> int:
     """How many pixels beyond the middle of a picture of ``side`` change with all before the middle."""
-    multiple = interface.sizes.multiple
-    across = max(interface.sizes.smallest, -(-64 // multiple) * multiple)
-    sides = (side, across) if axis == 2 else (across, side)
-    before = [slice(None)] * 4
-    before[axis] = slice(0, side // 2)
     rng = np.random.default_rng(1)
-    drawn = []
-    picture = rng.uniform(-1, 1, (1, interface.channels, *sides)).astype(np.float32)
-    known = (rng.random((1, 1, *sides)) < 0.8).astype(np.float32)
-    for _ in range(2):
-        drawn.append(network.drawn(interface, *_rows_of(interface, picture, known))[:1])
-        picture, known = picture.copy(), known.copy()
-        picture[tuple(before)] = rng.uniform(0, 1, picture[tuple(before)].shape)  # brighter on the whole
-        known[tuple(before)] = rng.random(known[tuple(before)].shape) < 0.8
+    sides = _strip(interface, side, axis)
+    middle = sides[axis - 2] // 2
+    before = _along(axis, 0, middle)
+    picture, known = _noise(interface, sides, share, rng)
+    drawn = [network.drawn(interface, *_rows_of(interface, picture, known))[:1]]
+    other, weight = _noise(interface, sides, share, rng)
+    picture[before] = np.abs(other[before])  # brighter on the whole
+    known[before] = weight[before]
+    drawn.append(network.drawn(interface, *_rows_of(interface, picture, known))[:1])
     changed = (np.abs(drawn[0] - drawn[1]) > _FELT).any(tuple({0, 1, 2, 3} - {axis}))
     felt = np.flatnonzero(changed)
-    return int(max(felt[-1] + 1 - side // 2, 0)) if felt.size else 0
+    return int(max(felt[-1] + 1 - middle, 0)) if felt.size else 0
 
 
 def with_any_batch(model: ModelProto, interface: Interface, name: str) -> Interface:

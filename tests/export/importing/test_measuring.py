@@ -48,8 +48,8 @@ def test_a_network_that_takes_no_size_is_refused(monkeypatch):
 
 
 def test_the_reach_is_how_far_a_change_is_felt():
-    """Means over 15 pixels see 7 in each direction; where the network has cells of 8, up to 7 more."""
-    for multiple, reach in ((1, 7 + 1), (8, 7 + 8)):
+    """Means over 15 pixels see 7 in each direction; in cells of 8 that are 2 cells."""
+    for multiple, reach in ((1, 7 + 1), (8, 2 * 8)):
         convention = of_multiple(multiple)
         interface = replace(convention.interface, sizes=Sizes(multiple, multiple))
         assert with_reach(Network(network(convention), "it"), interface).reach == reach
@@ -69,6 +69,45 @@ def test_a_network_that_sees_everything_has_no_reach():
         ]
     )
     assert with_reach(Network(model, "it"), ANY.interface).reach is None
+
+
+def with_more(constants, *nodes):
+    """The network of any size with ``nodes`` that make "more" of "image", which is added to what it draws."""
+    model = network(of_multiple(1))
+    drawn = model.graph.node.pop().input[0]
+    model.graph.node.extend([*nodes, helper.make_node("Add", [drawn, "more"], ["output"])])
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()
+    )
+    return Network(model, "it")
+
+
+def test_a_network_that_takes_any_size_and_has_cells_is_cut_by_its_cells():
+    make = helper.make_node
+    model = with_more(
+        {"eight": np.float32([1, 1, 8, 8]), "none": np.array([0] * 4), "much": np.float32(50)},
+        make("AveragePool", ["image"], ["cells"], kernel_shape=[8, 8], strides=[8, 8], ceil_mode=1),
+        make("Resize", ["cells", "", "eight"], ["wide"], mode="nearest"),
+        make("Shape", ["image"], ["size"]),
+        make("Slice", ["wide", "none", "size"], ["cut"]),
+        make("Mul", ["cut", "much"], ["more"]),
+    )
+    interface = with_sizes(model, replace(ANY.interface, sizes=Sizes()))
+    assert interface.sizes == Sizes()
+    found = with_reach(model, interface)
+    assert found.sizes == Sizes(8, 8) and found.reach == 16
+
+
+def test_a_network_that_draws_by_where_it_is_has_no_reach():
+    make = helper.make_node
+    model = with_more(
+        {"across": np.array(3), "little": np.float32(0.1), "zero": np.float32(0)},
+        make("Mul", ["image", "zero"], ["nothing"]),
+        make("Add", ["nothing", "little"], ["littles"]),
+        make("CumSum", ["littles", "across"], ["more"]),
+    )
+    found = with_reach(model, with_sizes(model, replace(ANY.interface, sizes=Sizes())))
+    assert found.reach is None and found.sizes == Sizes()
 
 
 def test_a_batch_of_one_that_is_only_declared_is_opened(tmp_path):
