@@ -9,16 +9,18 @@ from PIL import Image
 from edgefill.cli.sample import parse_arithmetic, parse_seeds
 from edgefill.completion import load
 from edgefill.errors import InputError
+from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.model.bundle import Bundle
 from edgefill.pictures.sheets import pictures_of
+from edgefill.runtimes.onnx_runtime import OnnxRuntime
 
 
 def g_of(model, seeds: list[int]) -> list[np.ndarray]:
     prior = Prior.of(Bundle.open(model).manifest)
     with load(model, threads=1) as completer:
         return [
-            np.asarray(picture) for picture in pictures_of(completer.backend.generate(prior.latents(seeds)))
+            np.asarray(picture) for picture in pictures_of(generate(completer.backend, prior.latents(seeds)))
         ]
 
 
@@ -53,7 +55,7 @@ def test_arithmetic_shows_its_terms_and_their_sum(edgefill, model, tmp_path):
     np.testing.assert_array_equal(page[4:12, 16:24], g_of(model, [5])[0])
     prior = Prior.of(Bundle.open(model).manifest)
     with load(model, threads=1) as completer:
-        total = pictures_of(completer.backend.generate(prior.total([(1, 3), (-1, 5), (1, 9)])[None]))[0]
+        total = pictures_of(generate(completer.backend, prior.total([(1, 3), (-1, 5), (1, 9)])[None]))[0]
     np.testing.assert_array_equal(page[4:12, 40:48], total)
 
 
@@ -93,3 +95,14 @@ def test_an_existing_file_is_kept(edgefill, model, tmp_path):
     assert (
         edgefill("sample", "--model", model, "--count", 1, "--out", tmp_path / "s.png", "--force").code == 0
     )
+
+
+def test_a_model_that_draws_no_numbers_is_named_and_no_black_sheet_is_written(
+    edgefill, model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        OnnxRuntime, "run", lambda *_: {"generated": np.full((2, 1, 8, 8), np.nan, np.float32)}
+    )
+    done = edgefill("sample", "--model", model, "--count", 2, "--out", tmp_path / "s.png")
+    assert done.code == 4 and "the model tiny has drawn NaN or Inf for picture 0" in done.err
+    assert list(tmp_path.iterdir()) == []
