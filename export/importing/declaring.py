@@ -7,6 +7,8 @@ from onnx import ModelProto, helper
 
 from edgefill.model.interface import Interface
 
+_LARGE = 4096  # bytes; smaller weights may be shapes
+
 
 def declared(model: ModelProto, interface: Interface) -> ModelProto:
     """A copy of ``model`` whose inputs and one output are declared as those of ``interface``.
@@ -24,6 +26,22 @@ def declared(model: ModelProto, interface: Interface) -> ModelProto:
             field.append(helper.make_tensor_value_info(name, kind, shape))
     del graph.value_info[:]
     keep_what_is_needed(found)
+    return found
+
+
+def without_large_weights(model: ModelProto) -> ModelProto:
+    """A copy of ``model`` whose large weights are inputs: all that shapes need, and quick to copy."""
+    found = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    graph = found.graph
+    graph.name = model.graph.name
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > _LARGE:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        else:
+            graph.initializer.append(tensor)
     return found
 
 

@@ -111,8 +111,9 @@ def examine(file: str | Path, *, told: Told = Told(), whole: bool = False) -> Ex
     if not packaging:
         interface = with_reach(network, with_sizes(network, interface))
         interface = with_any_batch(model, interface, path.name)
-    looks = looks_into_the_hole(trial, outcome)
-    proof = {"hole": outcome.hole, "known": outcome.known, "seen in the hole": looks}
+    proof = {"hole": outcome.hole, "known": outcome.known}
+    if whole or not packaging:
+        proof["seen in the hole"] = looks_into_the_hole(trial, outcome)
     whole_model = declared(model, interface)
     simpler, moved = simplified_alike(whole_model, trial, replace(outcome, interface=interface))
     if moved is not None:

@@ -9,6 +9,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, shape_inference
 
 from edgefill.errors import ModelError
+from edgefill.export.importing.declaring import without_large_weights
 
 MOST_BYTES = 4 * 1024**3
 
@@ -42,17 +43,18 @@ def _value_sizes(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> di
     """Bytes of each input and of each value that a node makes, where its shape can be told."""
     inferred = _inferred(model, shapes)
     values = (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
-    return {value.name: _bytes(value.type.tensor_type) for value in values}
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return {value.name: _bytes(value.type.tensor_type) for value in values if value.name not in weights}
 
 
 def _inferred(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> ModelProto:
     """``model`` with its inputs of ``shapes``, the shapes of all values that follow, and few weights."""
-    fixed = ModelProto()
-    fixed.CopyFrom(model)
-    del fixed.graph.value_info[:]
+    fixed = without_large_weights(model)
     for value in fixed.graph.input:
+        if value.name not in shapes:
+            continue
         kind = value.type.tensor_type.elem_type
-        value.CopyFrom(helper.make_tensor_value_info(value.name, kind, shapes.get(value.name)))
+        value.CopyFrom(helper.make_tensor_value_info(value.name, kind, shapes[value.name]))
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
     try:

@@ -12,7 +12,7 @@ from onnx import ModelProto
 from edgefill.errors import ModelError
 from edgefill.model.interface import Interface
 
-_ERRORS = 3  # what ONNX Runtime logs: its warnings speak of the file's insides
+_FATAL = 4  # what ONNX Runtime logs; its errors are raised too
 
 
 class Network:
@@ -22,7 +22,9 @@ class Network:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS
+        options.log_severity_level = _FATAL
+        self._quietly = onnxruntime.RunOptions()
+        self._quietly.log_severity_level = _FATAL
         self.name = name
         self._inputs = [value.name for value in model.graph.input]
         try:
@@ -36,7 +38,7 @@ class Network:
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output for ``feeds``. Raises ModelError where ONNX Runtime cannot compute it."""
         try:
-            values = self._session.run(None, {name: feeds[name] for name in self._inputs})
+            values = self._session.run(None, {name: feeds[name] for name in self._inputs}, self._quietly)
         except Exception as error:  # as above
             sizes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
             raise ModelError(f"{self.name} does not run on {sizes}: {_reason(error)}") from error

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper, shape_inference
 
-from edgefill.export.importing.declaring import keep_what_is_needed
+from edgefill.export.importing.declaring import keep_what_is_needed, without_large_weights
 
 Kind = tuple[int, list[int | None] | None]  # a value's element type, and its shape as far as it is known
 
@@ -41,7 +41,7 @@ class Graph:
 
     def kinds(self) -> dict[str, Kind]:
         """The type and shape of each value that can be told."""
-        model = self.model()
+        model = without_large_weights(self.model())
         with suppress(shape_inference.InferenceError):  # then less is known
             model = shape_inference.infer_shapes(model)
         found: dict[str, Kind] = {}

@@ -252,6 +252,16 @@ def test_the_memory_that_a_network_needs_is_counted_from_its_shapes(model):
     assert needed_bytes(network(CONVENTIONS["ailia's LaMa"]), larger) > 3 * needed_bytes(model, shapes)
 
 
+def test_weights_are_counted_once_and_never_let_go():
+    """Two values of the input's size at a time, and one large weight that only the first node reads."""
+    plane, weight = SIDE * SIDE * 4, np.zeros((1, 1, SIDE, SIDE), np.float32)
+    nodes = [helper.make_node("Add", ["x", "w"], ["a"])]
+    nodes += [helper.make_node("Relu", [first], [then]) for first, then in ("ab", "bc", "cy")]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, SIDE, SIDE]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [numpy_helper.from_array(weight, "w")])
+    assert needed_bytes(helper.make_model(graph), {"x": (1, 1, SIDE, SIDE)}) == 3 * plane
+
+
 def test_a_network_that_needs_four_gigabytes_is_refused_before_it_runs(tmp_path, model, monkeypatch):
     wide = helper.make_node("Expand", ["painted"], ["wide"])
     model.graph.node[-1].output[0] = "painted"
