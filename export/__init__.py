@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "Told": "edgefill.export.importing.told",
     "export_bundle": "edgefill.export.bundle",
     "export_one_pass": "edgefill.export.one_pass",
     "export_run": "edgefill.export.run",
@@ -13,7 +14,7 @@ _HOME = {
     "import_network": "edgefill.export.importing.importer",
 }
 
-__all__ = ["export_bundle", "export_one_pass", "export_run", "gradient_graph", "import_network"]
+__all__ = ["Told", "export_bundle", "export_one_pass", "export_run", "gradient_graph", "import_network"]
 
 
 def __getattr__(name: str) -> Any:

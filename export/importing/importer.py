@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, TensorProto
@@ -55,7 +56,8 @@ def import_network(
     file: str | Path,
     path: str | Path,
     *,
-    told: Told = Told(),
+    told: Told | None = None,
+    contract: Mapping[str, Any] | None = None,
     whole: bool = False,
     name: str | None = None,
     precision: str = "fp32",
@@ -68,6 +70,7 @@ def import_network(
     Args:
         path: with a suffix a zip, without one a folder.
         told: what is known of its conventions; the rest is found out by its file and by trying it.
+        contract: the same as any part of an interface, as ``Interface.to_json`` has it.
         whole: whether a packaging that is recognised stays around its network.
         precision: "fp32" as it is, "fp16", or "both", which puts an fp16 form beside it.
         licence, origin: the terms of the weights and where they come from, for the manifest.
@@ -81,7 +84,8 @@ def import_network(
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision is {precision!r}; expected one of {PRECISIONS}")
-    examined = examine(file, told=told, whole=whole)
+    told = told or Told()
+    examined = examine(file, told=replace(told, contract=contract) if contract else told, whole=whole)
     for line in examined.found:
         report(line)
     return write_examined(
@@ -89,9 +93,9 @@ def import_network(
     )
 
 
-def examine(file: str | Path, *, told: Told = Told(), whole: bool = False) -> Examined:
+def examine(file: str | Path, *, told: Told | None = None, whole: bool = False) -> Examined:
     """What the ONNX file ``file`` is, tried and measured; nothing is written. As ``import_network``."""
-    path = Path(file)
+    path, told = Path(file), told or Told()
     model = read_network(path)
     known = known_by_hash(hashlib.sha256(path.read_bytes()).hexdigest())
     packaging = packaging_in(model)

@@ -59,7 +59,7 @@ def _inferred(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> Model
         value.type.tensor_type.ClearField("shape")
     try:
         return shape_inference.infer_shapes(fixed, data_prop=True)
-    except (shape_inference.InferenceError, onnx.checker.ValidationError):
+    except (shape_inference.InferenceError, onnx.checker.ValidationError, ValueError, RuntimeError):
         return fixed
 
 

@@ -58,6 +58,7 @@ def _parsed(path: Path) -> ModelProto:
         raise ModelError(
             f"{path.name} is no ONNX model, or is cut off: {error}; expected a file that was exported to ONNX"
         ) from error
+    model.graph.name = "network"  # what it was may be no text
     if not model.graph.node or not model.graph.output:
         raise ModelError(
             f"{path.name} is no ONNX model: it holds no graph; expected a file that was exported to ONNX"
@@ -213,7 +214,7 @@ def _with_output_shapes(model: ModelProto) -> ModelProto:
     """``model`` with the shapes of its outputs, where it does not say them and they follow from the rest."""
     if all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
         return model
-    with suppress(shape_inference.InferenceError):
+    with suppress(shape_inference.InferenceError, ValueError, RuntimeError):
         return shape_inference.infer_shapes(model)
     return model
 
@@ -221,7 +222,7 @@ def _with_output_shapes(model: ModelProto) -> ModelProto:
 def _check_valid(model: ModelProto, name: str) -> None:
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise ModelError(f"{name} is no valid ONNX model: {_first_line(error)}; export it again") from error
 
 

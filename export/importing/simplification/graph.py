@@ -42,7 +42,7 @@ class Graph:
     def kinds(self) -> dict[str, Kind]:
         """The type and shape of each value that can be told."""
         model = without_large_weights(self.model())
-        with suppress(shape_inference.InferenceError):  # then less is known
+        with suppress(shape_inference.InferenceError, ValueError, RuntimeError):  # then less is known
             model = shape_inference.infer_shapes(model)
         found: dict[str, Kind] = {}
         for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):

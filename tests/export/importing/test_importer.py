@@ -55,6 +55,18 @@ def test_a_bundle_says_what_it_is_and_where_it_comes_from(tmp_path):
     assert "the mask is 0 where pixels are known and 1 where they are missing" in said
 
 
+def test_a_contract_is_any_part_of_an_interface(tmp_path):
+    from edgefill.export import Told, import_network
+
+    path, out = saved(tmp_path), tmp_path / "own.edgefill"
+    manifest = import_network(
+        path, out, told=Told(sees="grey"), contract={"range": "0..1", "trained_side": 99}
+    )
+    assert (manifest.passed.sees, manifest.passed.trained_side) == ("grey", 99)
+    with pytest.raises(ModelError, match="--mask-means hole"):
+        import_network(path, out, contract={"mask": {"known": 1.0, "missing": 0.0}})
+
+
 def test_equal_files_give_equal_bundles_without_traces_of_where_they_were_made(tmp_path):
     path = saved(tmp_path)
     for name in ("a", "b"):

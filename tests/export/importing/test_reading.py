@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper, version_converter
 
-from edgefill.errors import ModelError
+from edgefill.errors import EdgefillError, ModelError
 from edgefill.export.importing import memory, reading
-from edgefill.export.importing.importer import import_network
+from edgefill.export.importing.importer import examine, import_network
 from edgefill.export.importing.memory import check_memory, needed_bytes
 from edgefill.export.importing.reading import read_network
 from tests.export.importing.zoo import CONVENTIONS, SIDE, network
@@ -72,6 +73,20 @@ def test_what_is_not_there_or_no_file_is_refused(tmp_path):
 def test_a_file_that_is_too_large_is_refused_unread(tmp_path, model, monkeypatch):
     monkeypatch.setattr(reading, "MAX_BYTES", 100)
     refused(saved(tmp_path, model), "at most 100 are read")
+
+
+@pytest.mark.parametrize("seed", [12, 100, 163, 166, 172, 230, 238, 434, *range(24)])
+def test_a_damaged_file_gives_an_error_of_ours_or_none(tmp_path, model, seed):
+    rng = np.random.default_rng(seed)
+    content = bytearray(model.SerializeToString())
+    for _ in range(rng.integers(1, 4)):
+        content[rng.integers(len(content))] = rng.integers(256)
+    if seed % 3 == 0:
+        start = rng.integers(len(content))
+        del content[start : start + rng.integers(1, 30)]
+    (tmp_path / "it.onnx").write_bytes(content)
+    with suppress(EdgefillError):
+        examine(tmp_path / "it.onnx")
 
 
 def test_custom_operators_are_refused_by_name(tmp_path, model):
