@@ -6,7 +6,7 @@ than blue in what it draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -28,9 +28,7 @@ class Convention:
     interface: Interface
     blanks: bool = True  # whether it hides the hole itself
     decoy: str = ""  # the name of a coarse output before the picture
-    options: tuple[str, ...] = ()  # without which it cannot be imported
     opset: int = 17
-    open_batch: bool = field(default=True)
 
 
 def two_inputs(picture: str = "image", called: str = "mask", **values) -> Interface:
