@@ -98,7 +98,13 @@ def test_wheel_holds_one_top_level_name_and_its_data(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"edgefill"}
-    for name in ("edgefill/py.typed", "edgefill/export/engines/store.py", "edgefill/kernels/reference.py"):
+    for name in (
+        "edgefill/py.typed",
+        "edgefill/export/engines/store.py",
+        "edgefill/kernels/reference.py",
+        "edgefill/model/known_networks.json",
+        "edgefill/export/importing/simplification/graph.py",
+    ):
         assert name in names
     kernels = [path for path in (ROOT / "kernels").rglob("*") if path.suffix in FORMS]
     assert len(kernels) > len(FORMS)

@@ -15,9 +15,18 @@ if TYPE_CHECKING:
 
 @app.command()
 def models(
+    known: Annotated[
+        bool,
+        typer.Option(
+            "--known", help="List instead the public networks that can be imported; nothing is downloaded."
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """List the models that came with the package and those in the cache folder."""
+    if known:
+        _list_known(json)
+        return
     from edgefill.model.catalogue import SUFFIX, cache_folder, catalogue
 
     entries = catalogue()
@@ -31,6 +40,22 @@ def models(
     cache = cache_folder()
     if cache:
         say(f"models in {cache / 'models'} are listed too")
+
+
+def _list_known(json: bool) -> None:
+    from dataclasses import asdict
+
+    from edgefill.model.known import known_networks
+
+    networks = known_networks()
+    if json:
+        print_json({"networks": [asdict(each) for each in networks]})
+        return
+    for each in networks:
+        lines = [f"{each.name}  {each.what}; licence {each.licence}", each.page, each.command]
+        if each.sha256:
+            lines.append(f"sha256 {each.sha256}")
+        print("\n    ".join(lines))
 
 
 def _document(entry: Entry) -> dict[str, Any]:

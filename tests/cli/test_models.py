@@ -18,7 +18,7 @@ def test_json_describes_each_model_and_says_which_is_damaged(edgefill, cache, mo
     done = edgefill("models", "--json")
     entries = {entry["name"]: entry for entry in json.loads(done.out)["models"]}
     hands = entries["hands"]
-    assert (hands["kind"], hands["width"], hands["height"], hands["channels"]) == ("dcgan", 8, 8, 1)
+    assert (hands["family"], hands["width"], hands["height"], hands["channels"]) == ("dcgan", 8, 8, 1)
     assert hands["bytes"] == model.stat().st_size and hands["source"] == "cached"
     assert hands["licence"] == "CC0" and hands["origin"] == "tests" and not hands["problem"]
     assert "torn.edgefill" in entries["torn"]["problem"] and done.code == 0
@@ -27,6 +27,9 @@ def test_json_describes_each_model_and_says_which_is_damaged(edgefill, cache, mo
 def test_the_list_is_a_line_for_each_model(edgefill, cache):
     done = edgefill("models")
     lines = done.out.splitlines()
-    assert any(line.startswith("hands  dcgan, 8×8 grey, fp32, 0.0 MB, cached; from tests") for line in lines)
+    assert any(
+        line.startswith("hands  dcgan, latent search, 8×8 grey, fp32, 0.0 MB, cached; from tests")
+        for line in lines
+    )
     assert any(line.startswith("torn  cached, damaged") for line in lines)
     assert str(cache / "models") in done.err

@@ -1,0 +1,1 @@
+"""Other people's completion networks, ONNX files with conventions of their own, to bundles."""
