@@ -93,7 +93,7 @@ def complete(
     """
     from edgefill.cli.outputs import GIF_FRAMES, SHEET_NAME, Sheet, plan_outputs, refuse_existing
     from edgefill.completion import Request, load, search_settings
-    from edgefill.jobs.photograph import Box
+    from edgefill.holes.boxes import Box
 
     numbers: dict[str, Any] = {
         "steps": steps, "lr": lr, "lam": lam, "pull": pull, "power": power, "importance": importance

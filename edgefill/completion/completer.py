@@ -12,7 +12,8 @@ import numpy as np
 
 from edgefill.completion.arrays import fill, fill_in_one_pass
 from edgefill.errors import EdgefillError, InputError
-from edgefill.jobs.photograph import Box, Photograph, prepare
+from edgefill.holes.boxes import Box
+from edgefill.jobs.photograph import Photograph, prepare
 from edgefill.jobs.request import Failure, Request, Result, Source
 from edgefill.methods import feed_forward
 from edgefill.methods.latent.candidates import with_candidates
@@ -90,7 +91,7 @@ class Completer:
 
         if self.model.interface:
             yield from feed_forward.outcomes(
-                sources, prepared, request, self.model, self.backend.complete, report
+                sources, prepared, request, self.model, self.backend, batch=batch, progress=report
             )
             return
         stream = Stream(self.model, self.backend, request, prepared, batch=batch, progress=report)
@@ -116,7 +117,7 @@ class Completer:
         """
         seeds = [0] * len(pictures) if seeds is None else seeds
         if self.model.interface:
-            feed_forward.check_one_pass(Request(settings=settings), self.model)
+            feed_forward.check_feed_forward(Request(settings=settings), self.model)
             return fill_in_one_pass(pictures, known, self.model, self.backend, seeds=seeds)
         settings = settings or default_settings(encoder=self.model.has_encoder)
         return fill(pictures, known, self.model, self.backend, seeds=seeds, settings=settings)
@@ -139,7 +140,7 @@ class Completer:
         Raises ModelError where they need an encoder and there is none, InputError for what needs a search.
         """
         if self.model.interface:
-            feed_forward.check_one_pass(request, self.model)
+            feed_forward.check_feed_forward(request, self.model)
             return request
         settings = request.settings or default_settings(encoder=self.model.has_encoder)
         if settings.start == "encoder":

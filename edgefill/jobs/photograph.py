@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from edgefill.errors import InputError
+from edgefill.holes.boxes import Box
 from edgefill.holes.filling import Hole
 from edgefill.holes.scaling import as_channels, scale, scale_known
 from edgefill.model.manifest import Manifest
@@ -22,46 +22,6 @@ from edgefill.pictures.images import Picture, from_unit, split_luminance, to_uni
 from edgefill.pictures.masks import MASKS, MaskSpec, known_pixels
 
 BLENDS = ("poisson", "none")
-
-
-class Box(NamedTuple):
-    """A region of a picture in pixels."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-    @classmethod
-    def parse(cls, text: str) -> Box:
-        """The box that ``x,y,w,h`` names. Raises InputError."""
-        try:
-            x, y, width, height = (int(part) for part in text.split(","))
-        except ValueError:
-            raise InputError(
-                f"cannot use the box {text!r}: expected x,y,w,h in whole pixels, as in 100,40,256,256"
-            ) from None
-        return cls(x, y, width, height)
-
-    def cut(self, array: np.ndarray) -> np.ndarray:
-        """The part of ``array [H, W, ...]`` inside the box, as a view."""
-        return array[self.y : self.y + self.height, self.x : self.x + self.width]
-
-    def margin(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Pixels, at most one, before and after the box in each direction of a picture of ``size``."""
-        height, width = size
-        rows = min(self.y, 1), min(height - self.y - self.height, 1)
-        return rows, (min(self.x, 1), min(width - self.x - self.width, 1))
-
-    def check(self, picture: Picture) -> None:
-        """Raises InputError where the box does not lie in ``picture``."""
-        height, width = picture.size
-        inside = self.x >= 0 and self.y >= 0 and self.width > 0 and self.height > 0
-        if not (inside and self.x + self.width <= width and self.y + self.height <= height):
-            raise InputError(
-                f"cannot use the box {','.join(map(str, self))}: {picture.name!r} has {width}×{height} "
-                "pixels; expected a box with x + w and y + h within them"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +128,7 @@ def prepare(
         picture = _enlarged(picture, block)
     height, width = picture.size
     box = box or Box(0, 0, width, height)
-    box.check(picture)
+    box.check(picture.name, picture.size)
     notices: list[str] = []
     if mask.kind in MASKS:
         region = replace(picture, values=box.cut(picture.values), alpha=None)

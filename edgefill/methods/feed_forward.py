@@ -1,36 +1,38 @@
-"""Completion by a network of one pass: at the picture's own resolution, around each hole, tile by tile.
+"""Completion by a network that draws a hole in one pass: of frames around the holes, several at once.
 
-The network sees what lies within its reach of a hole, so that a small hole in a large picture costs little,
-and a large one no more memory than a tile. A hole deeper than those that it was trained on is filled in the
-picture made smaller by a power of two.
+What is seen of a picture, where a drawing belongs and how it joins what is known is geometry
+(``edgefill.holes``); how the network wants to see it is its interface. Here the two meet.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
-from edgefill.errors import EdgefillError, InputError
-from edgefill.holes.blending import islands
-from edgefill.holes.scaling import as_channels, scale, scale_known
+from edgefill.errors import EdgefillError, InputError, ModelError
+from edgefill.holes.boxes import Part, grown
+from edgefill.holes.contexts import Context, contexts, weight, whole
+from edgefill.holes.frames import Frame, Sight, enlarged, joined, pasted, seen
+from edgefill.holes.scaling import as_channels
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Failure, Request, Result, Source
-from edgefill.model.manifest import Manifest
+from edgefill.model.interface import Interface
+from edgefill.model.manifest import COMPLETION, Manifest
 from edgefill.pictures.images import to_unit
+from edgefill.runtimes import Runtime
 
-_REACH = 156  # pixels that an output of the paper's network sees in each direction, in multiples of STRIDE
-_TILE = 512  # pixels of a side that are filled at once: with what they see at most LARGEST_SIDE
-_DEEPEST = 3 / 8  # of the side of the pictures in training: as deep as the deepest hole there
+_CELLS_AT_ONCE = 2**20  # of frames that go through a network together: four of 512×512
+_BYTES_AT_ONCE = 64 << 20  # of pictures that are completed together, about
 
-STRIDE = 4
-Network = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Prepare = Callable[[Source], Photograph | EdgefillError]
 
 
-def check_one_pass(request: Request, model: Manifest) -> None:
+def check_feed_forward(request: Request, model: Manifest) -> None:
     """Raises InputError where ``request`` asks for what only a search can give."""
     asked = {
         "settings of a search": request.settings is not None,
@@ -44,7 +46,7 @@ def check_one_pass(request: Request, model: Manifest) -> None:
         if is_asked:
             raise InputError(
                 f"the model {model.name} completes in one pass, without a search; {what} cannot be asked of "
-                "it: leave it out, or use a dcgan, such as faces64"
+                "it: leave it out, or use a model that searches, such as faces64"
             )
 
 
@@ -53,153 +55,179 @@ def outcomes(
     prepare: Prepare,
     request: Request,
     model: Manifest,
-    network: Network,
+    runtime: Runtime,
+    *,
+    batch: int,
     progress: Callable[[float], None],
 ) -> Iterator[Result | Failure]:
-    """What becomes of each of ``sources``, in their order."""
-    for source in sources:
-        photograph = prepare(source)
-        if isinstance(photograph, EdgefillError):
-            yield Failure(source, photograph)
-            continue
-        if not photograph.needs_search:
-            yield Result(source, photograph, photograph.picture)
-            continue
+    """What becomes of each of ``sources``, in their order; up to ``batch`` pictures are seen together.
+
+    Another thread reads the next pictures while the network draws.
+    """
+    network = Network(model, runtime)
+    for portion in _portions(sources, prepare, batch):
+        photographs = [item for _, item in portion if isinstance(item, Photograph) and item.needs_search]
         started = time.perf_counter()
+        drawn = iter(network.draw(photographs, request.blend))
+        share = (time.perf_counter() - started) / max(len(photographs), 1)
+        for source, item in portion:
+            if isinstance(item, EdgefillError):
+                yield Failure(source, item)
+            elif not item.needs_search:
+                yield Result(source, item, item.picture)
+            else:
+                yield _finished(source, item, next(drawn), share)
+                progress(1.0)
+
+
+def _finished(
+    source: Source, photograph: Photograph, drawn: np.ndarray | EdgefillError, seconds: float
+) -> Result | Failure:
+    if isinstance(drawn, EdgefillError):
+        return Failure(source, drawn)
+    started = time.perf_counter()
+    try:
+        picture = photograph.finished(drawn, "none")  # it is joined in its frame
+    except EdgefillError as error:
+        return Failure(source, error)
+    seconds += time.perf_counter() - started
+    return Result(source, photograph, picture, ended="pass", seconds=seconds, generated=drawn)
+
+
+class Network:
+    """A completion network on a runtime."""
+
+    def __init__(self, model: Manifest, runtime: Runtime) -> None:
+        self._model, self._interface, self._runtime = model, model.passed, runtime
+
+    def __call__(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """What it draws, [N, C, H, W] in [-1, 1], of ``picture [N, C, H, W]`` and ``known [N, 1, H, W]``.
+
+        H and W are of a size that it takes. Raises ModelError where it draws NaN or Inf.
+        """
+        outputs = self._runtime.run(COMPLETION, self._interface.feeds(picture, known))
+        drawn: np.ndarray = self._interface.drawn(outputs)
+        if not np.isfinite(drawn).all():
+            raise ModelError(
+                f"the network of {self._model.name} drew NaN or Inf; expected finite values. If its weights "
+                "are fp16, complete with --precision fp32 where the model has it, or import it again in fp32"
+            )
+        return drawn
+
+    def draw(self, photographs: Sequence[Photograph], blend: str) -> list[np.ndarray | EdgefillError]:
+        """The region of each of ``photographs`` as it is drawn where it is missing, [C, h, w] in [-1, 1].
+
+        Elsewhere it means nothing. An error stands in the place of what could not be drawn.
+        """
+        canvases = [_Canvas(photograph, self._interface, blend) for photograph in photographs]
+        views = ((canvas, view) for canvas in canvases for view in canvas.views())
+        height, width = self._interface.cells
+        while portion := list(islice(views, max(1, _CELLS_AT_ONCE // (height * width)))):
+            for (canvas, view), drawn in zip(
+                portion, self._drawn([view for _, view in portion]), strict=True
+            ):
+                canvas.put(view, drawn)
+        return [canvas.finished() for canvas in canvases]
+
+    def _drawn(self, views: Sequence[_View]) -> Sequence[np.ndarray | EdgefillError]:
+        """The drawing of each of ``views``; together, or where that fails one by one to know which."""
+        picture, known = (np.stack(parts) for parts in zip(*(view.sight for view in views), strict=True))
         try:
-            generated = completed(photograph, model, network)
-            picture = photograph.finished(generated, request.blend)
-        except EdgefillError as error:
-            yield Failure(source, error)
-            continue
-        seconds = time.perf_counter() - started
-        progress(1.0)
-        yield Result(source, photograph, picture, ended="pass", seconds=seconds, generated=generated)
+            return list(self(picture, known))
+        except ModelError as error:
+            if len(views) == 1:
+                return [error]
+            return [drawn for view in views for drawn in self._drawn([view])]
 
 
-def completed(photograph: Photograph, model: Manifest, network: Network) -> np.ndarray:
-    """The photograph's region with its holes filled, [C, h, w] in [-1, 1], in the model's channels.
+class _View(NamedTuple):
+    """A context of a photograph, and what the network is shown of it."""
 
-    A region that was cut out of the picture is what the model should see: it sees it no larger than the
-    pictures that it was trained on.
-    """
-    values, known = as_channels(to_unit(photograph.region), model.channels), photograph.known
-    shrinks = max(known.shape) / min(model.height, model.width)
-    if photograph.is_cut_out and shrinks > 1:
-        filled: np.ndarray = values.copy()
-        _draw(filled, values, known, _with_neighbours(~known), shrinks, network)
-    else:
-        filled = complete_values(values, known, model, network)
-    drawn: np.ndarray = filled.transpose(2, 0, 1)
-    return drawn
+    context: Context
+    sight: Sight
 
 
-def complete_values(values: np.ndarray, known: np.ndarray, model: Manifest, network: Network) -> np.ndarray:
-    """``values [h, w, C]`` in [-1, 1] with what the network draws where they are not ``known [h, w]``.
+class _Canvas:
+    """What is drawn of one photograph's region, from as many views as it takes."""
 
-    And at the edge of each hole, by which blending sees how far it is off; the rest as it was.
-    """
-    filled: np.ndarray = values.copy()
-    for (rows, columns), hole in islands(~known):
-        factor = _coarseness(hole, known.shape, min(model.height, model.width))
-        margin = _REACH * factor
-        around = _grown(rows, margin, known.shape[0]), _grown(columns, margin, known.shape[1])
-        inner = _within(rows, around[0]), _within(columns, around[1])
-        wanted = np.zeros_like(known[around])
-        wanted[inner] = _with_neighbours(hole)
-        _draw(filled[around], values[around], known[around], wanted, factor, network)
-    return filled
+    def __init__(self, photograph: Photograph, interface: Interface, blend: str) -> None:
+        self._photograph, self._interface, self._blend = photograph, interface, blend
+        height, width = photograph.known.shape
+        # Zeros that are never touched take no memory: of a large picture, only what is near its holes.
+        self._values = np.zeros((interface.channels, height, width), np.float32)
+        self._weight = np.zeros((height, width), np.float32)
+        self._cores: list[Part] = []
+        self._error: EdgefillError | None = None
 
+    def views(self) -> Iterator[_View]:
+        """What the network has to be shown. A region that was cut out is seen as one, as it was asked for."""
+        known, cells = self._photograph.known, self._interface.cells
+        if self._photograph.is_cut_out:
+            found = [whole((known.shape[0], known.shape[1]), cells)]
+        else:
+            found = contexts(known, cells, self._interface.reach)
+        for context in found:
+            yield _View(context, self._seen(context.frame))
 
-def _draw(
-    into: np.ndarray,
-    values: np.ndarray,
-    known: np.ndarray,
-    wanted: np.ndarray,
-    factor: float,
-    network: Network,
-) -> None:
-    """Puts what ``network`` makes of ``values`` ``into`` the pixels that are ``wanted``.
+    def put(self, view: _View, drawn: np.ndarray | EdgefillError) -> None:
+        """Adds what was ``drawn`` in ``view``, joined to what is known there unless that is not wanted."""
+        if isinstance(drawn, EdgefillError):
+            self._error = drawn
+            return
+        if self._blend == "none":
+            finished = pasted(view.sight, drawn)
+        else:
+            finished = joined(view.sight, drawn, hole_only=self._interface.output.hole_only)
+        frame, core = view.context
+        share = weight(core)
+        self._values[:, core[0], core[1]] += share * enlarged(finished, _from(frame, core), share.shape)
+        self._weight[core] += share
+        self._cores.append(core)
 
-    It sees them smaller by ``factor``.
-    """
-    if factor == 1:
-        _draw_in_tiles(into, values, known, wanted, network)
-        return
-    size = math.ceil(known.shape[0] / factor), math.ceil(known.shape[1] / factor)
-    means, share = scale_known(values, known, size)
-    drawn = means.copy()
-    _draw_in_tiles(drawn, means, share > 0, np.ones(size, bool), network)
-    into[wanted] = scale(drawn, known.shape)[wanted]
+    def finished(self) -> np.ndarray | EdgefillError:
+        """The region, [C, h, w], or why there is none."""
+        if self._error:
+            return self._error
+        for core in self._cores:
+            share = self._weight[core]
+            self._values[:, core[0], core[1]] /= share
+            share[:] = 1
+        return self._values
 
-
-def _draw_in_tiles(
-    into: np.ndarray, values: np.ndarray, known: np.ndarray, wanted: np.ndarray, network: Network
-) -> None:
-    """``_draw`` at full size: of each tile on its own."""
-    height, width = known.shape
-    for top in range(0, height, _TILE):
-        for left in range(0, width, _TILE):
-            tile = slice(top, min(top + _TILE, height)), slice(left, min(left + _TILE, width))
-            if not wanted[tile].any():
-                continue
-            around = _grown(tile[0], _REACH, height), _grown(tile[1], _REACH, width)
-            piece = _through(values[around], known[around], network)
-            seen = _within(tile[0], around[0]), _within(tile[1], around[1])
-            into[tile][wanted[tile]] = piece[seen][wanted[tile]]
-
-
-def _through(values: np.ndarray, known: np.ndarray, network: Network) -> np.ndarray:
-    """What ``network`` makes of ``values [h, w, C]``, whose sides it wants as multiples of STRIDE."""
-    height, width = known.shape
-    more = (0, -height % STRIDE), (0, -width % STRIDE)
-    picture = np.pad(values, (*more, (0, 0)), mode="edge").transpose(2, 0, 1)
-    weight = np.pad(known, more, mode="edge").astype(np.float32)
-    drawn: np.ndarray = network(np.ascontiguousarray(picture[None], np.float32), weight[None, None])[0]
-    whole: np.ndarray = drawn.transpose(1, 2, 0)[:height, :width]
-    return whole
+    def _seen(self, frame: Frame) -> Sight:
+        photograph, interface = self._photograph, self._interface
+        everything = slice(frame.top, frame.top + frame.height), slice(frame.left, frame.left + frame.width)
+        part = grown(everything, 0, photograph.known.shape)
+        values = as_channels(to_unit(photograph.region[part]), interface.channels).transpose(2, 0, 1)
+        known = photograph.known[part].astype(np.float32)
+        return seen(values, known, _from(frame, part), interface.cells)
 
 
-def _coarseness(hole: np.ndarray, size: tuple[int, ...], trained: int) -> int:
-    """By how much a picture of ``size`` is made smaller, a power of two, for the sake of its ``hole``.
-
-    That is then no deeper than those in pictures of side ``trained``, or the picture no larger than they.
-    """
-    factor = 1
-    while max(size) > factor * trained and _is_deeper(hole, int(_DEEPEST * trained)):
-        even = [(0, side % 2) for side in hole.shape]
-        padded = np.pad(hole, even, mode="edge")
-        hole = padded[::2, ::2] & padded[1::2, ::2] & padded[::2, 1::2] & padded[1::2, 1::2]
-        factor *= 2
-    return factor
+def _from(frame: Frame, part: Part) -> Frame:
+    """``frame`` as counted from the start of ``part``."""
+    top, left = frame.top - part[0].start, frame.left - part[1].start
+    return Frame(*(np.float32(each) for each in (top, left, frame.height, frame.width)))
 
 
-def _is_deeper(hole: np.ndarray, steps: int) -> bool:
-    """Whether some of ``hole`` is left without ``steps`` pixels along its edges, but not the picture's."""
-    left = hole
-    for _ in range(steps):
-        if not left.any():
-            return False
-        left = ~_with_neighbours(~left)
-    return bool(left.any())
+def _portions(
+    sources: Iterable[Source], prepare: Prepare, batch: int
+) -> Iterator[list[tuple[Source, Photograph | EdgefillError]]]:
+    """``sources``, prepared, up to ``batch`` together and fewer where they are large; the next one ahead."""
+    left = iter(sources)
+    with ThreadPoolExecutor(1, "edgefill-pictures") as helper:
 
+        def ahead() -> tuple[Source, Future[Photograph | EdgefillError]] | None:
+            for source in left:
+                return source, helper.submit(prepare, source)
+            return None
 
-def _with_neighbours(there: np.ndarray) -> np.ndarray:
-    """``there [h, w]`` and the up to four pixels next to each."""
-    grown: np.ndarray = there.copy()
-    grown[1:] |= there[:-1]
-    grown[:-1] |= there[1:]
-    grown[:, 1:] |= there[:, :-1]
-    grown[:, :-1] |= there[:, 1:]
-    return grown
-
-
-def _grown(run: slice, margin: int, end: int) -> slice:
-    """``run`` with ``margin`` more at both ends, between 0 and ``end``, from a multiple of STRIDE on."""
-    start = max(run.start - margin, 0)
-    return slice(start - start % STRIDE, min(run.stop + margin, end))
-
-
-def _within(run: slice, around: slice) -> slice:
-    """``run`` as counted from the start of ``around``."""
-    return slice(run.start - around.start, run.stop - around.start)
+        following = ahead()
+        while following:
+            portion, weighs = [], 0
+            while following and len(portion) < batch and weighs < _BYTES_AT_ONCE:
+                source, future = following
+                item = future.result()
+                following = ahead()
+                portion.append((source, item))
+                weighs += 0 if isinstance(item, EdgefillError) else item.picture.values.nbytes
+            yield portion

@@ -144,12 +144,19 @@ class Interface:
     sizes: Sizes = field(default_factory=Sizes)
     batch: int | None = None  # rows that it takes at once; None is any number
     reach: int | None = None  # pixels that an output sees in each direction; None is the whole picture
-    deepest: int | None = None  # pixels from known ones, of holes in its training; None is 3/8 of the side
 
     @property
     def channels(self) -> int:
         """Of the pictures."""
         return 1 if self.order == "L" else 3
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Height and width of what it is shown: its one size, or the side of its training's pictures."""
+        if self.sizes.fixed:
+            return self.sizes.fixed
+        side = -(-max(self.trained_side, self.sizes.smallest) // self.sizes.multiple) * self.sizes.multiple
+        return side, side
 
     @property
     def signature(self) -> tuple[dict[str, Shape], dict[str, Shape]]:

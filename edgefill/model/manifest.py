@@ -190,9 +190,7 @@ def _of_format_before(values: dict[str, Any], where: str) -> dict[str, Any]:
     return {**values, "family": kind, "interface": json.loads(json.dumps(interface.to_json()))}
 
 
-def completion_interface(
-    channels: int, *, trained_side: int, sizes: Sizes, reach: int | None, deepest: int | None = None
-) -> Interface:
+def completion_interface(channels: int, *, trained_side: int, sizes: Sizes, reach: int | None) -> Interface:
     """The interface of networks that are exported here: ``picture`` and ``known`` to ``completed``."""
     return Interface(
         inputs=(Input("picture", ("picture",)), Input("known", ("mask",))),
@@ -201,7 +199,6 @@ def completion_interface(
         order="L" if channels == 1 else "RGB",
         sizes=sizes,
         reach=reach,
-        deepest=deepest,
     )
 
 

@@ -8,8 +8,9 @@ from PIL import Image
 
 from edgefill.errors import InputError
 from edgefill.holes import filling
+from edgefill.holes.boxes import Box
 from edgefill.holes.scaling import scale_known
-from edgefill.jobs.photograph import Box, prepare
+from edgefill.jobs.photograph import prepare
 from edgefill.pictures.images import read_picture, split_luminance, to_unit
 from edgefill.pictures.masks import MaskSpec, parse_mask
 from tests.completion.fakes import fake_model

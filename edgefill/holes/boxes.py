@@ -1,0 +1,87 @@
+"""Regions of a picture: the box that a user names, and parts as slices of rows and columns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from edgefill.errors import InputError
+
+Part: TypeAlias = tuple[slice, slice]  # rows and columns
+
+
+class Box(NamedTuple):
+    """A region of a picture in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> Box:
+        """The box that ``x,y,w,h`` names. Raises InputError."""
+        try:
+            x, y, width, height = (int(part) for part in text.split(","))
+        except ValueError:
+            raise InputError(
+                f"cannot use the box {text!r}: expected x,y,w,h in whole pixels, as in 100,40,256,256"
+            ) from None
+        return cls(x, y, width, height)
+
+    @property
+    def part(self) -> Part:
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+    def cut(self, array: np.ndarray) -> np.ndarray:
+        """The part of ``array [H, W, ...]`` inside the box, as a view."""
+        return array[self.part]
+
+    def margin(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Pixels, at most one, before and after the box in each direction of a picture of ``size``."""
+        height, width = size
+        rows = min(self.y, 1), min(height - self.y - self.height, 1)
+        return rows, (min(self.x, 1), min(width - self.x - self.width, 1))
+
+    def check(self, name: str, size: tuple[int, int]) -> None:
+        """Raises InputError where the box does not lie in the picture ``name`` of ``size``."""
+        height, width = size
+        inside = self.x >= 0 and self.y >= 0 and self.width > 0 and self.height > 0
+        if not (inside and self.x + self.width <= width and self.y + self.height <= height):
+            raise InputError(
+                f"cannot use the box {','.join(map(str, self))}: {name!r} has {width}×{height} "
+                "pixels; expected a box with x + w and y + h within them"
+            )
+
+
+def grown(part: Part, margin: int, size: tuple[int, ...]) -> Part:
+    """``part`` and ``margin`` more on each side, as far as a picture of ``size`` goes."""
+    rows, columns = (
+        slice(max(run.start - margin, 0), min(run.stop + margin, side))
+        for run, side in zip(part, size, strict=True)
+    )
+    return rows, columns
+
+
+def within(part: Part, around: Part) -> Part:
+    """``part`` as counted from the start of ``around``."""
+    rows, columns = (
+        slice(run.start - outer.start, run.stop - outer.start)
+        for run, outer in zip(part, around, strict=True)
+    )
+    return rows, columns
+
+
+def united(first: Part, second: Part) -> Part:
+    """The smallest part that holds both."""
+    rows, columns = (
+        slice(min(one.start, other.start), max(one.stop, other.stop))
+        for one, other in zip(first, second, strict=True)
+    )
+    return rows, columns
+
+
+def extents(part: Part) -> tuple[int, int]:
+    """Rows and columns of ``part``."""
+    return part[0].stop - part[0].start, part[1].stop - part[1].start
