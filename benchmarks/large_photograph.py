@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw
 
 from edgefill.completion import load
 from edgefill.pictures.images import save_picture
+from edgefill.runtimes import Runtime
 
 SIZE = 4000, 3000
 HOLES = 10
@@ -35,41 +36,42 @@ _CELLS = 5, 2  # one hole in each
 _ROUNDS = 5
 
 
-class TimedBackend:
-    """A backend whose passes through the completion network are counted and timed."""
+class TimedRuntime:
+    """A runtime whose passes through a completion network are counted and timed."""
 
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self.restart()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
+        return getattr(self._runtime, name)
 
     def restart(self) -> None:
         """Forgets what has been counted."""
-        self.passes, self.seconds, self.last = 0, 0.0, ()
+        self.passes, self.seconds, self._last = 0, 0.0, ("", {})
 
-    def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         begin = time.perf_counter()
-        drawn: np.ndarray = self._backend.complete(picture, known)
+        outputs = self._runtime.run(graph, feeds)
         self.seconds += time.perf_counter() - begin
-        self.passes += len(picture)
-        self.last = picture[:1], known[:1]
-        return drawn
+        first = next(iter(feeds.values()))
+        self.passes += len(first) if first.ndim == 4 else 1  # without N it is a picture
+        self._last = graph, {name: value[:1] if value.ndim == 4 else value for name, value in feeds.items()}
+        return outputs
 
     def seconds_of_one(self) -> float:
         """Of one more pass on its own, the median of some."""
         seconds = []
         for _ in range(_ROUNDS):
             begin = time.perf_counter()
-            self._backend.complete(*self.last)
+            self._runtime.run(*self._last)
             seconds.append(time.perf_counter() - begin)
         return statistics.median(seconds)
 
 
 def main(model: str, backend: str, picture: Path, mask: Path) -> None:
     completer = load(model, backend)
-    clock = completer.backend = TimedBackend(completer.backend)
+    clock = completer.backend = TimedRuntime(completer.backend)
     completer.complete(np.zeros((64, 64, 3), np.uint8))  # opens the session
     clock.restart()
     begin = time.perf_counter()
