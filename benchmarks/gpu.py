@@ -31,7 +31,7 @@ from benchmarks.record import RESULTS, record
 from edgefill.bench import Rule, bench
 from edgefill.completion.arrays import pixel_task
 from edgefill.errors import EdgefillError
-from edgefill.export.engines.recipe import LIBRARIES, static
+from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
 from edgefill.files import write_atomically
 from edgefill.kernels.device import Buffers, Device
@@ -40,8 +40,9 @@ from edgefill.methods.latent.search import SearchState
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
-from edgefill.runtimes import DEVICE_BACKENDS, Backend, open_backend
+from edgefill.runtimes import DEVICE_BACKENDS, Runtime, open_backend
 from edgefill.runtimes.device.executors import open_executor, tensor_shapes
+from edgefill.runtimes.registry import LIBRARIES, row_of
 
 Turn = Callable[[int], float]  # seconds on the GPU of so many steps
 _RULE = Rule(seconds=1.5)
@@ -201,7 +202,7 @@ class Session:
             precision, batch, {name: f"{1e6 * taken:.1f} us" for name, taken in medians.items()}, flush=True
         )
 
-    def _turn(self, backend: Backend, batch: int) -> Turn:
+    def _turn(self, backend: Runtime, batch: int) -> Turn:
         settings = SearchSettings(steps=_STEPS_A_TURN)
 
         def turn(steps: int) -> float:
@@ -221,12 +222,12 @@ class Session:
 
     def _overhead(self, device: Device, name: str, precision: str, batch: int) -> None:
         """What update and graph add to a step: a step of the search less the engine's run, both in graphs."""
-        executor = open_executor(name, self._bundle, device, precision, say=print)
+        executor = open_executor(row_of(name), self._bundle, device, precision, say=print)
         backend = open_backend(name, self._bundle, precision=precision, say=print)
         batch = executor.capacity("step", batch)
         with device:
             shapes = tensor_shapes(self._bundle.manifest, "step", batch)
-            buffers = Buffers(device, {key: (shape, np.float32) for key, shape in shapes.items()})
+            buffers = Buffers(device, shapes)
             bound = executor.bind("step", batch, buffers.address)
             bound.enqueue()
             device.synchronize()

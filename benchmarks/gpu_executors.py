@@ -18,15 +18,17 @@ from edgefill.errors import BackendUnavailable
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
 from edgefill.kernels.device import Device
+from edgefill.methods.feed_forward import draw
+from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import SearchState, Task
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle
 from edgefill.pictures.images import from_unit
-from edgefill.runtimes import Backend
-from edgefill.runtimes.onnx_runtime import OnnxRuntimeBackend
+from edgefill.runtimes import Runtime
+from edgefill.runtimes.onnx_runtime import OnnxRuntime
 
-Opened = Callable[..., Backend]  # (graph=True) → the backend that is checked
+Opened = Callable[..., Runtime]  # (graph=True) → the runtime that is checked
 _RUNS = 2000
 _SIZES, _PASSES = ((64, 64), (256, 200), (824, 828)), 20  # of what a network of one pass is given
 _PIXEL = {"fp32": 1e-3, "fp16": 0.05}
@@ -90,12 +92,12 @@ def _shared_context(bundle: Bundle, opened: Opened) -> Check:
         return Check(name, None, "PyTorch sees no GPU")
 
     def measure() -> tuple[bool, str]:
-        with closing(opened()) as backend:
-            alone = _searched(bundle, backend, 100)
+        with closing(opened()) as runtime:
+            alone = _searched(bundle, runtime, 100)
             shared = _started(bundle, 100)
             ones = torch.ones(256, 256, device="cuda")
             for _ in range(100):
-                backend.solve(shared, 1)
+                runtime.solve(shared, 1)
                 ones = ones @ ones / 256
         same = np.array_equal(alone.z, shared.z) and bool((ones == 1).all())
         return same, "z after 100 steps, and PyTorch's product of ones"
@@ -108,21 +110,21 @@ def _one_pass(bundle: Bundle, precision: str, opened: Opened, size: tuple[int, i
     picture = random.uniform(-1, 1, (1, bundle.manifest.channels, height, width)).astype(np.float32)
     known = (random.random((1, 1, height, width)) < 0.7).astype(np.float32)
     seconds = []
-    with closing(opened()) as backend:
+    with closing(opened()) as runtime:
         for _ in range(_PASSES):
             begin = time.perf_counter()
-            found = backend.complete(picture, known)
+            found = draw(runtime, bundle.manifest, picture, known)
             seconds.append(time.perf_counter() - begin)
-    error = float(np.abs(found - OnnxRuntimeBackend(bundle).complete(picture, known)).max())
+    error = float(np.abs(found - draw(OnnxRuntime(bundle), bundle.manifest, picture, known)).max())
     milliseconds = 1e3 * statistics.median(seconds[1:])
     return error <= _PIXEL[precision], f"within {error:.2g} of 2; {milliseconds:.3f} ms from host to host"
 
 
-def _step(bundle: Bundle, precision: str, backend: Backend) -> tuple[bool, str]:
+def _step(bundle: Bundle, precision: str, runtime: Runtime) -> tuple[bool, str]:
     task, latents = _case(bundle, 8)
-    with closing(backend):
-        found = backend.evaluate(latents, task)
-    expected = OnnxRuntimeBackend(bundle).evaluate(latents, task)
+    with closing(runtime):
+        found = evaluate(runtime, latents, task)
+    expected = evaluate(OnnxRuntime(bundle), latents, task)
     loss = float(np.max(np.abs(found.loss - expected.loss) / expected.loss))
     norms = np.linalg.norm(found.gradient, axis=1) * np.linalg.norm(expected.gradient, axis=1)
     cosine = float(np.min((found.gradient * expected.gradient).sum(axis=1) / norms))
@@ -130,10 +132,10 @@ def _step(bundle: Bundle, precision: str, backend: Backend) -> tuple[bool, str]:
     return passed, f"loss within {loss:.2g} of itself, cosine of the gradient at least {cosine:.6f}"
 
 
-def _search(bundle: Bundle, precision: str, backend: Backend) -> tuple[bool, str]:
-    with closing(backend):
-        there = _searched(bundle, backend, 200)
-    here = _searched(bundle, OnnxRuntimeBackend(bundle), 200)
+def _search(bundle: Bundle, precision: str, runtime: Runtime) -> tuple[bool, str]:
+    with closing(runtime):
+        there = _searched(bundle, runtime, 200)
+    here = _searched(bundle, OnnxRuntime(bundle), 200)
     change = float(np.max(np.abs(there.best_loss - here.best_loss) / here.best_loss))
     return change <= 0.05, f"final loss within {change:.2%} of the CPU's, picture by picture"
 
@@ -141,20 +143,20 @@ def _search(bundle: Bundle, precision: str, backend: Backend) -> tuple[bool, str
 def _graph(bundle: Bundle, opened: Opened) -> tuple[bool, str]:
     results = []
     for graph in (True, False):
-        backend = opened(graph=graph)
-        with closing(backend):
-            results.append(_searched(bundle, backend, 100))
+        runtime = opened(graph=graph)
+        with closing(runtime):
+            results.append(_searched(bundle, runtime, 100))
     return np.array_equal(results[0].z, results[1].z), "z after 100 steps"
 
 
-def _memory(bundle: Bundle, backend: Backend, device: Device) -> tuple[bool, str]:
+def _memory(bundle: Bundle, runtime: Runtime, device: Device) -> tuple[bool, str]:
     """Free memory after a tenth of the runs against that after all of them."""
     task, _ = _case(bundle, 1)
     settings = SearchSettings(steps=10)
     free = []
-    with closing(backend):
+    with closing(runtime):
         for run in range(_RUNS):
-            backend.solve(SearchState.start(task, settings, [run], Prior.of(bundle.manifest)), 10)
+            runtime.solve(SearchState.start(task, settings, [run], Prior.of(bundle.manifest)), 10)
             if run in (_RUNS // 10, _RUNS - 1):
                 with device:
                     free.append(device.free_memory())
@@ -163,17 +165,17 @@ def _memory(bundle: Bundle, backend: Backend, device: Device) -> tuple[bool, str
 
 
 @contextmanager
-def closing(backend: Backend) -> Iterator[Backend]:
-    """``backend``, closed when the block ends."""
+def closing(runtime: Runtime) -> Iterator[Runtime]:
+    """``runtime``, closed when the block ends."""
     try:
-        yield backend
+        yield runtime
     finally:
-        backend.close()
+        runtime.close()
 
 
 def _case(bundle: Bundle, rows: int) -> tuple[Task, np.ndarray]:
     model = bundle.manifest
-    drawn = OnnxRuntimeBackend(bundle).generate(Prior.of(model).latents(range(rows)))
+    drawn = generate(OnnxRuntime(bundle), Prior.of(model).latents(range(rows)))
     noisy = drawn + np.random.default_rng(0).normal(0, 0.2, drawn.shape)  # as far from G as photographs are
     pictures, known = from_unit(noisy.transpose(0, 2, 3, 1)), np.ones((rows, model.height, model.width), bool)
     known[:, model.height // 4 : -model.height // 4, model.width // 4 : -model.width // 4] = False
@@ -186,7 +188,7 @@ def _started(bundle: Bundle, steps: int) -> SearchState:
     return SearchState.start(task, SearchSettings(steps=steps), range(8), Prior.of(bundle.manifest))
 
 
-def _searched(bundle: Bundle, backend: Backend, steps: int) -> SearchState:
+def _searched(bundle: Bundle, runtime: Runtime, steps: int) -> SearchState:
     state = _started(bundle, steps)
-    backend.solve(state, steps)
+    runtime.solve(state, steps)
     return state

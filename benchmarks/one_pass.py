@@ -37,6 +37,7 @@ from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import Recipe, static
 from edgefill.export.modules import prepared
 from edgefill.export.run import export_run
+from edgefill.methods.feed_forward import draw
 from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import COMPLETION, INT8
 from edgefill.pictures.images import find_pictures, read_picture, to_unit
@@ -160,8 +161,8 @@ def _inputs(bundle: Bundle, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ours(bundle: Bundle, picture: np.ndarray, known: np.ndarray) -> Call:
-    backend = open_backend("cpu", bundle)
-    return lambda: backend.complete(picture, known)
+    runtime = open_backend("cpu", bundle)
+    return lambda: draw(runtime, bundle.manifest, picture, known)
 
 
 def _torch(network: nn.Module, picture: np.ndarray, known: np.ndarray) -> dict[str, Call]:

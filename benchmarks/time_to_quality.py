@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +31,7 @@ from benchmarks.record import record
 from edgefill.export.objective import Completion
 from edgefill.holes.scaling import scale
 from edgefill.jobs.photograph import Photograph, prepare
-from edgefill.methods.latent.search import Evaluation, Task
+from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.settings import PRESETS, SearchSettings, default_settings
 from edgefill.methods.latent.start import begin
 from edgefill.model.bundle import Bundle
@@ -40,8 +41,8 @@ from edgefill.pictures.evidence import Evidence
 from edgefill.pictures.images import find_pictures, read_picture, to_unit
 from edgefill.pictures.masks import MaskSpec, parse_mask
 from edgefill.pictures.sheets import masked_view, save_image, sheet
-from edgefill.runtimes import Backend, BackendInfo, open_backend
-from edgefill.runtimes.host import HostBackend
+from edgefill.runtimes import Runtime, RuntimeInfo, open_backend
+from edgefill.runtimes.host import HostRuntime
 
 _LOOKS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000)  # steps
 _EAGER, _HERE, _DEFAULT = "reference preset, torch eager", "reference preset, edgefill", "default, edgefill"
@@ -50,35 +51,32 @@ _OBJECTIVE = "reference objective from the encoder, 100 steps, edgefill"
 _SHOWN = 12  # pictures on a sheet
 
 
-class TorchBackend(HostBackend):
+class TorchRuntime(HostRuntime):
     """The step in torch eager: what the same search costs without the exported graph."""
 
-    info = BackendInfo("torch", f"torch {torch.__version__}", "CPU")
+    info = RuntimeInfo("torch", f"torch {torch.__version__}", "CPU")
 
     def __init__(self, networks: Completion) -> None:
         self._networks = networks
 
-    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
-        latent = torch.from_numpy(z).requires_grad_(True)
-        inputs = {
-            name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in task._asdict().items()
-        }
-        loss, parts = self._networks.objective(latent, **inputs)
+    def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in feeds.items()}
+        if graph == "generator":
+            with torch.no_grad():
+                return {"generated": self._networks.generate(given["z"]).numpy()}
+        latent = given.pop("z").requires_grad_(True)
+        without_d = {"lam": torch.zeros(len(latent))}
+        loss, parts = self._networks.objective(latent, **{**without_d, **given})
         (gradient,) = torch.autograd.grad(loss.sum(), latent)
-        values = (loss, gradient, parts["contextual"], parts["perceptual"])
-        return Evaluation(*(value.detach().numpy() for value in values))
-
-    def generate(self, z: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            pictures: np.ndarray = self._networks.generate(torch.from_numpy(z)).numpy()
-        return pictures
+        found = {"loss": loss, "grad_z": gradient, **parts}
+        return {name: value.detach().numpy() for name, value in found.items()}
 
 
 @dataclass
 class Contender:
-    """A backend with settings, and what was measured of it: rows are looks, columns are pictures."""
+    """A runtime with settings, and what was measured of it: rows are looks, columns are pictures."""
 
-    backend: Backend
+    runtime: Runtime
     settings: SearchSettings
     seconds: list[list[float]] = field(default_factory=list)
     loss: list[list[float]] = field(default_factory=list)
@@ -141,7 +139,7 @@ def main(
 def _contenders(bundle: Bundle, *, eager: bool, all_of_them: bool) -> dict[str, Contender]:
     here, reference = open_backend("cpu", bundle), PRESETS["reference"]
     encoder = bundle.manifest.has_encoder
-    contenders = {_EAGER: Contender(TorchBackend(networks_of(bundle)), reference)} if eager else {}
+    contenders = {_EAGER: Contender(TorchRuntime(networks_of(bundle)), reference)} if eager else {}
     contenders[_HERE] = Contender(here, reference)
     contenders[_DEFAULT] = Contender(here, default_settings(encoder=encoder))
     if all_of_them and encoder:
@@ -167,19 +165,19 @@ def _paint_mask(folder: Path, model: Manifest) -> MaskSpec:
 
 def _run(contender: Contender, paths: list[Path], spec: MaskSpec, model: Manifest) -> None:
     """Searches for one batch and appends one column per picture to what was measured."""
-    settings, backend = contender.settings, contender.backend
+    settings, runtime = contender.settings, contender.runtime
     photographs = [prepare(read_picture(path), spec, model, seed=number) for number, path in enumerate(paths)]
     evidence = Evidence.stacked([photograph.evidence for photograph in photographs])
     started = time.perf_counter()
-    state = begin(evidence, settings, range(len(paths)), model, backend)
+    state = begin(evidence, settings, range(len(paths)), model, runtime)
     spent = time.perf_counter() - started
     for number, look in enumerate(contender.looks):
         started = time.perf_counter()
         if look > state.step:
-            backend.solve(state, look - state.step)
+            runtime.solve(state, look - state.step)
         spent += time.perf_counter() - started
         started = time.perf_counter()
-        drawn = backend.generate(state.best_z)
+        drawn = generate(runtime, state.best_z)
         drawing = time.perf_counter() - started
         for table in (contender.seconds, contender.loss, contender.psnr, contender.ssim):
             if len(table) <= number:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgefill import __version__
+from edgefill.runtimes.registry import ROWS, Row
 from edgefill.surroundings import Surroundings
 
 OK, MISSING, PROBLEM = "ok", "missing", "problem"
@@ -22,12 +23,6 @@ _REQUIRED = ("numpy", "pillow")
 _TRAINING = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
 _NAME_ENDS = r"(?![\w.-])"
 _USERS = r"([/\\](?:home|Users|media|mnt|data|scratch)[/\\])"  # folders of folders named after users
-_BACKENDS = {  # name → the package that runs the graphs, the extra that brings it
-    "cpu": ("onnxruntime", "cpu"),
-    "tensorrt": ("tensorrt", "tensorrt"),
-    "rtx": ("tensorrt_rtx", "rtx"),
-    "cuda": ("onnxruntime", "gpu"),
-}
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ def examine(around: Surroundings) -> list[Finding]:
         *_traps(around),
         *_folders(around),
         *_tools(around),
-        *(_backend(name, around) for name in _BACKENDS),
+        *(_backend(row, around) for row in ROWS),
         _training(around),
     ]
     return [replace(it, found=redact(it.found), mend=redact(it.mend)) for it in findings]
@@ -182,43 +177,43 @@ def _tools(around: Surroundings) -> Iterator[Finding]:
         yield Finding("cuda.h", MISSING, "pycuda is built from source and needs it", toolkit)
 
 
-def _backend(name: str, around: Surroundings) -> Finding:
-    for status, found, mend in _obstacles(name, around):
-        return Finding(f"backend {name}", status, found, mend)
-    if name != "cpu" and around.package("cuda.bindings").problem:
+def _backend(row: Row, around: Surroundings) -> Finding:
+    subject = f"backend {row.name}"
+    for status, found, mend in _obstacles(row, around):
+        return Finding(subject, status, found, mend)
+    if row.on_device and around.package("cuda.bindings").problem:
         slower = "ready, without CUDA graphs: cuda.bindings is missing"
-        return Finding(f"backend {name}", OK, slower, _install("cuda.bindings", name, around))
-    return Finding(f"backend {name}", OK, "ready")
+        return Finding(subject, OK, slower, _install("cuda.bindings", row, around))
+    return Finding(subject, OK, "ready")
 
 
-def _obstacles(name: str, around: Surroundings) -> Iterator[tuple[str, str, str]]:
+def _obstacles(row: Row, around: Surroundings) -> Iterator[tuple[str, str, str]]:
     """What keeps a backend from working as (status, found, mend); the first is what to mend first."""
-    runtime = around.package(_BACKENDS[name][0])
-    if name == "rtx" and around.jetson:
+    runtime = around.package(row.package)
+    if row.name == "rtx" and around.jetson:
         yield MISSING, "TensorRT for RTX does not support Jetson", "use --backend tensorrt"
-    if name != "cpu":
+    if row.on_device:
         if not around.driver.gpus:
             yield MISSING, "it needs an NVIDIA GPU and its driver, see gpu", ""
         for found, mend in _kernel_obstacles(around):
             yield PROBLEM, f"kernels: {found}", mend
-    for needed in (*_REQUIRED, _BACKENDS[name][0], *(() if name == "cpu" else ("pycuda",))):
+    for needed in (*_REQUIRED, row.package, *["pycuda"] * row.on_device):
         package = around.package(needed)
         if package.problem:
             found = f"{needed}: {package.problem}"
             if package.installed:
                 yield PROBLEM, found, _repair(needed, around)
-            yield MISSING, found, _install(needed, name, around)
-    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(name)
-    if provider and provider not in runtime.providers:
-        yield MISSING, f"this ONNX Runtime has no {provider}", _install("onnxruntime", name, around)
-    if name != "cpu" and runtime.cuda and around.driver.cuda and around.driver.cuda[0] < runtime.cuda:
+            yield MISSING, found, _install(needed, row, around)
+    if row.provider and row.provider not in runtime.providers:
+        yield MISSING, f"this ONNX Runtime has no {row.provider}", _install(row.package, row, around)
+    if row.on_device and runtime.cuda and around.driver.cuda and around.driver.cuda[0] < runtime.cuda:
         found = f"{runtime.version} is built for CUDA {runtime.cuda}"
         yield PROBLEM, f"{found}, the driver runs {_dotted(around.driver.cuda)}", _newer_driver(runtime.cuda)
 
 
-def _install(name: str, backend: str, around: Surroundings) -> str:
-    """The line that brings the package ``name``, which ``backend`` lacks."""
-    if around.jetson and backend == "cuda":
+def _install(name: str, row: Row, around: Surroundings) -> str:
+    """The line that brings the package ``name``, which the runtime ``row`` lacks."""
+    if around.jetson and row.name == "cuda":
         return "onnxruntime-gpu's wheels are not made for Jetson; use --backend tensorrt"
     if around.jetson and name == "tensorrt":
         if around.system_tensorrt:
@@ -227,7 +222,7 @@ def _install(name: str, backend: str, around: Surroundings) -> str:
     if around.jetson and name in ("pycuda", "cuda.bindings"):
         bindings = f'"cuda-bindings<{(around.driver.cuda or (12, 0))[0] + 1}"'
         return f"PATH=/usr/local/cuda/bin:$PATH pip install pycuda {bindings}"
-    return f'pip install "edgefill[{_BACKENDS[backend][1]}]"'
+    return row.install
 
 
 def _repair(name: str, around: Surroundings) -> str:

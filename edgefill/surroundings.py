@@ -28,6 +28,7 @@ PACKAGES = {
     "onnxruntime": ("onnxruntime", ("onnxruntime", "onnxruntime-gpu")),
     "tensorrt": ("tensorrt", ("tensorrt",)),
     "tensorrt_rtx": ("tensorrt_rtx", ("tensorrt-rtx",)),
+    "openvino": ("openvino", ("openvino",)),
     "pycuda": ("pycuda.driver", ("pycuda",)),
     "cuda.bindings": ("cuda.bindings.driver", ("cuda-bindings",)),
     "torch": ("torch", ("torch",)),

@@ -27,6 +27,7 @@ def desktop(**changes) -> Surroundings:
             "onnxruntime": Package("1.31.1", distributions=("onnxruntime-gpu",), providers=PROVIDERS),
             "tensorrt": Package("10.16.1", cuda=13),
             "tensorrt_rtx": Package("1.7.1", cuda=13),
+            "openvino": HERE,
             "pycuda": HERE,
             "cuda.bindings": HERE,
             **dict.fromkeys(("numpy", "pillow"), HERE),
@@ -138,6 +139,7 @@ def test_package_built_for_a_newer_cuda_than_the_driver_runs():
     ("package", "broken"),
     [
         ("onnxruntime", {"cpu": "cpu", "cuda": "gpu"}),
+        ("openvino", {"openvino": "openvino"}),
         ("tensorrt", {"tensorrt": "tensorrt"}),
         ("tensorrt_rtx", {"rtx": "rtx"}),
         ("pycuda", {"tensorrt": "tensorrt", "rtx": "rtx", "cuda": "gpu"}),
@@ -145,7 +147,7 @@ def test_package_built_for_a_newer_cuda_than_the_driver_runs():
 )
 def test_missing_package_names_the_extra_for_each_backend_that_needs_it(package, broken):
     around = without(desktop(), package)
-    for name in ("cpu", *GPU_BACKENDS):
+    for name in ("cpu", "openvino", *GPU_BACKENDS):
         finding = find(around, f"backend {name}")
         if name in broken:
             assert finding.status == "missing" and finding.found == f"{package}: not installed"
@@ -255,7 +257,7 @@ def test_broken_numpy_stops_every_backend_but_not_the_doctor():
     around = without(
         desktop(), numpy=Package("1.21.5", "ImportError: numpy.core.multiarray failed to import")
     )
-    for name in ("cpu", *GPU_BACKENDS):
+    for name in ("cpu", "openvino", *GPU_BACKENDS):
         assert find(around, f"backend {name}").found.startswith("numpy: ImportError")
 
 

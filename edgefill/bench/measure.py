@@ -1,4 +1,4 @@
-"""What is measured of a backend at one batch size.
+"""What is measured of a runtime at one batch size.
 
 The pictures are the model's own, drawn from seeds, and their centre is filled: the bench needs no data. A
 step costs the same whatever z is, so steps are timed in a search that never stops early.
@@ -20,11 +20,12 @@ from edgefill.bench.board import Board
 from edgefill.bench.timing import Rule, Spread, repeated
 from edgefill.completion import Completer, SearchSettings
 from edgefill.completion.arrays import pixel_evidence
+from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import FAILED, Evaluation, SearchState, Task, search_failed
 from edgefill.methods.latent.start import begin
 from edgefill.pictures.images import from_unit
-from edgefill.runtimes import Backend, Footprint, StepTimes
+from edgefill.runtimes import Footprint, Runtime, StepTimes
 
 _STEPS = 1000  # of the search that steps are timed in, before it starts anew
 _COPIES = 5  # searches whose copies are timed
@@ -56,16 +57,16 @@ class Figures:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a backend said at some places, to be compared with a reference."""
+    """What a runtime said at some places, to be compared with a reference."""
 
     task: Task
     places: list[np.ndarray]  # each [N, Z]
     found: list[Evaluation]
 
-    def differences(self, reference: Backend) -> dict[str, Any]:
+    def differences(self, reference: Runtime) -> dict[str, Any]:
         """The largest relative differences from ``reference``, under their names in Figures."""
         pairs = [
-            (found, reference.evaluate(z, self.task))
+            (found, evaluate(reference, z, self.task))
             for z, found in zip(self.places, self.found, strict=True)
         ]
         loss = max(_relative(found.loss[:, None], right.loss[:, None]) for found, right in pairs)
@@ -74,20 +75,20 @@ class Trial:
 
 
 class Subject:
-    """One backend at one batch size, with its pictures."""
+    """One runtime at one batch size, with its pictures."""
 
     def __init__(self, completer: Completer, batch: int, settings: SearchSettings) -> None:
-        self._completer, self._backend, model = completer, completer.backend, completer.model
+        self._completer, self._runtime, model = completer, completer.backend, completer.model
         self._settings, self._batch = settings, batch
         self._prior = Prior.of(model)
         self._seeds = range(batch, 2 * batch)  # not those of the pictures, where the loss would be 0
-        drawn = self._backend.generate(self._prior.latents(range(batch)))
+        drawn = generate(self._runtime, self._prior.latents(range(batch)))
         self._pictures = from_unit(drawn.transpose(0, 2, 3, 1))
         self._known = np.ones((batch, model.height, model.width), bool)
         top, left = model.height // 4, model.width // 4
         self._known[:, top : model.height - top, left : model.width - left] = False
         evidence = pixel_evidence(self._pictures, self._known, model)
-        state = begin(evidence, settings, self._seeds, model, self._backend)
+        state = begin(evidence, settings, self._seeds, model, self._runtime)
         self._task, self._first = state.task, state.z
         self._endless = replace(settings, steps=_STEPS, goal=None, patience=0)
         self._state = self._started(self._endless)
@@ -96,8 +97,8 @@ class Subject:
         self, rule: Rule, board: Board, progress: Callable[[str, float], None]
     ) -> tuple[Figures, Trial]:
         """The figures, without the differences, and what those are computed from."""
-        first = first_run(self._backend, self._launch)
-        at_once = self._backend.info.steps_at_once
+        first = first_run(self._runtime, self._launch)
+        at_once = self._runtime.info.steps_at_once
         launches = replace(rule, iterations=math.ceil(rule.iterations / at_once))
         times = repeated(self._launch, launches, progress=lambda share: progress("steps", share))
         copies = statistics.median(self._launch(fresh=True).copies for _ in range(_COPIES))
@@ -110,7 +111,7 @@ class Subject:
             steps_per_picture=float(ended.steps.mean()),
             first_run_seconds=first,
             **finished(self._complete, self._batch, rule, board, progress),
-            **weighed(self._backend),
+            **weighed(self._runtime),
         )
         return figures, self._trial(ended)
 
@@ -121,14 +122,14 @@ class Subject:
         """As many steps as start together, in a search that is begun anew where it has ended."""
         if fresh or self._state.ended:
             self._state = self._started(self._endless)
-        times = self._backend.timed(self._state, self._backend.info.steps_at_once)
+        times = self._runtime.timed(self._state, self._runtime.info.steps_at_once)
         _check(self._state)
         return times
 
     def _searched(self) -> SearchState:
         """Where the search of a completion ends."""
         state = self._started(self._settings)
-        self._backend.solve(state, self._settings.steps)
+        self._runtime.solve(state, self._settings.steps)
         _check(state)
         return state
 
@@ -139,14 +140,14 @@ class Subject:
     def _trial(self, ended: SearchState) -> Trial:
         """What is said where a search begins and where it ends."""
         places = [self._first, ended.best_z]
-        return Trial(self._task, places, [self._backend.evaluate(z, self._task) for z in places])
+        return Trial(self._task, places, [evaluate(self._runtime, z, self._task) for z in places])
 
 
-def first_run(backend: Backend, run: Callable[[], object]) -> float:
+def first_run(runtime: Runtime, run: Callable[[], object]) -> float:
     """Seconds of the first ``run``, without building and loading."""
-    before, begin = backend.footprint(), time.perf_counter()
+    before, begin = runtime.footprint(), time.perf_counter()
     run()
-    elapsed, after = time.perf_counter() - begin, backend.footprint()
+    elapsed, after = time.perf_counter() - begin, runtime.footprint()
     return max(0.0, elapsed - (_preparation(after) - _preparation(before)))
 
 
@@ -179,9 +180,9 @@ def finished(
     }
 
 
-def weighed(backend: Backend) -> dict[str, Any]:
+def weighed(runtime: Runtime) -> dict[str, Any]:
     """What Figures say of preparation and memory."""
-    weight = backend.footprint()
+    weight = runtime.footprint()
     return {
         "build_seconds": weight.build_seconds,
         "load_seconds": weight.load_seconds,

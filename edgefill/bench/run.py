@@ -1,4 +1,4 @@
-"""The bench: every batch size in turn, each with a backend of its own, then the comparison with fp32."""
+"""The bench: every batch size in turn, each with a runtime of its own, then the comparison with fp32."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 from edgefill import __version__
 from edgefill.bench.board import open_board
 from edgefill.bench.measure import Figures, Subject, Trial
-from edgefill.bench.one_pass import Passes, PassTrial
+from edgefill.bench.passes import Passes, PassTrial
 from edgefill.bench.timing import Rule
 from edgefill.completion import Completer, SearchSettings
 from edgefill.errors import BackendUnavailable, InputError
-from edgefill.export.engines.recipe import LIBRARIES, static
+from edgefill.export.engines.recipe import static
 from edgefill.machine import environment
 from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import COMPLETION
 from edgefill.runtimes import (
     DEVICE_BACKENDS,
-    Backend,
-    BackendInfo,
+    Runtime,
+    RuntimeInfo,
     open_backend,
     precision_for,
 )
+from edgefill.runtimes.registry import LIBRARIES
 
 _FORMAT = 1
 _PACKAGES = ("edgefill", "numpy", "onnxruntime")
@@ -36,7 +37,7 @@ class Report:
 
     model: str
     model_sha256: str  # of its fp32 step graph
-    backend: BackendInfo
+    backend: RuntimeInfo
     precision: str
     settings: SearchSettings | None  # when a picture is finished; None where one pass does it
     rule: Rule
@@ -115,10 +116,8 @@ def _built(
     from edgefill.export.engines.store import Engines
 
     engines = Engines(bundle, library, precision=precision, say=say)
-    if settings is None:  # pictures go through one by one
-        return dict.fromkeys(batches, engines.build(COMPLETION, static(1)).sidecar.build_seconds)
     seconds = dict.fromkeys(batches, 0.0)
-    for graph, batch in product(settings.graphs, seconds):
+    for graph, batch in product(settings.graphs if settings else (COMPLETION,), seconds):
         seconds[batch] += engines.build(graph, static(batch)).sidecar.build_seconds
     return seconds
 
@@ -127,7 +126,7 @@ def _named(progress: Callable[[str, float], None], batch: int) -> Callable[[str,
     return lambda phase, share: progress(f"batch {batch}: {phase}", share)
 
 
-def _reference(bundle: Bundle, threads: int | None) -> Backend | None:
+def _reference(bundle: Bundle, threads: int | None) -> Runtime | None:
     """ONNX Runtime on the CPU with the fp32 graphs; None where either is not there."""
     if "fp32" not in bundle.precisions:
         return None
@@ -137,7 +136,7 @@ def _reference(bundle: Bundle, threads: int | None) -> Backend | None:
         return None
 
 
-def _compared(rows: list[tuple[Figures, Trial | PassTrial]], reference: Backend | None) -> list[Figures]:
+def _compared(rows: list[tuple[Figures, Trial | PassTrial]], reference: Runtime | None) -> list[Figures]:
     if reference is None:
         return [figures for figures, _ in rows]
     differences = [trial.differences(reference) for _, trial in rows]

@@ -9,12 +9,13 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import numbers, print_json, progress_bar, require, say
+from edgefill.runtimes.registry import choice
 
 
 @app.command()
 def bench(
     model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
-    backend: Annotated[str, typer.Option(help="auto, tensorrt, rtx, cuda or cpu.")] = "auto",
+    backend: Annotated[str, typer.Option(help=f"{choice()}.")] = "auto",
     batch: Annotated[str, typer.Option(help="Pictures that are searched for together.")] = "1,8,64",
     precision: Annotated[
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")

@@ -12,6 +12,7 @@ from edgefill.cli.app import app
 from edgefill.cli.console import numbers, print_json, progress_bar, say
 from edgefill.errors import BackendUnavailable
 from edgefill.model.manifest import COMPLETION, ENCODER, FIT
+from edgefill.runtimes.registry import LIBRARIES, choice, row_of
 
 if TYPE_CHECKING:
     from edgefill.export.engines.recipe import Batch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def build(
     model: Annotated[str, typer.Argument(help="Name of an installed model, or path of one.")],
     library: Annotated[
-        str | None, typer.Option("--for", help="tensorrt or rtx. [default: the one that is installed]")
+        str | None, typer.Option("--for", help=f"{choice(LIBRARIES)}. [default: the one that is installed]")
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 where the model has it]")
@@ -92,15 +93,13 @@ def _installed() -> str:
     """The library that is installed, TensorRT before TensorRT for RTX."""
     from importlib.util import find_spec
 
-    from edgefill.export.engines.library import PACKAGES
-
-    name: str
-    for name, package in PACKAGES.items():
-        if find_spec(package):
+    for name in LIBRARIES:
+        if find_spec(row_of(name).package):
             return name
+    rtx, tensorrt = (row_of(name).install for name in ("rtx", "tensorrt"))
     raise BackendUnavailable(
         "neither tensorrt nor tensorrt_rtx is installed, which build engines; install one with: "
-        'pip install "edgefill[rtx]" (GeForce and RTX GPUs) or pip install "edgefill[tensorrt]" (others); '
+        f"{rtx} (GeForce and RTX GPUs) or {tensorrt} (others); "
         "on a Jetson it comes with JetPack, and `edgefill doctor` says what hides it"
     )
 

@@ -15,6 +15,7 @@ from edgefill.cli.console import print_json, progress_bar, say
 from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raised
 from edgefill.cli.writer import Writer
 from edgefill.errors import EdgefillError
+from edgefill.runtimes.registry import choice
 
 if TYPE_CHECKING:
     from edgefill.cli.outputs import Outputs
@@ -78,7 +79,7 @@ def complete(
         bool, typer.Option("--skip-existing", help="Go on: leave out pictures whose outputs exist.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
-    backend: Annotated[str, typer.Option(help="auto, tensorrt, rtx, cuda or cpu.")] = "auto",
+    backend: Annotated[str, typer.Option(help=f"{choice()}.")] = "auto",
     precision: Annotated[
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")
     ] = None,

@@ -11,6 +11,7 @@ import typer
 from edgefill.cli.app import app
 from edgefill.cli.console import print_json, say
 from edgefill.errors import InputError
+from edgefill.runtimes.registry import choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ def sample(
     labels: Annotated[bool, typer.Option("--labels", help="Write its seed below each picture.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
-    backend: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    backend: Annotated[str, typer.Option(help=f"{choice()}.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
 ) -> None:
     """Draw pictures: a sheet of seeds, a walk between two seeds, or a sum of latents.
@@ -100,5 +101,8 @@ def parse_arithmetic(text: str) -> list[tuple[int, int]]:
 def _generate(completer: Completer, z: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    chunks = [completer.backend.generate(z[start : start + _AT_ONCE]) for start in range(0, len(z), _AT_ONCE)]
+    from edgefill.methods.latent.graphs import generate
+
+    starts = range(0, len(z), _AT_ONCE)
+    chunks = [generate(completer.backend, z[start : start + _AT_ONCE]) for start in starts]
     return np.concatenate(chunks)

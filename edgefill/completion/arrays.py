@@ -7,39 +7,40 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgefill.errors import InputError
+from edgefill.methods.feed_forward import draw
 from edgefill.methods.latent.search import FAILED, Task, search_failed
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.methods.latent.start import begin
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
 from edgefill.pictures.images import from_unit, to_unit
-from edgefill.runtimes import Backend
+from edgefill.runtimes import Runtime
 
 
 def fill(
     pictures: np.ndarray,
     known: np.ndarray,
     model: Manifest,
-    backend: Backend,
+    runtime: Runtime,
     *,
     seeds: Sequence[int],
     settings: SearchSettings,
 ) -> np.ndarray:
     """Completed pictures, uint8 [N, H, W, C]; see ``Completer.fill``."""
     _check(pictures, known, seeds, model)
-    state = begin(pixel_evidence(pictures, known, model), settings, seeds, model, backend)
-    backend.solve(state, settings.steps)
+    state = begin(pixel_evidence(pictures, known, model), settings, seeds, model, runtime)
+    runtime.solve(state, settings.steps)
     for row in np.flatnonzero(state.status == FAILED):
         raise search_failed(f"picture {row}", int(state.steps[row]))
-    return backend.compose(state.best_z, state.task.target, known)
+    return runtime.compose(state.best_z, state.task.target, known)
 
 
 def fill_in_one_pass(
-    pictures: np.ndarray, known: np.ndarray, model: Manifest, backend: Backend, *, seeds: Sequence[int]
+    pictures: np.ndarray, known: np.ndarray, model: Manifest, runtime: Runtime, *, seeds: Sequence[int]
 ) -> np.ndarray:
     """Completed pictures, uint8 [N, H, W, C], by a network of one pass; see ``Completer.fill``."""
     _check(pictures, known, seeds, model)
-    completed = backend.complete(planes(pictures), known[:, None].astype(np.float32))
+    completed = draw(runtime, model, planes(pictures), known[:, None].astype(np.float32))
     return np.where(known[:, :, :, None], pictures, from_unit(completed.transpose(0, 2, 3, 1)))
 
 

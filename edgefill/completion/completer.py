@@ -25,7 +25,7 @@ from edgefill.model.catalogue import find
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.images import read_picture
 from edgefill.pictures.masks import MaskSpec
-from edgefill.runtimes import Backend, open_backend
+from edgefill.runtimes import Runtime, open_backend
 
 
 def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
@@ -41,7 +41,7 @@ def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
 class Completer:
     """Completes pictures with one model on one backend."""
 
-    def __init__(self, model: Manifest, backend: Backend) -> None:
+    def __init__(self, model: Manifest, backend: Runtime) -> None:
         self.model = model
         self.backend = backend
 

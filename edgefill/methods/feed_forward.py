@@ -64,11 +64,10 @@ def outcomes(
 
     Another thread reads the next pictures while the network draws.
     """
-    network = Network(model, runtime)
     for portion in _portions(sources, prepare, batch):
         photographs = [item for _, item in portion if isinstance(item, Photograph) and item.needs_search]
         started = time.perf_counter()
-        drawn = iter(network.draw(photographs, request.blend))
+        drawn = iter(draw_regions(photographs, model, runtime, request.blend))
         share = (time.perf_counter() - started) / max(len(photographs), 1)
         for source, item in portion:
             if isinstance(item, EdgefillError):
@@ -94,50 +93,50 @@ def _finished(
     return Result(source, photograph, picture, ended="pass", seconds=seconds, generated=drawn)
 
 
-class Network:
-    """A completion network on a runtime."""
+def draw(runtime: Runtime, model: Manifest, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """What the network of ``model`` draws, [N, C, H, W] in [-1, 1].
 
-    def __init__(self, model: Manifest, runtime: Runtime) -> None:
-        self._model, self._interface, self._runtime = model, model.passed, runtime
+    It sees ``picture [N, C, H, W]`` where ``known [N, 1, H, W]`` is 1; H and W are of a size that it takes.
+    Raises ModelError where it draws NaN or Inf.
+    """
+    interface = model.passed
+    outputs = runtime.run(COMPLETION, interface.feeds(picture, known))
+    if not np.isfinite(outputs[interface.output.name]).all():
+        raise ModelError(
+            f"the network of {model.name} drew NaN or Inf; expected finite values. Where it computes in "
+            "fp16, complete with --precision fp32, or export or import it again in fp32"
+        )
+    drawn: np.ndarray = interface.drawn(outputs)
+    return drawn
 
-    def __call__(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """What it draws, [N, C, H, W] in [-1, 1], of ``picture [N, C, H, W]`` and ``known [N, 1, H, W]``.
 
-        H and W are of a size that it takes. Raises ModelError where it draws NaN or Inf.
-        """
-        outputs = self._runtime.run(COMPLETION, self._interface.feeds(picture, known))
-        drawn: np.ndarray = self._interface.drawn(outputs)
-        if not np.isfinite(drawn).all():
-            raise ModelError(
-                f"the network of {self._model.name} drew NaN or Inf; expected finite values. If its weights "
-                "are fp16, complete with --precision fp32 where the model has it, or import it again in fp32"
-            )
-        return drawn
+def draw_regions(
+    photographs: Sequence[Photograph], model: Manifest, runtime: Runtime, blend: str
+) -> list[np.ndarray | EdgefillError]:
+    """The region of each of ``photographs`` as it is drawn where it is missing, [C, h, w] in [-1, 1].
 
-    def draw(self, photographs: Sequence[Photograph], blend: str) -> list[np.ndarray | EdgefillError]:
-        """The region of each of ``photographs`` as it is drawn where it is missing, [C, h, w] in [-1, 1].
+    Elsewhere it means nothing. An error stands in the place of what could not be drawn.
+    """
+    interface = model.passed
+    canvases = [_Canvas(photograph, interface, blend) for photograph in photographs]
+    views = ((canvas, view) for canvas in canvases for view in canvas.views())
+    height, width = interface.cells
+    while portion := list(islice(views, max(1, _CELLS_AT_ONCE // (height * width)))):
+        drawn = _drawn([view for _, view in portion], model, runtime)
+        for (canvas, view), each in zip(portion, drawn, strict=True):
+            canvas.put(view, each)
+    return [canvas.finished() for canvas in canvases]
 
-        Elsewhere it means nothing. An error stands in the place of what could not be drawn.
-        """
-        canvases = [_Canvas(photograph, self._interface, blend) for photograph in photographs]
-        views = ((canvas, view) for canvas in canvases for view in canvas.views())
-        height, width = self._interface.cells
-        while portion := list(islice(views, max(1, _CELLS_AT_ONCE // (height * width)))):
-            for (canvas, view), drawn in zip(
-                portion, self._drawn([view for _, view in portion]), strict=True
-            ):
-                canvas.put(view, drawn)
-        return [canvas.finished() for canvas in canvases]
 
-    def _drawn(self, views: Sequence[_View]) -> Sequence[np.ndarray | EdgefillError]:
-        """The drawing of each of ``views``; together, or where that fails one by one to know which."""
-        picture, known = (np.stack(parts) for parts in zip(*(view.sight for view in views), strict=True))
-        try:
-            return list(self(picture, known))
-        except ModelError as error:
-            if len(views) == 1:
-                return [error]
-            return [drawn for view in views for drawn in self._drawn([view])]
+def _drawn(views: Sequence[_View], model: Manifest, runtime: Runtime) -> list[np.ndarray | EdgefillError]:
+    """The drawing of each of ``views``; together, or where that fails one by one to know which."""
+    picture, known = (np.stack(parts) for parts in zip(*(view.sight for view in views), strict=True))
+    try:
+        return list(draw(runtime, model, picture, known))
+    except ModelError as error:
+        if len(views) == 1:
+            return [error]
+        return [drawn for view in views for drawn in _drawn([view], model, runtime)]
 
 
 class _View(NamedTuple):
@@ -223,7 +222,8 @@ def _portions(
 
         following = ahead()
         while following:
-            portion, weighs = [], 0
+            portion: list[tuple[Source, Photograph | EdgefillError]] = []
+            weighs = 0
             while following and len(portion) < batch and weighs < _BYTES_AT_ONCE:
                 source, future = following
                 item = future.result()

@@ -159,6 +159,16 @@ class Interface:
         return side, side
 
     @property
+    def rows(self) -> int | None:
+        """How many pictures go through at once: any number where it is None, or exactly so many."""
+        return self.batch if all("N" in layout for layout in self.layouts.values()) else 1
+
+    @property
+    def layouts(self) -> dict[str, str]:
+        """The layout of each input and of the output, by name."""
+        return {**{each.name: each.layout for each in self.inputs}, self.output.name: self.output.layout}
+
+    @property
     def signature(self) -> tuple[dict[str, Shape], dict[str, Shape]]:
         """Names and shapes of the inputs and of the output, with "N", "H" and "W" for what is open."""
         counts = {"picture": self.channels, "mask": self.mask.channels, "ones": 1}
@@ -183,7 +193,8 @@ class Interface:
         """The network's inputs for ``picture [N, C, H, W]`` in [-1, 1] and ``known [N, 1, H, W]``, 0 or 1.
 
         What ``picture`` holds where nothing is known has no part in them. ``arrays`` is the module of the
-        arrays, ``numpy`` or ``torch``.
+        arrays, ``numpy`` or ``torch``. Where a layout has no axis for rows, one row comes without it, and
+        several have it in front, for who runs them one by one.
         """
         colour = SEES[self.sees]
         values = self.range.of(picture * known + (colour or 0.0) * (1 - known), arrays)
@@ -247,15 +258,19 @@ class Interface:
 
 
 def _arranged(values: Tensor, layout: str, arrays: Any) -> Tensor:
-    """``values [N, C, H, W]`` with the axes of ``layout``, those that it has not being of one."""
-    axes = _axes(layout)
-    moved = arrays.moveaxis(values, axes, (0, 1, 2, 3))
-    return moved.reshape(tuple(moved.shape[4 - len(layout) :]))
+    """``values [N, C, H, W]`` with the axes of ``layout``, those that it has not being of one.
+
+    But for several rows: they stay in front.
+    """
+    moved = arrays.moveaxis(values, _axes(layout), (0, 1, 2, 3))
+    rows = (len(values),) * ("N" not in layout and len(values) != 1)
+    return moved.reshape((*rows, *moved.shape[4 - len(layout) :]))
 
 
 def _standard(values: Tensor, layout: str, arrays: Any) -> Tensor:
     """``values`` of ``layout`` as [N, C, H, W]."""
-    whole = values.reshape((1,) * (4 - len(layout)) + tuple(values.shape))
+    rows, sides = tuple(values.shape[: values.ndim - len(layout)]), tuple(values.shape[-len(layout) :])
+    whole = values.reshape((*rows, *(1,) * (4 - len(rows) - len(layout)), *sides))
     return arrays.moveaxis(whole, (0, 1, 2, 3), _axes(layout))
 
 

@@ -1,13 +1,14 @@
-"""What runs the graphs of a model. A backend takes n steps, not one, so that a device keeps the search.
+"""What runs the graphs of a model. A runtime takes n steps of a search, not one, so that a device keeps it.
 
-The backend that is asked for is the one that runs, or an error: only ``auto`` chooses.
+Users ask for one by the name of a backend. It is the one that runs, or an error: only ``auto`` chooses.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,18 +16,27 @@ import numpy as np
 
 from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.machine import gpu_present
+from edgefill.runtimes.registry import AUTO, BACKENDS, DEVICE_BACKENDS, ROWS, Row, for_the_host, row_of
 
 if TYPE_CHECKING:
-    from edgefill.methods.latent.search import Evaluation, SearchState, Task
+    from edgefill.methods.latent.search import SearchState
     from edgefill.model.bundle import Bundle
 
-DEVICE_BACKENDS = ("tensorrt", "rtx", "cuda")  # the quickest first
-BACKENDS = ("auto", *DEVICE_BACKENDS, "cpu")
+__all__ = [
+    "BACKENDS",
+    "DEVICE_BACKENDS",
+    "Footprint",
+    "Runtime",
+    "RuntimeInfo",
+    "StepTimes",
+    "open_backend",
+    "precision_for",
+]
 
 
 @dataclass(frozen=True)
-class BackendInfo:
-    """What a backend is called and what it runs on, for people and for results."""
+class RuntimeInfo:
+    """What a runtime is called and what it runs on, for people and for results."""
 
     name: str  # one of BACKENDS, or "fake"
     runtime: str  # such as "ONNX Runtime 1.31.0"
@@ -48,7 +58,7 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a backend weighs, and how long it took to get ready."""
+    """What a runtime weighs, and how long it took to get ready."""
 
     plan_bytes: int = 0  # of the engines, or of the ONNX files where a runtime reads those
     device_bytes: int = 0  # allocated on the device
@@ -56,32 +66,27 @@ class Footprint:
     load_seconds: float = 0.0
 
 
-class Backend(Protocol):
-    """The smallest interface that keeps n steps on the device."""
+class Runtime(Protocol):
+    """Runs the graphs of one model; and a search, which a device keeps to itself for n steps."""
 
     @property
-    def info(self) -> BackendInfo: ...
+    def info(self) -> RuntimeInfo: ...
 
-    def encode(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """The encoder's z, [N, Z], of what ``Evidence.seen`` gives, on the host."""
+    def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every output of ``graph`` by name, on the host, for ``feeds`` of the types that it declares.
 
-    def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Completed pictures [N, C, H, W] by a network of one pass, from them and ``known [N, 1, H, W]``."""
-
-    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
-        """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
-
-    def generate(self, z: np.ndarray) -> np.ndarray:
-        """G(z), [N, C, H, W] in [-1, 1], of ``z [N, Z]``."""
+        ``feeds`` may have any number of rows. A graph that takes another number at once is run as often as
+        it needs. What a row gets depends on no other.
+        """
 
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place."""
 
-    def compose(self, z: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Pictures, uint8 [N, H, W, C]: ``target [N, C, H, W]`` where ``known [N, H, W]``, else G(z)."""
-
     def timed(self, state: SearchState, n: int) -> StepTimes:
         """Takes ``n`` steps as ``solve`` does, with a clock around them."""
+
+    def compose(self, z: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Pictures, uint8 [N, H, W, C]: ``target [N, C, H, W]`` where ``known [N, H, W]``, else G(z)."""
 
     def footprint(self) -> Footprint:
         """What it weighs by now."""
@@ -99,8 +104,11 @@ def open_backend(
     graph: bool = True,
     engines: Path | None = None,
     say: Callable[[str], None] = warnings.warn,
-) -> Backend:
-    """The backend ``name`` with the graphs of ``bundle``.
+) -> Runtime:
+    """The runtime ``name``, one of BACKENDS, with the graphs of ``bundle``.
+
+    "auto" takes the first that works of those on a GPU where there is one, then what is quickest on the CPU
+    for the model's method among those that are installed.
 
     Args:
         precision: of the graphs; see ``precision_for``.
@@ -111,28 +119,27 @@ def open_backend(
 
     Raises BackendUnavailable with the line that installs what is missing, ModelError for a broken graph.
     """
-    if name not in BACKENDS:
-        raise BackendUnavailable(f"there is no backend {name!r}; expected one of {', '.join(BACKENDS)}")
-    if name == "cpu":
-        return _open_cpu(bundle, precision, threads)
 
-    def open_device(name: str) -> Backend:
-        from edgefill.runtimes.device.backend import DeviceBackend
+    def opened(row: Row) -> Runtime:
+        if not row.on_device:
+            return _open_on_host(row, bundle, precision, threads)
+        from edgefill.runtimes.device.runtime import DeviceRuntime
 
-        own = precision or precision_for(name, bundle)
-        return DeviceBackend.open(name, bundle, own, graph=graph, engines=engines, say=say)
+        own = precision or precision_for(row.name, bundle)
+        return DeviceRuntime.open(row, bundle, own, graph=graph, engines=engines, say=say)
 
-    if name != "auto":
-        return open_device(name)
+    if name != AUTO:
+        return opened(row_of(name))
     reasons = []
-    for candidate in DEVICE_BACKENDS if gpu_present() else ():
-        try:
-            return open_device(candidate)
-        except (BackendUnavailable, EngineError) as error:
-            reasons.append(f"{candidate}: {error}")
+    for row in ROWS if gpu_present() else ():
+        if row.on_device:
+            try:
+                return opened(row)
+            except (BackendUnavailable, EngineError) as error:
+                reasons.append(f"{row.name}: {error}")
     if reasons:
         say("a GPU is here, and no backend that uses it works:\n" + "\n".join(reasons))
-    return _open_cpu(bundle, precision, threads)
+    return _first_on_host(bundle, opened)
 
 
 def precision_for(name: str, bundle: Bundle) -> str:
@@ -141,12 +148,23 @@ def precision_for(name: str, bundle: Bundle) -> str:
     return "fp16" if halves else bundle.manifest.precision
 
 
-def _open_cpu(bundle: Bundle, precision: str | None, threads: int | None) -> Backend:
+def _first_on_host(bundle: Bundle, opened: Callable[[Row], Runtime]) -> Runtime:
+    """The first that is installed. Raises BackendUnavailable of the one that takes every model."""
+    for row in for_the_host(bundle.manifest.method):
+        try:
+            return opened(row)
+        except BackendUnavailable:
+            continue
+    return opened(ROWS[-1])
+
+
+def _open_on_host(row: Row, bundle: Bundle, precision: str | None, threads: int | None) -> Runtime:
     try:
-        from edgefill.runtimes.onnx_runtime import OnnxRuntimeBackend
+        home = import_module(row.home)
     except ImportError as error:
         raise BackendUnavailable(
-            f"the backend 'cpu' needs ONNX Runtime, which cannot be imported ({error}); "
-            'install it with: pip install "edgefill[cpu]"'
+            f"the backend {row.name!r} needs {row.title}, which cannot be imported ({error}); "
+            f"install it with: {row.install}"
         ) from error
-    return OnnxRuntimeBackend(bundle, precision=precision, threads=threads)
+    runtime: Runtime = home.open_runtime(bundle, precision=precision, threads=threads)
+    return runtime

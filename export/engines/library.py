@@ -13,10 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from edgefill.errors import BackendUnavailable, EngineError
-from edgefill.export.engines.recipe import LIBRARIES
+from edgefill.runtimes.registry import LIBRARIES, row_of
 
-PACKAGES = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
-_TITLES = {"tensorrt": "TensorRT", "rtx": "TensorRT for RTX"}
 _MEMORY_POOLS = ("WORKSPACE", "TACTIC_DRAM")  # what a layer may use, and what trying tactics may
 
 
@@ -24,12 +22,12 @@ def open_library(name: str) -> Library:
     """The library ``name``, one of LIBRARIES. Raises BackendUnavailable with the line that installs it."""
     if name not in LIBRARIES:
         raise BackendUnavailable(f"there is no library {name!r}; expected one of {', '.join(LIBRARIES)}")
-    package = PACKAGES[name]
+    row = row_of(name)
     try:
-        module = importlib.import_module(package)
+        module = importlib.import_module(row.package)
     except (ImportError, OSError) as error:  # OSError: it loads shared libraries itself
         raise BackendUnavailable(
-            f'{package} cannot be imported ({error}); install it with: pip install "edgefill[{name}]"; '
+            f"{row.package} cannot be imported ({error}); install it with: {row.install}; "
             "on a Jetson it comes with JetPack, and `edgefill doctor` says what hides it"
         ) from error
     return _opened(name, module)
@@ -46,7 +44,7 @@ class Library:
     def __init__(self, name: str, module: ModuleType) -> None:
         self.name, self.trt = name, module
         self.version = str(module.__version__)
-        self.title = f"{_TITLES[name]} {self.version}"
+        self.title = f"{row_of(name).title} {self.version}"
         self._lines: list[tuple[bool, str]] = []  # (is an error, text), of warnings and worse
         self._logger = _logger(module, self._lines)
 

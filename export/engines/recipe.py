@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LIBRARIES = ("tensorrt", "rtx")
 SIDES = (4, 256, 832)  # smallest, most likely and largest of a graph that takes any size
 Batch = tuple[int, int, int]  # smallest, most likely and largest number of rows
 

@@ -1,25 +1,24 @@
-"""A backend whose clock is scripted: what it says its steps took, and time that passes as it works."""
+"""A runtime whose clock is scripted: what it says its steps took, and time that passes as it works."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from edgefill.methods.latent.search import SearchState
-from edgefill.runtimes import BackendInfo, Footprint, StepTimes
-from edgefill.runtimes.host import FakeBackend
-from tests.completion.fakes import fake_backend, fake_model
+from edgefill.runtimes import Footprint, RuntimeInfo, StepTimes
+from tests.completion.fakes import FakeRuntime, fake_model, fake_runtime
 
 MODEL = fake_model()
 SOLVE_SECONDS, BUILD_SECONDS, FIRST_SECONDS = 0.5, 7.0, 0.25
 
 
-class TimedBackend(FakeBackend):
+class TimedRuntime(FakeRuntime):
     """Each launch says 8 ms on the device, 4 ms on the host, 1 ms of copies; its first builds and loads."""
 
     def __init__(self, at_once: int = 4) -> None:
-        self._fake = fake_backend(MODEL)
-        super().__init__(self._fake.evaluate, self._fake.generate)
-        self.info = BackendInfo("fake", "scripted", "none", at_once)
+        fake = fake_runtime(MODEL)
+        super().__init__(fake.step, fake.generate)
+        self.info = RuntimeInfo("fake", "scripted", "none", at_once)
         self.now, self.closed = 0.0, False
         self.launches: list[tuple[int, SearchState]] = []
         self._footprint = Footprint(plan_bytes=1000, device_bytes=2000)

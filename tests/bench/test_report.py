@@ -11,7 +11,7 @@ from edgefill.bench import Figures, Report, Rule, Spread
 from edgefill.bench.report import heading, plot, plot_format, stop_rule, surroundings, table
 from edgefill.completion import SearchSettings
 from edgefill.errors import OutputError
-from edgefill.runtimes import BackendInfo
+from edgefill.runtimes import RuntimeInfo
 
 ENVIRONMENT = {
     "date": "2026-01-02", "commit": "abc1234", "processor": "Cortex-A78AE", "cores": 6,
@@ -43,7 +43,7 @@ def figures(batch: int, **changes) -> Figures:
 
 
 def report(*rows: Figures, name: str = "rtx", at_once: int = 10, **changes) -> Report:
-    info = BackendInfo(name, "TensorRT-RTX 1.7", "Orin", at_once)
+    info = RuntimeInfo(name, "TensorRT-RTX 1.7", "Orin", at_once)
     values = {"settings": SearchSettings(), "energy": None, "environment": ENVIRONMENT, **changes}
     return Report("faces64", "ab12", info, "fp16", rule=Rule(), figures=list(rows), **values)
 

@@ -8,7 +8,7 @@ from edgefill.bench import Rule, bench, run
 from edgefill.completion import SearchSettings
 from edgefill.errors import InputError
 from edgefill.model.bundle import Bundle
-from tests.bench.fakes import MODEL, TimedBackend
+from tests.bench.fakes import MODEL, TimedRuntime
 
 SETTINGS, QUICK = SearchSettings(steps=2), Rule(warm_up=0.0, seconds=1e-6, iterations=1)
 
@@ -19,7 +19,7 @@ def opened(monkeypatch):
     asked = []
 
     def open_backend(name, bundle, **options):
-        asked.append((name, options, TimedBackend()))
+        asked.append((name, options, TimedRuntime()))
         return asked[-1][-1]
 
     monkeypatch.setattr(run, "open_backend", open_backend)
@@ -64,10 +64,10 @@ def test_without_fp32_graphs_nothing_is_compared(opened):
 
 
 def test_a_backend_is_closed_where_measuring_fails(opened, monkeypatch):
-    def fail(self, z):
+    def fail(self, graph, feeds):
         raise InputError("no room")
 
-    monkeypatch.setattr(TimedBackend, "generate", fail)
+    monkeypatch.setattr(TimedRuntime, "run", fail)
     with pytest.raises(InputError, match="no room"):
         measure()
     assert opened[0][-1].closed

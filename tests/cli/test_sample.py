@@ -9,6 +9,7 @@ from PIL import Image
 from edgefill.cli.sample import parse_arithmetic, parse_seeds
 from edgefill.completion import load
 from edgefill.errors import InputError
+from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.model.bundle import Bundle
 from edgefill.pictures.sheets import pictures_of
@@ -18,7 +19,7 @@ def g_of(model, seeds: list[int]) -> list[np.ndarray]:
     prior = Prior.of(Bundle.open(model).manifest)
     with load(model, threads=1) as completer:
         return [
-            np.asarray(picture) for picture in pictures_of(completer.backend.generate(prior.latents(seeds)))
+            np.asarray(picture) for picture in pictures_of(generate(completer.backend, prior.latents(seeds)))
         ]
 
 
@@ -53,7 +54,7 @@ def test_arithmetic_shows_its_terms_and_their_sum(edgefill, model, tmp_path):
     np.testing.assert_array_equal(page[4:12, 16:24], g_of(model, [5])[0])
     prior = Prior.of(Bundle.open(model).manifest)
     with load(model, threads=1) as completer:
-        total = pictures_of(completer.backend.generate(prior.total([(1, 3), (-1, 5), (1, 9)])[None]))[0]
+        total = pictures_of(generate(completer.backend, prior.total([(1, 3), (-1, 5), (1, 9)])[None]))[0]
     np.testing.assert_array_equal(page[4:12, 40:48], total)
 
 

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
-from edgefill.methods.latent.search import Evaluation, Task
-from edgefill.model.manifest import Latent, Manifest
-from edgefill.runtimes.host import FakeBackend
+from edgefill.methods.latent.search import Evaluation, Step, Task
+from edgefill.model.manifest import ENCODER, Latent, Manifest
+from edgefill.runtimes import RuntimeInfo
+from edgefill.runtimes.host import HostRuntime
+
+
+class FakeRuntime(HostRuntime):
+    """A runtime of functions: what the graphs of a model would say, without a model."""
+
+    info = RuntimeInfo("fake", "NumPy", "CPU")
+
+    def __init__(
+        self,
+        step: Step,
+        generate: Callable[[np.ndarray], np.ndarray],
+        encode: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self.step, self.generate, self.encode = step, generate, encode
+
+    def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if graph == "generator":
+            return {"generated": self.generate(feeds["z"])}
+        if graph == ENCODER:
+            return {"z": self.encode(feeds["picture"], feeds["known"])}
+        without = {"lam": np.zeros(len(feeds["z"]), np.float32)}
+        task = Task(*({**without, **feeds}[name] for name in Task._fields))
+        found = self.step(feeds["z"], task)._asdict()
+        outputs = {"grad_z" if name == "gradient" else name: value for name, value in found.items()}
+        if graph == "fit":
+            del outputs["perceptual"]
+        return outputs
 
 
 def fake_model(channels: int = 1, size: int = 8, block: int = 8) -> Manifest:
     return Manifest("fake", Latent(channels * size * size, channels, size, size, block))
 
 
-def fake_backend(model: Manifest) -> FakeBackend:
+def fake_runtime(model: Manifest) -> FakeRuntime:
     """G(z) is z, D finds everything equally real; the gradient is that of the weighted L2 or L1 loss."""
 
     def generate(z: np.ndarray) -> np.ndarray:
@@ -36,4 +66,4 @@ def fake_backend(model: Manifest) -> FakeBackend:
         gradient = gradient.reshape(z.shape) + 2 * task.pull[:, None] * away
         return Evaluation(loss, gradient.astype(np.float32), contextual, perceptual)
 
-    return FakeBackend(step, generate)
+    return FakeRuntime(step, generate)

@@ -5,8 +5,7 @@ import pytest
 
 from edgefill.completion import Completer, SearchSettings
 from edgefill.errors import InputError, ModelError
-from edgefill.runtimes.host import FakeBackend
-from tests.completion.fakes import fake_backend, fake_model
+from tests.completion.fakes import FakeRuntime, fake_model, fake_runtime
 
 MODEL = fake_model(channels=3)
 
@@ -20,7 +19,7 @@ def faces(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def completer():
-    return Completer(MODEL, fake_backend(MODEL))
+    return Completer(MODEL, fake_runtime(MODEL))
 
 
 def test_known_pixels_stay_bit_for_bit_and_the_hole_is_drawn(completer):
@@ -48,8 +47,8 @@ def test_importance_reaches_the_search(completer):
     )
     np.testing.assert_array_equal(plain, weighted)  # the fake's known pixels do not move its hole
     tasks = []
-    backend = fake_backend(MODEL)
-    spy = FakeBackend(lambda z, task: tasks.append(task) or backend.evaluate(z, task), backend.generate)
+    runtime = fake_runtime(MODEL)
+    spy = FakeRuntime(lambda z, task: tasks.append(task) or runtime.step(z, task), runtime.generate)
     Completer(MODEL, spy).fill(pictures, known, settings=SearchSettings(steps=1, importance=3))
     assert tasks[0].weight[0, 0, 0, 0] == 0 < tasks[0].weight[0, 0, 1, 3]
 
@@ -67,12 +66,12 @@ def test_what_has_another_shape_or_type_is_refused_with_what_is_expected(complet
 
 
 def test_a_search_that_fails_names_the_picture_and_the_step(completer):
-    backend = fake_backend(MODEL)
+    runtime = fake_runtime(MODEL)
 
     def broken(z, task):
-        found = backend.evaluate(z, task)
+        found = runtime.step(z, task)
         found.loss[1] = np.nan
         return found
 
     with pytest.raises(ModelError, match="the search for picture 1 stopped at step 1"):
-        Completer(MODEL, FakeBackend(broken, backend.generate)).fill(*faces(2))
+        Completer(MODEL, FakeRuntime(broken, runtime.generate)).fill(*faces(2))

@@ -10,9 +10,9 @@ from PIL import Image
 from edgefill.completion import Completer, Failure, Request, Result, SearchSettings, load
 from edgefill.errors import InputError, ModelError
 from edgefill.methods.latent import stream
-from edgefill.runtimes.host import FakeBackend
+from edgefill.methods.latent.graphs import generate
 from tests.bundles import tiny_bundle
-from tests.completion.fakes import fake_backend, fake_model
+from tests.completion.fakes import FakeRuntime, fake_model, fake_runtime
 
 MODEL = fake_model()
 SETTINGS = SearchSettings("adam", steps=30, lr=0.1)
@@ -21,7 +21,7 @@ REQUEST = Request(settings=SETTINGS, mask="random:0.3")
 
 @pytest.fixture
 def completer() -> Completer:
-    return Completer(MODEL, fake_backend(MODEL))
+    return Completer(MODEL, fake_runtime(MODEL))
 
 
 def pictures(count: int) -> list[np.ndarray]:
@@ -71,16 +71,16 @@ def test_a_picture_that_cannot_be_read_leaves_the_others_alone(completer, tmp_pa
 
 
 def test_a_search_that_is_not_finite_fails_with_its_step_and_no_other_does():
-    healthy = fake_backend(MODEL)
+    healthy = fake_runtime(MODEL)
     calls = itertools.count(1)
 
     def breaks(z, task):
-        found = healthy.evaluate(z, task)
+        found = healthy.step(z, task)
         if next(calls) == 4:
             found.loss[1] = np.inf
         return found
 
-    completer = Completer(MODEL, FakeBackend(breaks, healthy.generate))
+    completer = Completer(MODEL, FakeRuntime(breaks, healthy.generate))
     outcomes = list(completer.complete_many(pictures(3), REQUEST))
     assert [type(outcome) for outcome in outcomes] == [Result, Failure, Result]
     assert isinstance(outcomes[1].error, ModelError) and "stopped at step 4" in str(outcomes[1].error)
@@ -179,7 +179,9 @@ def test_a_bundle_is_loaded_by_its_path_and_completes(tmp_path):
         start = completer.complete(pictures(1)[0], "left", settings=replace(SETTINGS, steps=1))
         result = completer.complete(pictures(1)[0], "left", settings=SETTINGS)
         assert result.loss < start.loss
-        np.testing.assert_allclose(completer.backend.generate(result.z[None])[0], result.generated, atol=1e-6)
+        np.testing.assert_allclose(
+            generate(completer.backend, result.z[None])[0], result.generated, atol=1e-6
+        )
 
 
 def test_a_pull_keeps_z_near_its_anchor(completer):

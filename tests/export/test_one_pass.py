@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +12,7 @@ from torch import nn
 
 from edgefill.errors import InputError, ModelError
 from edgefill.export import export_one_pass
+from edgefill.methods.feed_forward import draw
 from edgefill.model.bundle import Bundle
 from edgefill.networks.config import GlcicConfig
 from edgefill.networks.glcic import CompletionNetwork
@@ -38,24 +41,25 @@ def test_the_graph_is_the_network_at_any_size_and_batch(tmp_path, precision):
     assert bundle.precisions == {"fp32": ("fp32",), "fp16": ("fp16",), "both": ("fp32", "fp16")}[precision]
     random = torch.Generator().manual_seed(0)
     for own in bundle.precisions:
-        backend = open_backend("cpu", bundle, precision=own)
+        runtime = open_backend("cpu", bundle, precision=own)
         for count, height, width in ((1, 64, 64), (3, 16, 100), (2, 4, 4)):
             picture = torch.rand(count, 3, height, width, generator=random) * 2 - 1
             known = (torch.rand(count, 1, height, width, generator=random) < 0.6).float()
             with torch.no_grad():
                 expected = module(picture, known).numpy()
-            found = backend.complete(picture.numpy(), known.numpy())
+            found = draw(runtime, bundle.manifest, picture.numpy(), known.numpy())
             np.testing.assert_allclose(found, expected, atol=1e-4 if precision == own == "fp32" else 0.02)
 
 
 def test_a_rows_result_does_not_depend_on_its_batch(tmp_path):
-    backend = open_backend("cpu", exported(tmp_path))
+    bundle = exported(tmp_path)
+    network_of = partial(draw, open_backend("cpu", bundle), bundle.manifest.passed)
     rng = np.random.default_rng(0)
     picture = rng.uniform(-1, 1, (5, 3, 32, 32)).astype(np.float32)
     known = (rng.random((5, 1, 32, 32)) < 0.5).astype(np.float32)
-    together = backend.complete(picture, known)
+    together = network_of(picture, known)
     for row in range(5):
-        alone = backend.complete(picture[row : row + 1], known[row : row + 1])[0]
+        alone = network_of(picture[row : row + 1], known[row : row + 1])[0]
         np.testing.assert_allclose(alone, together[row], atol=1e-6)
 
 
@@ -95,13 +99,14 @@ def test_in_int8_every_scale_is_explicit_and_symmetric_but_for_the_first_and_the
 
 
 def test_int8_is_close_to_the_network_at_any_size(tmp_path):
-    backend = open_backend("cpu", exported(tmp_path, precision="int8", calibration=pictures()))
+    bundle = exported(tmp_path, precision="int8", calibration=pictures())
     picture = np.float32(pictures(2)[:, :, :32, :52]) / 127.5 - 1
     known = np.ones((2, 1, 32, 52), np.float32)
     known[:, :, 8:20, 10:30] = 0
     with torch.no_grad():
         expected = network()(torch.from_numpy(picture), torch.from_numpy(known)).numpy()
-    error = backend.complete(picture, known) - expected
+    found = draw(open_backend("cpu", bundle), bundle.manifest, picture, known)
+    error = found - expected
     assert 0 < np.sqrt(np.square(error).mean()) < 0.03
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from edgefill.errors import ModelError, OutputError
 from edgefill.export import export_one_pass
 from edgefill.export.pipeline import export_pipeline
+from edgefill.methods.feed_forward import draw
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes import open_backend
 from tests.bundles import tiny_bundle, tiny_one_pass
@@ -89,7 +90,7 @@ def test_a_picture_of_the_networks_size_sees_the_network_itself(tmp_path):
     done = Pipeline(bundle, tmp_path / "tiny.onnx")(source, mask)
     values = np.where(mask > 0, 0, source[:, :, 0] / 127.5 - 1)[None, None].astype(np.float32)
     known = (mask == 0)[None, None].astype(np.float32)
-    drawn = open_backend("cpu", bundle).complete(values, known)[0, 0]
+    drawn = draw(open_backend("cpu", bundle), bundle.manifest, values, known)[0, 0]
     expected = np.rint((drawn + 1) * 127.5)
     deep = slice(24, 40)  # as far from the seam as its correction reaches
     assert np.abs(done[deep, deep, 0] - expected[deep, deep]).max() <= 1

@@ -243,6 +243,12 @@ def memory(address: int, size: int) -> np.ndarray:
     return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
 
 
+def array(address: int, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+    """The array at ``address``, as a view."""
+    size = np.dtype(dtype).itemsize * int(np.prod(shape))
+    return memory(address, size).view(dtype).reshape(shape)
+
+
 def floats(address: int, *shape: int) -> np.ndarray:
     """The float32 array at ``address``, as a view."""
-    return memory(address, 4 * int(np.prod(shape))).view(np.float32).reshape(shape)
+    return array(address, shape, np.float32)

@@ -11,10 +11,10 @@ from edgefill.completion import Completer, Request, Result, SearchSettings
 from edgefill.errors import InputError
 from edgefill.jobs.photograph import BLENDS
 from edgefill.pictures.masks import MASKS
-from tests.completion.fakes import fake_backend, fake_model
+from tests.completion.fakes import fake_model, fake_runtime
 
 COMPLETERS = {
-    channels: Completer(model, fake_backend(model)) for channels in (1, 3) if (model := fake_model(channels))
+    channels: Completer(model, fake_runtime(model)) for channels in (1, 3) if (model := fake_model(channels))
 }
 FAST = SearchSettings("adam", steps=2)
 

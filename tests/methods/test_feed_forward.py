@@ -1,39 +1,47 @@
-"""Completion in one pass: any size, tile by tile, coarser where a hole is deep; on a stand-in network."""
+"""Completion in one pass: any size, hole by hole, in batches; on a stand-in network."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgefill.completion import Completer, Request, SearchSettings
-from edgefill.errors import InputError
+from edgefill.errors import InputError, ModelError
 from edgefill.jobs.request import Failure
-from edgefill.methods import feed_forward
 from edgefill.model.interface import Sizes
-from edgefill.model.manifest import Manifest, completion_interface
-from edgefill.runtimes.host import HostBackend
+from edgefill.model.manifest import COMPLETION, Manifest, completion_interface
+from edgefill.runtimes.host import HostRuntime
 
 MODEL = Manifest(
-    "averages", interface=completion_interface(3, trained_side=64, sizes=Sizes(multiple=4), reach=156)
+    "averages", interface=completion_interface(3, trained_side=64, sizes=Sizes(multiple=4), reach=30)
 )
 
 
-class Averages(HostBackend):
-    """Fills a pixel with the mean of what is known within 20 pixels around it, in picture and batch."""
+class Averages(HostRuntime):
+    """Fills a pixel with the mean of what is known within some pixels around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, reach: int = 30) -> None:
+        self.reach = reach
         self.seen: list[tuple[int, int]] = []
+        self.rows: list[int] = []
+
+    def run(self, graph, feeds):
+        assert graph == COMPLETION
+        return {"completed": self.complete(feeds["picture"], feeds["known"])}
 
     def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
         height, width = known.shape[2:]
         assert height % 4 == width % 4 == 0 and picture.dtype == known.dtype == np.float32
         self.seen.append((height, width))
-        total, count = _around(np.where(known > 0, picture, 0)), _around(known)
+        self.rows.append(len(picture))
+        total, count = (_around(values, self.reach) for values in (np.where(known > 0, picture, 0), known))
         return np.divide(total, count, out=np.zeros_like(total), where=count > 0.5).astype(np.float32)
 
 
-def _around(values: np.ndarray, reach: int = 20) -> np.ndarray:
+def _around(values: np.ndarray, reach: int) -> np.ndarray:
     sums = np.pad(values.astype(np.float64), [(0, 0), (0, 0), (reach + 1, reach), (reach + 1, reach)])
     for axis in (2, 3):
         sums = sums.cumsum(axis)
@@ -58,17 +66,18 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> np.nda
     return values if channels > 1 else values[:, :, 0]
 
 
-def test_tiles_are_as_the_whole_picture(backend, monkeypatch):
-    """A long shallow hole over several tiles; 64 pixels lie between two tiles' own sights."""
-    values = np.random.default_rng(0).uniform(-1, 1, (700, 1300, 3)).astype(np.float32)
-    known = np.ones((700, 1300), bool)
-    known[30:46] = known[600:620, 3:1290] = known[40:610, 640:660] = False
-    tiled = feed_forward.complete_values(values, known, MODEL, backend.complete)
-    assert len(backend.seen) > 3 and max(map(max, backend.seen)) <= 512 + 2 * 156 + 4
-    whole = backend.complete(values.transpose(2, 0, 1)[None], known[None, None].astype(np.float32))[0]
-    np.testing.assert_allclose(tiled[~known], whole.transpose(1, 2, 0)[~known], atol=1e-6)
-    changed = (tiled != values).any(2)
-    assert changed[29].any() and not changed[28].any(), "the edge of a hole is drawn too, and no more"
+def test_what_is_drawn_in_parts_is_as_in_the_whole_picture(monkeypatch):
+    """A long shallow hole over many frames, by a network that sees no further than a frame shows."""
+    near = replace(MODEL, interface=replace(MODEL.passed, reach=7))
+    runtime = Averages(reach=7)
+    values = np.random.default_rng(0).integers(0, 256, (200, 500, 3), np.uint8)
+    known = np.ones((200, 500), bool)
+    known[30:36] = known[100:103, 3:490] = known[20:170, 240:246] = False
+    result = Completer(near, runtime).complete(with_alpha(values, known), "alpha", blend="none")
+    assert runtime.seen == [(64, 64)] and runtime.rows[0] > 10, "frames go through the network together"
+    whole = runtime.complete((values / np.float32(127.5) - 1).transpose(2, 0, 1)[None].astype(np.float32),
+                             known[None, None].astype(np.float32))[0]  # fmt: skip
+    np.testing.assert_allclose(result.generated[:, ~known], whole[:, ~known], atol=1e-5)
 
 
 def test_blending_takes_away_what_the_network_is_off_at_the_seam(completer, backend, monkeypatch):
@@ -80,23 +89,51 @@ def test_blending_takes_away_what_the_network_is_off_at_the_seam(completer, back
     assert np.abs(raw.astype(int) - 90).max() > 30
 
 
-def test_far_apart_holes_are_looked_at_one_by_one(backend):
+def with_alpha(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    return np.dstack([values, np.where(known, np.uint8(255), np.uint8(0))])
+
+
+def test_what_the_picture_holds_in_its_hole_is_never_seen(completer):
+    known = np.ones((150, 200), bool)
+    known[20:50, 30:90] = known[100, 5:190] = False
+    white, black = (np.where(known[:, :, None], picture(150, 200), np.uint8(colour)) for colour in (255, 0))
+    done = [np.asarray(completer.complete(with_alpha(each, known), "alpha").image) for each in (white, black)]
+    np.testing.assert_array_equal(*done)
+
+
+def test_far_apart_holes_are_looked_at_one_by_one_and_together(completer, backend):
     known = np.ones((2000, 2000), bool)
     known[10:20, 10:20] = known[1900:1910, 1950:1960] = False
-    feed_forward.complete_values(np.zeros((2000, 2000, 3), np.float32), known, MODEL, backend.complete)
-    assert len(backend.seen) == 2 and max(map(max, backend.seen)) < 400
+    completer.complete(with_alpha(np.zeros((2000, 2000, 3), np.uint8), known), "alpha")
+    assert backend.seen == [(64, 64)] and backend.rows == [2]
 
 
-@pytest.mark.parametrize(("depth", "factor"), [(24, 1), (25, 2), (60, 4), (190, 8)])
-def test_a_hole_deeper_than_those_in_training_is_filled_in_a_smaller_picture(depth, factor):
-    hole = np.zeros((500, 480), bool)
-    hole[40 : 40 + 2 * depth, 30 : 30 + 2 * depth] = True
-    assert feed_forward._coarseness(hole, hole.shape, 64) == factor
+def test_a_picture_is_completed_the_same_whatever_is_completed_with_it(completer):
+    sources = [picture(90, 120, seed=seed) for seed in range(5)]
+    together = list(completer.complete_many(sources, Request("random:0.1"), batch=5))
+    for source, result in zip(sources, together, strict=True):
+        alone = completer.complete(source, "random:0.1")
+        np.testing.assert_array_equal(np.asarray(alone.image), np.asarray(result.image))
 
 
-def test_a_picture_as_small_as_those_in_training_stays_as_large():
-    assert feed_forward._coarseness(np.ones((64, 64), bool), (64, 64), 64) == 1
-    assert feed_forward._coarseness(np.ones((100, 90), bool), (100, 90), 64) == 2
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_picture_whose_drawing_is_not_finite_fails_and_leaves_the_others_alone(backend, wrong, monkeypatch):
+    honest = backend.complete
+
+    def sometimes(picture, known):
+        drawn = honest(picture, known)
+        drawn[picture[:, :, 0].mean((1, 2)) == 1, :, 5, 5] = wrong  # where the first row is white
+        return drawn
+
+    monkeypatch.setattr(backend, "complete", sometimes)
+    white = np.full((64, 64, 3), 255, np.uint8)
+    outcomes = list(
+        Completer(MODEL, backend).complete_many([picture(64, 64), white, picture(64, 64, seed=1)])
+    )
+    assert [isinstance(outcome, Failure) for outcome in outcomes] == [False, True, False]
+    assert "averages drew NaN or Inf" in str(outcomes[1].error)
+    with pytest.raises(ModelError, match="averages drew NaN or Inf"):
+        Completer(MODEL, backend).fill(white[None], np.ones((1, 64, 64), bool))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 3), (64, 64), (131, 77), (600, 50)])
@@ -145,7 +182,7 @@ def test_a_grey_flat_is_continued_whatever_the_hole(completer):
     ],
 )
 def test_what_only_a_search_can_give_is_refused(completer, asked, said):
-    with pytest.raises(InputError, match=f"averages completes in one pass.*{said}.*a dcgan"):
+    with pytest.raises(InputError, match=f"averages completes in one pass.*{said}.*a model that searches"):
         next(completer.complete_many([picture(8, 8)], Request(**asked)))
 
 
@@ -168,12 +205,10 @@ def test_arrays_take_the_short_way(completer):
         completer.fill(pictures, known, seeds=range(4))
 
 
-def test_a_region_that_was_cut_out_is_seen_no_larger_than_in_training(completer, backend):
+def test_a_region_that_was_cut_out_is_seen_as_one(completer, backend):
     source = picture(300, 400)
     result = completer.complete(source, "center", box=(50, 60, 200, 160))
-    assert backend.seen == [(52, 64)]
+    assert backend.seen == [(64, 64)] and backend.rows == [1]
     done, known = np.asarray(result.image), np.ones((300, 400), bool)
     known[60:220, 50:250] = result.photograph.known
     np.testing.assert_array_equal(done[known], source[known])
-    completer.complete(source, "center", box=(50, 60, 40, 30))
-    assert max(map(max, backend.seen[1:])) <= 40 + 4, "a small one is not enlarged"

@@ -13,12 +13,13 @@ from edgefill.completion import Request, SearchSettings
 from edgefill.completion.arrays import pixel_task
 from edgefill.holes.blending import harmonic_fill
 from edgefill.holes.scaling import scale
+from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import SearchState
 from edgefill.model import catalogue
 from edgefill.model.bundle import Bundle
 from edgefill.pictures.images import find_pictures, from_unit, read_picture, to_unit
-from edgefill.runtimes.onnx_runtime import OnnxRuntimeBackend
+from edgefill.runtimes.onnx_runtime import OnnxRuntime
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_in_one_pass_both_precisions_draw_the_same(precision, faces):
 def test_two_seeds_are_two_pictures(name):
     with edgefill.load(name) as completer:
         rng = np.random.default_rng(0)
-        pictures = completer.backend.generate(rng.uniform(-1, 1, (16, 100)).astype(np.float32))
+        pictures = generate(completer.backend, rng.uniform(-1, 1, (16, 100)).astype(np.float32))
     differences = np.abs(pictures[:, None] - pictures[None]).mean((2, 3, 4))
     assert differences[~np.eye(16, dtype=bool)].min() > 0.05
     assert np.abs(pictures).max() <= 1
@@ -103,18 +104,18 @@ def test_in_fp16_its_search_ends_where_it_does_in_fp32(bundle):
     """200 steps of each in ONNX Runtime: the loss within 2 %, the pictures 40 dB alike at the same z."""
     rng = np.random.default_rng(0)
     latents = rng.uniform(-1, 1, (2, 100)).astype(np.float32)
-    faces = OnnxRuntimeBackend(bundle).generate(latents) + rng.normal(0, 0.2, (2, 1, 64, 64))
+    faces = generate(OnnxRuntime(bundle), latents) + rng.normal(0, 0.2, (2, 1, 64, 64))
     pictures = from_unit(faces).transpose(0, 2, 3, 1)  # as far from what G can draw as photographs are
     known = np.ones((2, 64, 64), bool)
     known[:, 16:48, 16:48] = False
     settings = SearchSettings(steps=200)
     losses, drawn = [], []
     for precision in bundle.precisions:
-        backend = OnnxRuntimeBackend(bundle, precision=precision)
+        runtime = OnnxRuntime(bundle, precision=precision)
         task = pixel_task(pictures, known, bundle.manifest, settings)
         state = SearchState.start(task, settings, [0, 1], Prior.of(bundle.manifest))
-        backend.solve(state, 200)
+        runtime.solve(state, 200)
         losses.append(state.best_loss)
-        drawn.append(backend.generate(latents))
+        drawn.append(generate(runtime, latents))
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
     assert psnr(*drawn) >= 40

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from edgefill.errors import ModelError
+from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import SearchState, Task
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes import open_backend
-from edgefill.runtimes.onnx_runtime import OnnxRuntimeBackend
+from edgefill.runtimes.onnx_runtime import OnnxRuntime
 from tests.bundles import tiny_bundle
 
 
@@ -41,17 +42,17 @@ def tasks(bundle: Bundle, rows: int) -> Task:
 def search(bundle: Bundle, task: Task, *, threads: int = 1, solver: str = "adam") -> SearchState:
     seeds, prior = list(range(len(task.lam))), Prior.of(bundle.manifest)
     state = SearchState.start(task, SearchSettings(solver, steps=25, hmc_leapfrog=5), seeds, prior)
-    backend = OnnxRuntimeBackend(bundle, threads=threads)
-    backend.solve(state, 25)
-    backend.close()
+    runtime = OnnxRuntime(bundle, threads=threads)
+    runtime.solve(state, 25)
+    runtime.close()
     return state
 
 
 def test_the_search_lowers_the_loss_of_the_model(bundle):
     task = tasks(bundle, 4)
-    backend = open_backend("cpu", bundle, threads=1)
+    runtime = open_backend("cpu", bundle, threads=1)
     state = search(bundle, task)
-    before = backend.evaluate(Prior.of(bundle.manifest).latents(range(4)), task)
+    before = evaluate(runtime, Prior.of(bundle.manifest).latents(range(4)), task)
     assert (state.best_loss < 0.95 * before.loss).all()
     np.testing.assert_allclose(
         state.best_loss, state.best_contextual + 0.1 * state.best_perceptual, rtol=1e-5
@@ -77,7 +78,7 @@ def test_the_number_of_threads_changes_nothing(bundle):
 
 def test_it_says_what_it_runs_on(bundle):
     assert str(open_backend("auto", bundle, threads=2).info).startswith("cpu (ONNX Runtime 1.")
-    assert OnnxRuntimeBackend(bundle, threads=1).info.device == "CPU, 1 thread"
+    assert OnnxRuntime(bundle, threads=1).info.device == "CPU, 1 thread"
 
 
 def test_a_graph_that_onnx_runtime_refuses_is_a_model_error(bundle):
@@ -88,13 +89,13 @@ def test_a_graph_that_onnx_runtime_refuses_is_a_model_error(bundle):
             return bundle.graph(name)[:-2000] + bytes(2000)
 
     with pytest.raises(ModelError, match=r"cannot run generator.onnx of .*export the model again"):
-        OnnxRuntimeBackend(Broken(), threads=1).generate(np.zeros((1, 4), np.float32))
+        generate(OnnxRuntime(Broken(), threads=1), np.zeros((1, 4), np.float32))
 
 
 def test_without_onnx_runtime_the_line_that_installs_it_is_said(bundle):
     program = f"""
         import sys
-        sys.modules["onnxruntime"] = None
+        sys.modules["onnxruntime"] = sys.modules["openvino"] = None
         import edgefill
         try:
             edgefill.load({str(bundle.path)!r})

@@ -14,12 +14,13 @@ import numpy as np
 from edgefill.holes.scaling import scale
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Candidate, Request, Result
+from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.search import FAILED, SearchState, Task
 from edgefill.methods.latent.settings import SOLVERS
 from edgefill.methods.latent.start import begin
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
-from edgefill.runtimes import Backend
+from edgefill.runtimes import Runtime
 
 _SEARCHES = 16  # from random starts, or more where many candidates are asked for
 _SEARCHES_A_CANDIDATE = 4
@@ -28,15 +29,15 @@ _VISIBLE = 0.06  # of [-1, 1], root mean square in the hole: two that differ by 
 _UNSURE = 0.5  # standard deviation of [-1, 1] at which nothing is known of a pixel
 
 
-def with_candidates(result: Result, request: Request, model: Manifest, backend: Backend) -> Result:
+def with_candidates(result: Result, request: Request, model: Manifest, runtime: Runtime) -> Result:
     """``result`` with its alternatives, fewer than asked for where they look alike, and its confidence."""
     if result.z is None or result.generated is None:
         return result
     photograph = result.photograph
-    state = _searched(photograph, request, model, backend)
+    state = _searched(photograph, request, model, runtime)
     own = Task(*(part[:1] for part in state.task))  # as the searches weigh it, whatever the result's did
-    contextual = float(backend.evaluate(result.z[None], own).contextual[0])
-    found = _Good.of(state, contextual, photograph, backend)
+    contextual = float(evaluate(runtime, result.z[None], own).contextual[0])
+    found = _Good.of(state, contextual, photograph, runtime)
     candidates = [Candidate(result.picture, contextual, result.generated)]
     for row in _unlike(found, _shown(photograph, result.generated), request.candidates - 1):
         drawn = found.generated[row]
@@ -60,23 +61,23 @@ class _Good:
     contextual: np.ndarray  # [N]
 
     @classmethod
-    def of(cls, state: SearchState, contextual: float, photograph: Photograph, backend: Backend) -> _Good:
+    def of(cls, state: SearchState, contextual: float, photograph: Photograph, runtime: Runtime) -> _Good:
         usable = state.status != FAILED
         least = min([contextual, *map(float, state.best_contextual[usable])])
         good = usable & (state.best_contextual <= _GOOD * least)
-        drawn = backend.generate(state.best_z[good]) if good.any() else np.zeros((0, 1, 1, 1))
+        drawn = generate(runtime, state.best_z[good]) if good.any() else np.zeros((0, 1, 1, 1))
         shown = np.array([_shown(photograph, each) for each in drawn])
         return cls(drawn, shown, state.best_contextual[good])
 
 
-def _searched(photograph: Photograph, request: Request, model: Manifest, backend: Backend) -> SearchState:
+def _searched(photograph: Photograph, request: Request, model: Manifest, runtime: Runtime) -> SearchState:
     """Where searches from random starts end."""
     count = max(_SEARCHES, _SEARCHES_A_CANDIDATE * request.candidates)
     settings = SOLVERS["random"]["adam"]
     evidence = Evidence.stacked([photograph.evidence] * count)
     seeds = [(request.seed, number) for number in range(count)]
-    state = begin(evidence, settings, seeds, model, backend)
-    backend.solve(state, settings.steps)
+    state = begin(evidence, settings, seeds, model, runtime)
+    runtime.solve(state, settings.steps)
     return state
 
 

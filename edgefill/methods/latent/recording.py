@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from edgefill.jobs.request import Request, Trace
+from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.search import SearchState
 from edgefill.methods.latent.settings import SearchSettings
-from edgefill.runtimes import Backend
+from edgefill.runtimes import Runtime
 
 
 class Recording:
     """Asks to look at a search as often as the ``request`` needs it, and keeps what it sees."""
 
-    def __init__(self, request: Request, backend: Backend) -> None:
+    def __init__(self, request: Request, runtime: Runtime) -> None:
         self._total = (request.settings or SearchSettings()).steps
         self._every = max(1, round(self._total / request.frames)) if request.frames else 0
         self._traced = request.trace
-        self._backend = backend
+        self._runtime = runtime
         self._steps = 0
         self._losses: list[float] = []
         self._latents: list[np.ndarray] = []
@@ -53,4 +54,4 @@ class Recording:
         return tuple(self._frames)
 
     def _keep_frame(self, state: SearchState, row: int) -> None:
-        self._frames.append(self._backend.generate(state.z[row : row + 1])[0])
+        self._frames.append(generate(self._runtime, state.z[row : row + 1])[0])

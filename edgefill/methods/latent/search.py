@@ -1,6 +1,6 @@
 """The search for z, written once in NumPy over any step function.
 
-Everything is per sample: a sample's numbers are the same whatever else is in its batch. A backend on a device
+Everything is per sample: a sample's numbers are the same whatever else is in its batch. A runtime on a device
 runs the same steps there; the state is plain arrays for its sake, and ``take_step`` is what its kernels do.
 """
 

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgefill.errors import ModelError
+from edgefill.methods.latent.graphs import encode, evaluate
 from edgefill.methods.latent.latents import Prior, Seed
 from edgefill.methods.latent.search import SearchState, Task
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
-from edgefill.runtimes import Backend
+from edgefill.runtimes import Runtime
 
 _ROWS_AT_ONCE = 64  # of draws that are scored together
 
 
 def begin(
-    evidence: Evidence, settings: SearchSettings, seeds: Sequence[Seed], model: Manifest, backend: Backend
+    evidence: Evidence, settings: SearchSettings, seeds: Sequence[Seed], model: Manifest, runtime: Runtime
 ) -> SearchState:
     """The state before the first step of a search for what ``evidence`` says, one row for each of ``seeds``.
 
@@ -29,10 +30,10 @@ def begin(
     first, anchor = None, np.zeros((len(seeds), model.z_dim), np.float32)
     if settings.start == "encoder":
         check_encoder(model)
-        first = anchor = np.clip(backend.encode(*evidence.seen()), -prior.bound, prior.bound)
+        first = anchor = np.clip(encode(runtime, *evidence.seen()), -prior.bound, prior.bound)
     task = Task.of(evidence, settings, anchor)
     if settings.starts > 1:
-        first = _best_of(settings.starts, task, seeds, prior, backend)
+        first = _best_of(settings.starts, task, seeds, prior, runtime)
     return SearchState.start(task, settings, seeds, prior, first)
 
 
@@ -45,7 +46,7 @@ def check_encoder(model: Manifest) -> None:
         )
 
 
-def _best_of(count: int, task: Task, seeds: Sequence[Seed], prior: Prior, backend: Backend) -> np.ndarray:
+def _best_of(count: int, task: Task, seeds: Sequence[Seed], prior: Prior, runtime: Runtime) -> np.ndarray:
     """The draw of each row with the least loss, [N, Z]; the first is what a search of its seed begins at."""
     best = np.empty_like(task.anchor)
     for row, seed in enumerate(seeds):
@@ -55,6 +56,6 @@ def _best_of(count: int, task: Task, seeds: Sequence[Seed], prior: Prior, backen
         for start in range(0, count, _ROWS_AT_ONCE):
             rows = drawn[start : start + _ROWS_AT_ONCE]
             own = Task(*(np.repeat(part[row : row + 1], len(rows), axis=0) for part in task))
-            losses.append(backend.evaluate(rows, own).loss)
+            losses.append(evaluate(runtime, rows, own).loss)
         best[row] = drawn[np.nan_to_num(np.concatenate(losses), nan=np.inf).argmin()]
     return best

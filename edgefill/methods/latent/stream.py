@@ -18,6 +18,7 @@ import numpy as np
 from edgefill.errors import EdgefillError
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Failure, Request, Result, Source
+from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.recording import Recording
 from edgefill.methods.latent.search import (
     CONVERGED,
@@ -32,7 +33,7 @@ from edgefill.methods.latent.settings import SearchSettings
 from edgefill.methods.latent.start import begin
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
-from edgefill.runtimes import Backend
+from edgefill.runtimes import Runtime
 
 _AHEAD_BYTES = 64 << 20  # of pictures that are read before their turn, about
 _WINDOW = 4  # batches that may wait, finished, for one before them
@@ -44,19 +45,19 @@ Prepare = Callable[[Source], Photograph | EdgefillError]
 
 
 class Stream:
-    """One run of pictures through ``backend``; ``request`` has settings."""
+    """One run of pictures through ``runtime``; ``request`` has settings."""
 
     def __init__(
         self,
         model: Manifest,
-        backend: Backend,
+        runtime: Runtime,
         request: Request,
         prepare: Prepare,
         *,
         batch: int,
         progress: Callable[[float], None],
     ) -> None:
-        self._model, self._backend, self._request = model, backend, request
+        self._model, self._runtime, self._request = model, runtime, request
         self._prepare, self._batch, self._progress = prepare, batch, progress
         self._settings = request.settings or SearchSettings()
         self._searching: list[_Search] = []  # one for each row of the state
@@ -96,12 +97,12 @@ class Stream:
             elif not item.needs_search:
                 order[-1].set_result(Result(source, item, item.picture))
             else:
-                new.append(_Search(source, item, order[-1], Recording(self._request, self._backend)))
+                new.append(_Search(source, item, order[-1], Recording(self._request, self._runtime)))
         if new:
             started = time.perf_counter()
             evidence = Evidence.stacked([search.photograph.evidence for search in new])
             seeds = [self._request.seed] * len(new)
-            state = begin(evidence, self._settings, seeds, self._model, self._backend)
+            state = begin(evidence, self._settings, seeds, self._model, self._runtime)
             self._state = SearchState.joined(self._state, state) if self._state else state
             self._searching += new
             self._share(time.perf_counter() - started, new)
@@ -119,7 +120,7 @@ class Stream:
             for search, taken in zip(self._searching, state.steps, strict=True)
         )
         turn = max(1, min(self._turn_length, left, recorded, self._steps_in_time()))
-        self._backend.solve(state, turn)
+        self._runtime.solve(state, turn)
         self._progress(float((state.steps - before).sum()) / total)
         for row, search in enumerate(self._searching):
             search.recording.after(state, row)
@@ -155,7 +156,7 @@ class Stream:
         ended = state.ended_rows
         if not ended.any():
             return
-        generated = self._backend.generate(state.best_z[ended])
+        generated = generate(self._runtime, state.best_z[ended])
         for row, picture in zip(np.flatnonzero(ended), generated, strict=True):
             search = self._searching[row]
             self._progress(1 - int(state.steps[row]) / self._settings.steps)

@@ -1,10 +1,12 @@
-"""A graph that is run once, not step by step, on the device: the encoder, or a network of one pass."""
+"""A graph that is run once, not step by step, on the device."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from edgefill.kernels.device import Buffers, Device, Shapes
+from edgefill.kernels.device import Buffers, Device
 from edgefill.model.manifest import Manifest, graph_signatures
 from edgefill.runtimes.device.executors import Executor, tensor_shapes
 from edgefill.runtimes.device.room import check_room
@@ -25,30 +27,33 @@ class DeviceForward:
         executor: Executor,
         size: tuple[int, int] | None = None,
     ) -> None:
-        self._device = device
-        (self._result,) = graph_signatures(model)[graph][1]
+        self._device, self.batch = device, batch
+        inputs, _ = graph_signatures(model)[graph]
         shapes = tensor_shapes(model, graph, batch, size)
-        tensors: Shapes = {name: (shape, np.float32) for name, shape in shapes.items()}
-        result = {self._result: tensors.pop(self._result)}
-        check_room(device, batch, [tensors, result])
-        self._given, self._found = Buffers(device, tensors), Buffers(device, result)
-        addresses = {**self._given.address, **self._found.address}
-        self._executable = executor.bind(graph, batch, addresses, size)
+        given = {name: shapes[name] for name in inputs}
+        found = {name: shapes[name] for name in shapes if name not in inputs}
+        check_room(device, batch, [given, found])
+        self._given, self._found = Buffers(device, given), Buffers(device, found)
+        self.address = {**self._given.address, **self._found.address}
+        self._executable = executor.bind(graph, batch, self.address, size)
 
     @property
     def bytes(self) -> int:
         """On the device."""
         return sum(buffers.bytes for buffers in (self._given, self._found))
 
-    def __call__(self, **inputs: np.ndarray) -> np.ndarray:
-        """The graph's one output for at most ``batch`` rows of each of its inputs, on the host."""
-        self._given.upload(**inputs)
-        self._executable.enqueue()
+    def __call__(self, feeds: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+        """Every output of the graph for ``feeds`` of ``rows``, at most ``batch``, on the host."""
+        self.enqueue(feeds)
         self._found.download()
         self._device.synchronize()
-        rows = len(next(iter(inputs.values())))
-        found: np.ndarray = self._found.host[self._result][:rows].copy()
-        return found
+        found = self._found.host.items()
+        return {name: (values[:rows] if rows < self.batch else values).copy() for name, values in found}
+
+    def enqueue(self, feeds: Mapping[str, np.ndarray]) -> None:
+        """Enqueues one run, whose outputs stay on the device."""
+        self._given.upload(**feeds)
+        self._executable.enqueue()
 
     def close(self) -> None:
         """Frees what was allocated."""

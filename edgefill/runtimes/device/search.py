@@ -9,7 +9,7 @@ import numpy as np
 from edgefill.kernels.arguments import SEARCH, search_arguments
 from edgefill.kernels.device import Buffers, CaptureFailed, Device, Graph, Shapes
 from edgefill.kernels.launcher import Kernels
-from edgefill.methods.latent.search import CONVERGED, RUNNING, Evaluation, SearchState, Task
+from edgefill.methods.latent.search import CONVERGED, RUNNING, SearchState
 from edgefill.model.manifest import Manifest
 from edgefill.runtimes.device.executors import Executor, tensor_shapes
 from edgefill.runtimes.device.room import check_room
@@ -46,8 +46,8 @@ class DeviceSearch:
         tensors = tensor_shapes(model, "step", batch)  # of the fit too, which has a part of them
         shapes = [
             {name: _ledger_shape(name, batch, model.z_dim) for name in _LEDGER},
-            {name: (tensors[name], np.float32) for name in _TASK},
-            {name: (tensors[name], np.float32) for name in _OUTPUTS},
+            {name: tensors[name] for name in _TASK},
+            {name: tensors[name] for name in _OUTPUTS},
         ]
         check_room(device, batch, shapes)
         self._ledger, self._task = Buffers(device, shapes[0]), Buffers(device, shapes[1])
@@ -88,22 +88,6 @@ class DeviceSearch:
         self._device.synchronize()
         for name, array in {**self._ledger.host, **self._history.host}.items():
             setattr(state, name, array[: len(state.z)].copy())
-
-    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
-        """One run of the step graph, without an update; the state that is there has to be uploaded anew."""
-        self._state = None
-        self._ledger.upload(z=z)
-        self._task.upload(**task._asdict())
-        self._executable.enqueue()
-        for buffers in (self._ledger, self._outputs):
-            buffers.download()
-        self._device.synchronize()
-        found = {
-            **self._outputs.host,
-            "loss": self._ledger.host["loss"],
-            "gradient": self._outputs.host["grad_z"],
-        }
-        return Evaluation(*(found[name][: len(z)].copy() for name in Evaluation._fields))
 
     def step(self) -> None:
         """Enqueues one step: the step graph, then the update."""

@@ -11,8 +11,7 @@ import pytest
 from edgefill.completion import Completer, Failure, Request, Result, SearchSettings
 from edgefill.errors import ModelError
 from edgefill.methods.latent.settings import SOLVERS
-from edgefill.runtimes.host import FakeBackend
-from tests.completion.fakes import fake_backend, fake_model
+from tests.completion.fakes import FakeRuntime, fake_model, fake_runtime
 
 MODEL = fake_model()
 SETTINGS = SearchSettings("adam", steps=60, lr=0.1)
@@ -24,18 +23,18 @@ def grey(level: int) -> np.ndarray:
 
 
 class Watched:
-    """A backend that notes how many rows each evaluation has."""
+    """A runtime that notes how many rows each evaluation has."""
 
     def __init__(self, seconds: float = 0.0):
         self.rows: list[int] = []
-        healthy = fake_backend(MODEL)
+        healthy = fake_runtime(MODEL)
 
         def step(z, task):
             self.rows.append(len(z))
             time.sleep(seconds)
-            return healthy.evaluate(z, task)
+            return healthy.step(z, task)
 
-        self.backend = FakeBackend(step, healthy.generate)
+        self.runtime = FakeRuntime(step, healthy.generate)
 
 
 def test_a_finished_pictures_place_is_taken_by_the_next():
@@ -44,19 +43,19 @@ def test_a_finished_pictures_place_is_taken_by_the_next():
     watched = Watched()
     sources = [grey(level) for level in (128, 250, 130, 240, 120, 128, 255, 135, 20, 128)]
     request = replace(REQUEST, settings=settings)
-    results = list(Completer(MODEL, watched.backend).complete_many(sources, request, batch=3))
+    results = list(Completer(MODEL, watched.runtime).complete_many(sources, request, batch=3))
     steps = [result.steps for result in results]
     assert len(set(steps)) > 2 and {result.ended for result in results} == {"goal"}
     # The steps of all pictures in turn, three at a time, with what a turn rounds up.
     assert watched.rows[0] == 3
-    alone = Completer(MODEL, fake_backend(MODEL))
+    alone = Completer(MODEL, fake_runtime(MODEL))
     for source, result in zip(sources, results, strict=True):
         np.testing.assert_array_equal(next(alone.complete_many([source], request)).z, result.z)
 
 
 def test_places_are_filled_whole_batches_long_where_all_take_the_same_steps():
     watched = Watched()
-    list(Completer(MODEL, watched.backend).complete_many([grey(100)] * 7, REQUEST, batch=3))
+    list(Completer(MODEL, watched.runtime).complete_many([grey(100)] * 7, REQUEST, batch=3))
     assert watched.rows == [3] * 60 + [3] * 60 + [1] * 60
 
 
@@ -64,7 +63,7 @@ def test_the_order_is_that_of_the_sources_though_the_first_takes_longest():
     settings = replace(SETTINGS, goal=8.0, steps=400)
     levels = [255, 128, 128, 140, 128]
     results = list(
-        Completer(MODEL, fake_backend(MODEL)).complete_many(
+        Completer(MODEL, fake_runtime(MODEL)).complete_many(
             map(grey, levels), replace(REQUEST, settings=settings), batch=2
         )
     )
@@ -75,7 +74,7 @@ def test_the_order_is_that_of_the_sources_though_the_first_takes_longest():
 def test_a_search_ends_when_its_time_is_up():
     watched = Watched(seconds=0.002)
     settings = replace(SETTINGS, steps=1000, milliseconds=60)
-    completer = Completer(MODEL, watched.backend)
+    completer = Completer(MODEL, watched.runtime)
     begin = time.perf_counter()
     (result,) = completer.complete_many([grey(200)], replace(REQUEST, settings=settings))
     elapsed = time.perf_counter() - begin
@@ -86,22 +85,22 @@ def test_a_search_ends_when_its_time_is_up():
 def test_the_time_of_a_picture_begins_with_its_place():
     """One that comes later has as much of it as the first."""
     settings = replace(SETTINGS, steps=1000, milliseconds=40)
-    completer = Completer(MODEL, Watched(seconds=0.001).backend)
+    completer = Completer(MODEL, Watched(seconds=0.001).runtime)
     request = replace(REQUEST, settings=settings)
     results = list(completer.complete_many([grey(200)] * 6, request, batch=2))
     assert all(result.ended == "time" and result.steps > 3 for result in results)
 
 
 def test_a_row_that_fails_leaves_its_place_to_the_next_and_the_others_alone():
-    healthy = fake_backend(MODEL)
+    healthy = fake_runtime(MODEL)
 
     def step(z, task):
-        found = healthy.evaluate(z, task)
+        found = healthy.step(z, task)
         broken = task.target[:, 0, 0, 7] > 0.9
         found.loss[broken] = np.nan
         return found
 
-    completer = Completer(MODEL, FakeBackend(step, healthy.generate))
+    completer = Completer(MODEL, FakeRuntime(step, healthy.generate))
     sources = [grey(level) for level in (255, 100, 255, 90, 80)]
     outcomes = list(completer.complete_many(sources, REQUEST, batch=2))
     assert [type(outcome) for outcome in outcomes] == [Failure, Result, Failure, Result, Result]
@@ -117,9 +116,9 @@ def test_the_search_begins_at_the_encoders_z_and_is_pulled_to_it():
         seen.append((picture, known))
         return np.full((len(picture), MODEL.z_dim), 7.0, np.float32)
 
-    healthy = fake_backend(MODEL)
+    healthy = fake_runtime(MODEL)
     model = replace(MODEL, files={"encoder.onnx": {}})
-    completer = Completer(model, FakeBackend(healthy.evaluate, healthy.generate, encode))
+    completer = Completer(model, FakeRuntime(healthy.step, healthy.generate, encode))
     settings = replace(SETTINGS, start="encoder", pull=2.0, steps=1)
     result = completer.complete(grey(0), "left", settings=settings)
     assert (result.z == 1).all(), "it lies in the cube"
@@ -131,14 +130,14 @@ def test_the_search_begins_at_the_encoders_z_and_is_pulled_to_it():
 
 
 def test_a_model_without_an_encoder_says_so_where_one_is_asked_for():
-    completer = Completer(MODEL, fake_backend(MODEL))
+    completer = Completer(MODEL, fake_runtime(MODEL))
     with pytest.raises(ModelError, match=r"fake has no encoder.*--start random"):
         completer.complete(grey(9), "left", settings=replace(SETTINGS, start="encoder"))
     assert completer.complete(grey(9), "left").steps == 100, "the default starts at random then"
 
 
 def test_the_best_of_several_starts_is_taken():
-    completer = Completer(MODEL, fake_backend(MODEL))
+    completer = Completer(MODEL, fake_runtime(MODEL))
     one, best, again = (
         completer.complete(grey(60), "left", settings=replace(SETTINGS, steps=1, starts=starts))
         for starts in (1, 200, 200)
@@ -150,7 +149,7 @@ def test_the_best_of_several_starts_is_taken():
 def test_candidates_differ_and_fit_and_the_first_is_the_result(monkeypatch):
     """Without a pull the fake model leaves what is missing where it starts: all of that fits as well."""
     monkeypatch.setitem(SOLVERS["random"], "adam", SearchSettings(steps=200))
-    completer = Completer(MODEL, fake_backend(MODEL))
+    completer = Completer(MODEL, fake_runtime(MODEL))
     settings = SearchSettings(steps=200)
     plain = completer.complete(grey(60), "left", settings=settings)
     result = completer.complete(grey(60), "left", settings=settings, candidates=4, confidence=True)
@@ -167,10 +166,8 @@ def test_candidates_differ_and_fit_and_the_first_is_the_result(monkeypatch):
 
 def test_candidates_that_look_alike_are_one():
     """A G that draws the same whatever z is."""
-    healthy = fake_backend(MODEL)
-    completer = Completer(
-        MODEL, FakeBackend(healthy.evaluate, lambda z: np.zeros((len(z), 1, 8, 8), np.float32))
-    )
+    healthy = fake_runtime(MODEL)
+    completer = Completer(MODEL, FakeRuntime(healthy.step, lambda z: np.zeros((len(z), 1, 8, 8), np.float32)))
     result = completer.complete(grey(60), "left", settings=SETTINGS, candidates=4, confidence=True)
     assert len(result.candidates) == 1
     assert (result.confidence == 255).all()

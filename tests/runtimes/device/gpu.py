@@ -16,8 +16,8 @@ from edgefill.model.manifest import Manifest, graph_signatures
 from edgefill.pictures.images import from_unit
 from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import padded, tensor_shapes
-from edgefill.runtimes.host import HostBackend
-from tests.fakes.cuda import FakeCuda, floats, memory
+from edgefill.runtimes.host import HostRuntime
+from tests.fakes.cuda import FakeCuda, array, floats, memory
 
 _WIDE = ("z", "first", "second", "best_z")
 _COUNTS = ("marked_at", "steps", "limit", "status")
@@ -73,12 +73,12 @@ def _compose(struct: Any) -> None:
 
 
 class FunctionExecutor:
-    """An executor that runs ``backend``'s functions on device memory, in the order of the stream."""
+    """An executor whose graphs ``host`` runs, on device memory, in the order of the stream."""
 
     runtime = "functions, fp32"
 
-    def __init__(self, cuda: FakeCuda, model: Manifest, backend: HostBackend) -> None:
-        self._cuda, self._model, self._backend = cuda, model, backend
+    def __init__(self, cuda: FakeCuda, model: Manifest, host: HostRuntime) -> None:
+        self._cuda, self._model, self._host = cuda, model, host
         self.bound: list[tuple[str, int]] = []
         self.refuses = False
         self.capturable = True
@@ -86,13 +86,17 @@ class FunctionExecutor:
     def capacity(self, graph: str, rows: int) -> int:
         return padded(rows)
 
+    def ready(self, graph: str) -> int | None:
+        return None
+
     def bind(
         self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
     ) -> _Run:
         assert set(addresses) == {name for side in graph_signatures(self._model)[graph] for name in side}
         self.bound.append((graph, batch))
         shapes = tensor_shapes(self._model, graph, batch, size)
-        return _Run(self, graph, {name: floats(addresses[name], *shapes[name]) for name in shapes})
+        tensors = {name: array(addresses[name], *shapes[name]) for name in shapes}
+        return _Run(self, graph, tensors)
 
     def footprint(self) -> Footprint:
         return Footprint(plan_bytes=7)
@@ -101,13 +105,9 @@ class FunctionExecutor:
         self.bound.clear()
 
     def run(self, graph: str, tensors: Mapping[str, np.ndarray]) -> None:
-        if graph == "generator":
-            tensors["generated"][...] = self._backend.generate(tensors["z"].copy())
-            return
-        task = Task(*(tensors[field].copy() for field in Task._fields))
-        found = self._backend.evaluate(tensors["z"].copy(), task)
-        for name, value in found._asdict().items():
-            tensors["grad_z" if name == "gradient" else name][...] = value
+        inputs, _ = graph_signatures(self._model)[graph]
+        for name, value in self._host.run(graph, {name: tensors[name].copy() for name in inputs}).items():
+            tensors[name][...] = value
 
 
 class _Run:

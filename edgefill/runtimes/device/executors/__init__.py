@@ -8,11 +8,15 @@ whichever it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgefill.model.manifest import Manifest, graph_signatures
+import numpy as np
+
+from edgefill.model.manifest import Manifest, graph_dtypes, graph_signatures
 from edgefill.runtimes import Footprint
+from edgefill.runtimes.registry import Row
 
 if TYPE_CHECKING:
     from edgefill.kernels.device import Device
@@ -29,6 +33,9 @@ class Executor(Protocol):
 
     def capacity(self, graph: str, rows: int) -> int:
         """The batch size that ``rows`` pictures of ``graph`` run in: ``rows`` or more."""
+
+    def ready(self, graph: str) -> int | None:
+        """The most rows of ``graph`` that run together with what is there; None is any number."""
 
     def bind(
         self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
@@ -56,7 +63,7 @@ class Bound(Protocol):
 
 
 def open_executor(
-    name: str,
+    row: Row,
     bundle: Bundle,
     device: Device,
     precision: str,
@@ -64,14 +71,10 @@ def open_executor(
     engines: Path | None = None,
     say: Callable[[str], None],
 ) -> Executor:
-    """The executor of the backend ``name``. Raises BackendUnavailable with the line that installs it."""
-    if name == "cuda":
-        from edgefill.runtimes.device.executors.onnx_runtime import OnnxRuntimeExecutor
-
-        return OnnxRuntimeExecutor(bundle, device, precision=precision)
-    from edgefill.runtimes.device.executors.tensorrt import TensorRTExecutor
-
-    return TensorRTExecutor(name, bundle, device, precision=precision, folder=engines, say=say)
+    """The executor of the runtime ``row``. Raises BackendUnavailable with the line that installs it."""
+    home = import_module(row.home)
+    executor: Executor = home.open_executor(row.name, bundle, device, precision, engines=engines, say=say)
+    return executor
 
 
 def padded(rows: int) -> int:
@@ -81,14 +84,18 @@ def padded(rows: int) -> int:
 
 def tensor_shapes(
     model: Manifest, graph: str, batch: int, size: tuple[int, int] | None = None
-) -> dict[str, tuple[int, ...]]:
-    """Every input and output of ``graph`` and its shape at ``batch`` rows; all are float32.
+) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
+    """Every input and output of ``graph``: its shape at ``batch`` rows, and its type.
 
-    ``size`` is the height and width for a graph that takes any.
+    ``size`` is the height and width for a graph that takes any. Where the graph has a number of rows of its
+    own, or no axis for them, that stays.
     """
     inputs, outputs = graph_signatures(model)[graph]
-    sides = dict(zip(("H", "W"), size or (), strict=False))
+    sides, kinds = {"N": batch, **dict(zip("HW", size or (), strict=False))}, graph_dtypes(model, graph)
     return {
-        name: (batch, *(sides[side] if isinstance(side, str) else side for side in shape[1:]))
+        name: (
+            tuple(sides[side] if isinstance(side, str) else side for side in shape),
+            np.dtype(kinds[name]).type,
+        )
         for name, shape in {**inputs, **outputs}.items()
     }

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.model.manifest import graph_signatures
 from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import padded, tensor_shapes
+from edgefill.runtimes.registry import row_of
 
 if TYPE_CHECKING:
     from edgefill.kernels.device import Device
     from edgefill.model.bundle import Bundle
 
-_PROVIDER = "CUDAExecutionProvider"
-_INSTALL = 'install it with: pip install "edgefill[gpu]"; `edgefill doctor` says what is here'
+_PROVIDER = row_of("cuda").provider
+_INSTALL = f"install it with: {row_of('cuda').install}; `edgefill doctor` says what is here"
 _SILENT_BUT_ERRORS = 3
 
 
@@ -42,6 +42,9 @@ class OnnxRuntimeExecutor:
         """A power of two: the graphs take any batch."""
         return padded(rows)
 
+    def ready(self, graph: str) -> None:
+        """Any number: nothing is built."""
+
     def bind(
         self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
     ) -> _Bound:
@@ -49,9 +52,10 @@ class OnnxRuntimeExecutor:
         session = self._session(graph)
         inputs, _ = graph_signatures(self._bundle.manifest)[graph]
         binding = session.io_binding()
-        for name, shape in tensor_shapes(self._bundle.manifest, graph, batch, size).items():
+        tensors = tensor_shapes(self._bundle.manifest, graph, batch, size)
+        for name, (shape, kind) in tensors.items():
             bind = binding.bind_input if name in inputs else binding.bind_output
-            bind(name, "cuda", 0, np.float32, shape, addresses[name])
+            bind(name, "cuda", 0, kind, shape, addresses[name])
         options = self._runtime.RunOptions()
         # The stream is ours: whoever reads the outputs waits for it, and a capture must not be waited for.
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
@@ -89,6 +93,19 @@ class OnnxRuntimeExecutor:
                 f"that it needs is missing; {_INSTALL}"
             )
         return session
+
+
+def open_executor(
+    name: str,
+    bundle: Bundle,
+    device: Device,
+    precision: str,
+    *,
+    engines: Path | None,
+    say: Callable[[str], None],
+) -> OnnxRuntimeExecutor:
+    """The executor; there are no engines, and nothing to say."""
+    return OnnxRuntimeExecutor(bundle, device, precision=precision)
 
 
 class _Bound:

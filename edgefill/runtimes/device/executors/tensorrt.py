@@ -39,6 +39,7 @@ class TensorRTExecutor:
             self._runtime = self._library.create_runtime()
         self._choices: dict[tuple[str, int], Recipe] = {}  # graph and rows → the engine that holds them
         self._loaded: dict[Recipe, _Engine] = {}
+        self._ready: dict[str, int] = {}  # by graph
         self._load_seconds = 0.0
         self.runtime = f"{self._library.title}, {precision}"
 
@@ -54,6 +55,12 @@ class TensorRTExecutor:
         smallest, _, largest = self._choose(graph, rows).batch
         return int(max(smallest, min(padded(rows), largest)))
 
+    def ready(self, graph: str) -> int:
+        """As many as the largest engine takes; one where there is none: one is built for it then."""
+        if graph not in self._ready:
+            self._ready[graph] = max((largest for *_, largest in self._engines.batches(graph)), default=1)
+        return self._ready[graph]
+
     def bind(
         self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
     ) -> _Bound:
@@ -61,7 +68,7 @@ class TensorRTExecutor:
         engine = self._loaded[self._choose(graph, batch)]
         context = self._library.create_context(engine.engine)
         call, (inputs, _) = self._library.call, graph_signatures(self._bundle.manifest)[graph]
-        for name, shape in tensor_shapes(self._bundle.manifest, graph, batch, size).items():
+        for name, (shape, _) in tensor_shapes(self._bundle.manifest, graph, batch, size).items():
             if name in inputs:
                 call(f"run {graph} with {name} of {list(shape)}", context.set_input_shape, name, shape)
             call(f"put {name} of {graph} in its place", context.set_tensor_address, name, addresses[name])
@@ -101,6 +108,19 @@ class TensorRTExecutor:
             engine = _Engine(self._library.deserialize(self._runtime, plan), len(plan))
         self._load_seconds += time.perf_counter() - begin
         return engine
+
+
+def open_executor(
+    name: str,
+    bundle: Bundle,
+    device: Device,
+    precision: str,
+    *,
+    engines: Path | None,
+    say: Callable[[str], None],
+) -> TensorRTExecutor:
+    """The executor of the library ``name``, with its engines in the folder ``engines``."""
+    return TensorRTExecutor(name, bundle, device, precision=precision, folder=engines, say=say)
 
 
 @dataclass(frozen=True)

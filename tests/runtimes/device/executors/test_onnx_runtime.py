@@ -47,7 +47,8 @@ def test_every_tensor_is_bound_to_its_address_and_runs_go_to_our_stream(bundle, 
     inputs, outputs = graph_signatures(bundle.manifest)["step"]
     assert (set(binding.inputs), set(binding.outputs)) == (set(inputs), set(outputs))
     for name, bound in {**binding.inputs, **binding.outputs}.items():
-        assert bound == ("cuda", 0, np.float32, shapes[name], addresses[name])
+        shape, kind = shapes[name]
+        assert bound == ("cuda", 0, kind, shape, addresses[name]) and kind is np.float32
     assert executor.footprint().plan_bytes == len(session.graph)
 
 

@@ -15,6 +15,7 @@ from edgefill.completion import Completer, SearchSettings, load
 from edgefill.errors import EngineError
 from edgefill.export.engines.store import Engines
 from edgefill.kernels.device import Device
+from edgefill.methods.feed_forward import draw
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes.device.executors import tensor_shapes
 from edgefill.runtimes.device.executors.tensorrt import TensorRTExecutor
@@ -117,7 +118,7 @@ def test_few_sizes_are_kept_ready(path, monkeypatch):
     with load(path, gpu.name, say=lambda line: None) as completer:
         held = []
         for side in range(8, 48, 4):
-            completer.backend.complete(*np.ones((2, 1, 1, side, side), np.float32))
+            draw(completer.backend, completer.model, *np.ones((2, 1, 1, side, side), np.float32))
             held.append(len(gpu.cuda.allocations))
     assert max(held) == held[3] == held[-1] and held[0] < held[1]
 

@@ -1,11 +1,13 @@
-"""A backend on a GPU: steps and updates are enqueued there, and the host only asks whether they are done."""
+"""A runtime on a GPU: steps and updates are enqueued there, and the host only asks whether they are done."""
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,21 +15,24 @@ import numpy as np
 
 from edgefill.kernels.device import CaptureFailed, Device
 from edgefill.kernels.launcher import Kernels
-from edgefill.methods.latent.search import Evaluation, SearchState, Task
+from edgefill.methods.latent.search import SearchState, Task
 from edgefill.model.bundle import Bundle
-from edgefill.model.manifest import COMPLETION, ENCODER, Manifest
-from edgefill.runtimes import BackendInfo, Footprint, StepTimes
-from edgefill.runtimes.device.executors import Executor, open_executor
+from edgefill.model.manifest import Manifest
+from edgefill.runtimes import Footprint, RuntimeInfo, StepTimes
+from edgefill.runtimes.device.executors import Executor, open_executor, tensor_shapes
 from edgefill.runtimes.device.forward import DeviceForward
 from edgefill.runtimes.device.pictures import DevicePictures
 from edgefill.runtimes.device.search import STEPS_A_GRAPH, DeviceSearch
+from edgefill.runtimes.registry import Row
+from edgefill.runtimes.rows import in_portions, row_count, sides_of
 
-_PICTURES_AT_ONCE = 64  # that are generated or composed together
+_ROWS_AT_ONCE = 64  # that run or are composed together
+_VALUES_AT_ONCE = 1 << 23  # of a network's largest input or output: eight pictures with masks of 512 × 512
 _SIZES_AT_ONCE = 4  # of tiles that stay ready to be completed: inner ones and those at the edges
 
 
-class DeviceBackend:
-    """A backend that keeps the whole search on ``device``, with ``executor`` running the graphs."""
+class DeviceRuntime:
+    """A runtime that keeps the whole search on ``device``, with ``executor`` running the graphs."""
 
     def __init__(
         self,
@@ -43,8 +48,7 @@ class DeviceBackend:
         self._wants_graph = graph
         self._searches: dict[tuple[str, int], DeviceSearch] = {}  # by graph and batch
         self._pictures: dict[int, DevicePictures] = {}
-        self._encoders: dict[int, DeviceForward] = {}
-        self._completions: dict[tuple[int, int], DeviceForward] = {}  # by height and width
+        self._forwards: dict[tuple[str, int, tuple[int, int] | None], DeviceForward] = {}  # batch, size
         with device:
             self._kernels = Kernels(device)
         self._name = name
@@ -52,25 +56,25 @@ class DeviceBackend:
     @classmethod
     def open(
         cls,
-        name: str,
+        row: Row,
         bundle: Bundle,
         precision: str,
         *,
         graph: bool,
         engines: Path | None,
         say: Callable[[str], None],
-    ) -> DeviceBackend:
-        """The backend ``name`` on the first GPU. Raises BackendUnavailable that says what is missing."""
+    ) -> DeviceRuntime:
+        """The runtime ``row`` on the first GPU. Raises BackendUnavailable that says what is missing."""
         device = Device()
-        executor = open_executor(name, bundle, device, precision, engines=engines, say=say)
+        executor = open_executor(row, bundle, device, precision, engines=engines, say=say)
         executor.check()
-        return cls(name, bundle.manifest, device, executor, graph=graph, say=say)
+        return cls(row.name, bundle.manifest, device, executor, graph=graph, say=say)
 
     @property
-    def info(self) -> BackendInfo:
+    def info(self) -> RuntimeInfo:
         """What it runs on, and how many steps it replays at once."""
         at_once = STEPS_A_GRAPH if self._wants_graph else 1
-        return BackendInfo(self._name, self._executor.runtime, self._device.name, at_once)
+        return RuntimeInfo(self._name, self._executor.runtime, self._device.name, at_once)
 
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place; fewer where every row stops before."""
@@ -97,33 +101,12 @@ class DeviceBackend:
             uploading, _, stepping, downloading = (a.time_till(b) / 1e3 for a, b in pairwise(events))
         return StepTimes(host, stepping, copies=uploading + downloading)
 
-    def encode(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """The encoder's z, [N, Z], of what ``Evidence.seen`` gives, on the host."""
-        portions = zip(_portions(picture), _portions(known), strict=True)
+    def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every output of ``graph`` by name, on the host, for ``feeds`` of any number of rows."""
+        size = sides_of(self._model, graph, feeds)
+        forward = partial(self._forward, graph, size)
         with self._device:
-            encoded = [self._encoder_for(len(rows))(picture=rows, known=shares) for rows, shares in portions]
-        return np.concatenate(encoded)
-
-    def complete(self, picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """The completed ``picture [N, C, H, W]`` of a network of one pass, on the host."""
-        with self._device:
-            size = (picture.shape[2], picture.shape[3])
-            completed = [
-                self._completion_for(size)(picture=picture[row : row + 1], known=known[row : row + 1])
-                for row in range(len(picture))
-            ]
-        return np.concatenate(completed)
-
-    def evaluate(self, z: np.ndarray, task: Task) -> Evaluation:
-        """What the step graph says of ``z [N, Z]``: loss, gradient and parts, on the host."""
-        with self._device:
-            return self._search_for(task, len(z)).evaluate(z, task)
-
-    def generate(self, z: np.ndarray) -> np.ndarray:
-        """G(z), [N, C, H, W] in [-1, 1], of ``z [N, Z]``."""
-        with self._device:
-            drawn = [self._pictures_for(len(rows)).generate(rows) for rows in _portions(z)]
-        return np.concatenate(drawn)
+            return in_portions(forward, self._model, graph, feeds, self._most(graph, size))
 
     def compose(self, z: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Pictures, uint8 [N, H, W, C]: ``target [N, C, H, W]`` where ``known [N, H, W]``, else G(z)."""
@@ -143,14 +126,13 @@ class DeviceBackend:
         with self._device:
             for each in self._arenas:
                 each.close()
-            for arenas in (self._searches, self._pictures, self._encoders, self._completions):
+            for arenas in (self._searches, self._pictures, self._forwards):
                 arenas.clear()
             self._executor.close()
 
     @property
     def _arenas(self) -> list[DeviceSearch | DevicePictures | DeviceForward]:
-        searches, pictures = self._searches.values(), self._pictures.values()
-        return [*searches, *pictures, *self._encoders.values(), *self._completions.values()]
+        return [*self._searches.values(), *self._pictures.values(), *self._forwards.values()]
 
     def _replay(self, search: DeviceSearch) -> Callable[[], None] | None:
         """What enqueues STEPS_A_GRAPH steps in one call; None where graphs are not wanted or not possible."""
@@ -172,27 +154,47 @@ class DeviceBackend:
         return self._searches[graph, batch]
 
     def _pictures_for(self, rows: int) -> DevicePictures:
-        batch = self._batch_for("generator", rows, self._pictures)
-        if batch not in self._pictures:
-            parts = (self._device, self._executor, self._kernels)
-            self._pictures[batch] = DevicePictures(self._model, batch, *parts)
-        return self._pictures[batch]
+        generator = self._forward_for("generator", rows, None)
+        if generator.batch not in self._pictures:
+            self._pictures[generator.batch] = DevicePictures(
+                self._model, generator, self._device, self._kernels
+            )
+        return self._pictures[generator.batch]
 
-    def _encoder_for(self, rows: int) -> DeviceForward:
-        batch = self._batch_for(ENCODER, rows, self._encoders)
-        if batch not in self._encoders:
-            parts = (self._device, self._executor)
-            self._encoders[batch] = DeviceForward(self._model, ENCODER, batch, *parts)
-        return self._encoders[batch]
+    def _forward(
+        self, graph: str, size: tuple[int, int] | None, feeds: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        rows = row_count(self._model, graph, feeds)
+        return self._forward_for(graph, rows, size)(feeds, rows)
 
-    def _completion_for(self, size: tuple[int, int]) -> DeviceForward:
-        if size not in self._completions:
-            if len(self._completions) == _SIZES_AT_ONCE:
-                self._completions.pop(next(iter(self._completions))).close()
-            batch = self._executor.capacity(COMPLETION, 1)  # more, where an engine was built for more
-            parts = (self._device, self._executor)
-            self._completions[size] = DeviceForward(self._model, COMPLETION, batch, *parts, size)
-        return self._completions[size]
+    def _forward_for(self, graph: str, rows: int, size: tuple[int, int] | None) -> DeviceForward:
+        interface = self._model.interface
+        if interface:  # a row that only pads costs as much as another
+            batch = interface.rows or self._executor.capacity(graph, rows)
+        else:
+            batch = self._batch_for(graph, rows, [own for kind, own, _ in self._forwards if kind == graph])
+        key = (graph, batch, size)
+        if key not in self._forwards:
+            self._make_room_for(size)
+            self._forwards[key] = DeviceForward(self._model, graph, batch, self._device, self._executor, size)
+        return self._forwards[key]
+
+    def _make_room_for(self, size: tuple[int, int] | None) -> None:
+        """Drops the oldest of the sizes of tiles where there are enough."""
+        sized = [key for key in self._forwards if key[2] is not None]
+        if size is not None and len(sized) >= _SIZES_AT_ONCE:
+            self._forwards.pop(sized[0]).close()
+
+    def _most(self, graph: str, size: tuple[int, int] | None) -> int:
+        """How many rows of ``graph`` run together."""
+        interface = self._model.interface
+        if interface is None:
+            return _ROWS_AT_ONCE
+        if interface.rows:
+            return interface.rows
+        values = max(math.prod(shape) for shape, _ in tensor_shapes(self._model, graph, 1, size).values())
+        most = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // values))
+        return min(most, self._executor.ready(graph) or most)
 
     def _batch_for(self, graph: str, rows: int, sizes: Iterable[int]) -> int:
         """The smallest of ``sizes``, which are there, that holds ``rows``; or what the executor has.
@@ -224,5 +226,5 @@ def _portion_sizes(n: int) -> Iterator[int]:
 
 
 def _portions(rows: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), _PICTURES_AT_ONCE):
-        yield rows[start : start + _PICTURES_AT_ONCE]
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows[start : start + _ROWS_AT_ONCE]

@@ -8,11 +8,12 @@ import pytest
 from edgefill.completion.arrays import pixel_task
 from edgefill.errors import EngineError, InputError
 from edgefill.kernels.device import Device
+from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import REACHED, RUNNING, SearchState
 from edgefill.methods.latent.settings import SearchSettings
-from edgefill.runtimes.device.backend import DeviceBackend
-from tests.completion.fakes import fake_backend, fake_model
+from edgefill.runtimes.device.runtime import DeviceRuntime
+from tests.completion.fakes import fake_model, fake_runtime
 from tests.fakes.cuda import CUresult, FakeCuda
 from tests.runtimes.device.gpu import FunctionExecutor, arrays, specified_kernels
 
@@ -26,14 +27,14 @@ SETTINGS = {
 
 
 class Gpu:
-    """A backend on a fake GPU, and everything around it."""
+    """A runtime on a fake GPU, and everything around it."""
 
     def __init__(self, monkeypatch, settings=SETTINGS["adam"], *, graph=True, **hardware):
         self.settings, self.said = settings, []
         self.cuda = FakeCuda(specified_kernels(settings), **hardware).install(monkeypatch)
-        self.host = fake_backend(MODEL)
+        self.host = fake_runtime(MODEL)
         self.executor = FunctionExecutor(self.cuda, MODEL, self.host)
-        self.backend = DeviceBackend(
+        self.runtime = DeviceRuntime(
             "fake", MODEL, Device(), self.executor, graph=graph, say=self.said.append
         )
 
@@ -58,7 +59,7 @@ def test_the_search_there_is_the_search_here_to_the_bit(solver, graph, monkeypat
     gpu = Gpu(monkeypatch, SETTINGS[solver], graph=graph)
     there, here = gpu.start(), gpu.start()
     for n in (1, 7, 10, 33, 100):
-        gpu.backend.solve(there, n)
+        gpu.runtime.solve(there, n)
         gpu.host.solve(here, n)
         assert_equal(there, here)
     assert there.steps.tolist() == [60] * 3
@@ -68,9 +69,9 @@ def test_two_searches_may_take_turns(monkeypatch):
     gpu = Gpu(monkeypatch)
     one, other, alone = gpu.start(3), gpu.start(4), gpu.start(3)
     for _ in range(3):
-        gpu.backend.solve(one, 12)
-        gpu.backend.solve(other, 12)
-        gpu.backend.evaluate(other.z, other.task)
+        gpu.runtime.solve(one, 12)
+        gpu.runtime.solve(other, 12)
+        evaluate(gpu.runtime, other.z, other.task)
     gpu.host.solve(alone, 36)
     assert_equal(one, alone)
 
@@ -78,18 +79,18 @@ def test_two_searches_may_take_turns(monkeypatch):
 def test_several_steps_are_captured_once_and_replayed(monkeypatch):
     gpu = Gpu(monkeypatch)
     for _ in range(2):
-        gpu.backend.solve(gpu.start(), 60)
+        gpu.runtime.solve(gpu.start(), 60)
     assert gpu.cuda.count("cuStreamBeginCapture") == 1, "the second search has the same shape and settings"
     assert gpu.cuda.count("cuGraphLaunch") == 12 and not gpu.said
-    gpu.backend.solve(gpu.start(settings=replace(gpu.settings, lr=0.01, steps=60)), 60)
+    gpu.runtime.solve(gpu.start(settings=replace(gpu.settings, lr=0.01, steps=60)), 60)
     assert gpu.cuda.count("cuStreamBeginCapture") == 1, "the rates are no part of the graph"
-    gpu.backend.solve(gpu.start(settings=replace(gpu.settings, eps=1e-3)), 60)
+    gpu.runtime.solve(gpu.start(settings=replace(gpu.settings, eps=1e-3)), 60)
     assert gpu.cuda.count("cuStreamBeginCapture") == gpu.cuda.count("cuGraphExecDestroy") + 1 == 2
 
 
 def test_the_library_runs_once_outside_a_capture_and_that_moves_nothing(monkeypatch):
     gpu = Gpu(monkeypatch)
-    gpu.backend.solve(gpu.start(), 60)
+    gpu.runtime.solve(gpu.start(), 60)
     begin = gpu.cuda.calls.index("cuStreamBeginCapture")
     assert gpu.cuda.calls[:begin].count("run step") == 1
     assert "adam_step" not in gpu.cuda.calls[:begin]
@@ -101,34 +102,34 @@ def test_where_no_graph_can_be_made_the_steps_are_enqueued_one_by_one(call, monk
     gpu = Gpu(monkeypatch)
     gpu.cuda.failing[call] = CUresult.CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
     there, here = gpu.start(), gpu.start()
-    gpu.backend.solve(there, 60)
+    gpu.runtime.solve(there, 60)
     gpu.host.solve(here, 60)
     assert_equal(there, here)
-    gpu.backend.solve(gpu.start(), 60)
+    gpu.runtime.solve(gpu.start(), 60)
     (said,) = gpu.said
     assert call in said and "901" in said and "slower" in said
-    assert gpu.backend.info.steps_at_once == 1
+    assert gpu.runtime.info.steps_at_once == 1
 
 
 def test_an_engine_that_says_it_cannot_be_captured_is_not(monkeypatch):
     gpu = Gpu(monkeypatch)
     gpu.executor.capturable = False
-    gpu.backend.solve(gpu.start(), 60)
+    gpu.runtime.solve(gpu.start(), 60)
     assert "cuStreamBeginCapture" not in gpu.cuda.calls and len(gpu.said) == 1
 
 
 def test_a_search_without_graphs_captures_nothing(monkeypatch):
     gpu = Gpu(monkeypatch, graph=False)
-    gpu.backend.solve(gpu.start(), 60)
-    assert gpu.backend.info.steps_at_once == 1
+    gpu.runtime.solve(gpu.start(), 60)
+    assert gpu.runtime.info.steps_at_once == 1
     assert not any("Graph" in call or "Capture" in call for call in gpu.cuda.calls) and not gpu.said
 
 
 def test_nothing_comes_back_between_steps_but_what_says_who_still_runs(monkeypatch):
     gpu = Gpu(monkeypatch)
-    gpu.backend.solve(gpu.start(), 60)
+    gpu.runtime.solve(gpu.start(), 60)
     gpu.cuda.calls.clear()
-    gpu.backend.solve(gpu.start(), 60)
+    gpu.runtime.solve(gpu.start(), 60)
     calls = gpu.cuda.calls
     assert calls.count("download") == 6 + 1, "a status each ten steps, and the state at the end"
     assert calls.count("synchronize") == 2, "for the state, and for the last event"
@@ -142,7 +143,7 @@ def test_nothing_comes_back_between_steps_but_what_says_who_still_runs(monkeypat
 def test_when_every_row_has_stopped_no_more_steps_are_enqueued(monkeypatch):
     gpu = Gpu(monkeypatch, replace(SETTINGS["adam"], steps=1000, goal=20.0))
     there, here = gpu.start(), gpu.start()
-    gpu.backend.solve(there, 1000)
+    gpu.runtime.solve(there, 1000)
     gpu.host.solve(here, 1000)
     assert (there.status == REACHED).all() and there.ended
     assert 10 * gpu.cuda.count("cuGraphLaunch") <= there.step + 30
@@ -153,9 +154,9 @@ def test_when_every_row_has_stopped_no_more_steps_are_enqueued(monkeypatch):
 def test_rows_that_pad_a_batch_change_nothing(monkeypatch):
     gpu = Gpu(monkeypatch)
     full = gpu.start(4)
-    gpu.backend.solve(full, 20)  # leaves its rows where padding will be
+    gpu.runtime.solve(full, 20)  # leaves its rows where padding will be
     few, here = gpu.start(3), gpu.start(3)
-    gpu.backend.solve(few, 20)
+    gpu.runtime.solve(few, 20)
     gpu.host.solve(here, 20)
     assert_equal(few, here)
     assert few.status.tolist() == [RUNNING] * 3 and gpu.executor.bound == [("step", 4)]
@@ -164,9 +165,9 @@ def test_rows_that_pad_a_batch_change_nothing(monkeypatch):
 def test_results_are_the_host_s_and_stay_when_the_buffers_are_used_again(monkeypatch):
     gpu = Gpu(monkeypatch)
     state = gpu.start()
-    gpu.backend.solve(state, 10)
+    gpu.runtime.solve(state, 10)
     kept = {name: array.copy() for name, array in arrays(state).items()}
-    gpu.backend.solve(gpu.start(4), 10)
+    gpu.runtime.solve(gpu.start(4), 10)
     for name, array in kept.items():
         np.testing.assert_array_equal(arrays(state)[name], array, err_msg=name)
 
@@ -176,9 +177,9 @@ def test_pictures_are_those_of_the_host(rows, monkeypatch):
     gpu = Gpu(monkeypatch)
     state = gpu.start(rows)
     known = state.task.weight[:, 0] > 0
-    np.testing.assert_array_equal(gpu.backend.generate(state.z), gpu.host.generate(state.z))
+    np.testing.assert_array_equal(generate(gpu.runtime, state.z), generate(gpu.host, state.z))
     np.testing.assert_array_equal(
-        gpu.backend.compose(state.z, state.task.target, known),
+        gpu.runtime.compose(state.z, state.task.target, known),
         gpu.host.compose(state.z, state.task.target, known),
     )
     assert max(batch for _, batch in gpu.executor.bound) <= 64
@@ -187,7 +188,7 @@ def test_pictures_are_those_of_the_host(rows, monkeypatch):
 def test_an_evaluation_is_that_of_the_host(monkeypatch):
     gpu = Gpu(monkeypatch)
     state = gpu.start()
-    there, here = (backend.evaluate(state.z, state.task) for backend in (gpu.backend, gpu.host))
+    there, here = (evaluate(runtime, state.z, state.task) for runtime in (gpu.runtime, gpu.host))
     for name, value in here._asdict().items():
         np.testing.assert_array_equal(getattr(there, name), value, err_msg=name)
 
@@ -198,30 +199,30 @@ def test_buffers_are_allocated_once_and_all_given_back(monkeypatch):
     taken = set()
     for seed in range(5):
         state = gpu.start()
-        gpu.backend.solve(state, 60)
-        gpu.backend.generate(state.z + seed)
+        gpu.runtime.solve(state, 60)
+        generate(gpu.runtime, state.z + seed)
         taken.add(gpu.cuda.free)
     assert len(taken) == 1
-    footprint = gpu.backend.footprint()
+    footprint = gpu.runtime.footprint()
     assert footprint.device_bytes == free - gpu.cuda.free and footprint.plan_bytes == 7
-    gpu.backend.close()
+    gpu.runtime.close()
     assert gpu.cuda.free == free and not gpu.cuda.allocations and gpu.cuda.contexts == 0
     assert gpu.cuda.count("cuGraphExecDestroy") == 1
 
 
 def test_times_are_those_of_the_host_and_of_the_events(monkeypatch):
     gpu = Gpu(monkeypatch)
-    times = gpu.backend.timed(gpu.start(), 60)
+    times = gpu.runtime.timed(gpu.start(), 60)
     assert times.device == 1e-3 and 0 < times.host < 60
 
 
 def test_a_batch_that_has_no_room_names_the_one_that_fits(monkeypatch):
     gpu = Gpu(monkeypatch, memory=300_000)
     with pytest.raises(InputError, match=r"a batch of 64 pictures needs .* MB .* use --batch \d+") as caught:
-        gpu.backend.solve(gpu.start(64), 10)
+        gpu.runtime.solve(gpu.start(64), 10)
     fits = int(str(caught.value).rsplit(" ", 1)[1])
     assert fits > 1
-    gpu.backend.solve(gpu.start(fits), 10)
+    gpu.runtime.solve(gpu.start(fits), 10)
     assert gpu.cuda.contexts == 0
 
 
@@ -229,7 +230,7 @@ def test_a_library_that_refuses_is_an_error_and_the_context_is_left(monkeypatch)
     gpu = Gpu(monkeypatch, graph=False)
     gpu.executor.refuses = True
     with pytest.raises(EngineError, match="refuses to run step"):
-        gpu.backend.solve(gpu.start(), 10)
+        gpu.runtime.solve(gpu.start(), 10)
     assert gpu.cuda.contexts == 0
 
 
@@ -237,5 +238,5 @@ def test_a_graph_that_does_not_launch_is_an_error(monkeypatch):
     gpu = Gpu(monkeypatch)
     gpu.cuda.failing["cuGraphLaunch"] = CUresult.CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
     with pytest.raises(EngineError, match="cuGraphLaunch failed"):
-        gpu.backend.solve(gpu.start(), 10)
+        gpu.runtime.solve(gpu.start(), 10)
     assert gpu.cuda.contexts == 0

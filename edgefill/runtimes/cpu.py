@@ -1,0 +1,75 @@
+"""What runtimes of the processor share: graphs that are opened when they are first needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgefill.errors import EdgefillError, ModelError
+from edgefill.machine import cores
+from edgefill.runtimes import Footprint, RuntimeInfo
+from edgefill.runtimes.host import HostRuntime
+from edgefill.runtimes.registry import Row
+from edgefill.runtimes.rows import Run, in_portions, in_whole_batches
+
+if TYPE_CHECKING:
+    from edgefill.model.bundle import Bundle
+
+
+class CpuRuntime(HostRuntime):
+    """The graphs of ``bundle`` in the library of ``row``, whose ``version`` is named."""
+
+    rows_at_once: int | None = None  # None is any number
+    advice = "export the model again"  # where a graph does not run
+
+    def __init__(
+        self, row: Row, version: str, bundle: Bundle, precision: str | None, threads: int | None
+    ) -> None:
+        self._title, self._bundle, self._precision = row.title, bundle, precision
+        self._threads = threads or cores()
+        self._opened: dict[str, Run] = {}
+        self._load_seconds = 0.0
+        device = f"CPU, {self._threads} thread{'s' * (self._threads > 1)}"
+        self.info = RuntimeInfo(row.name, f"{row.title} {version}", device)
+
+    def open_graph(self, graph: str) -> Run:
+        """What runs ``graph`` with as many rows as it is given, at most ``rows_at_once``."""
+        raise NotImplementedError
+
+    def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every output of ``graph`` by name, for ``feeds`` of any number of rows. Raises ModelError."""
+        model, most = self._bundle.manifest, self.rows_at_once
+        exactly = model.interface.rows if model.interface else None
+        with self._reported(graph):
+            if graph not in self._opened:
+                begin = time.perf_counter()
+                self._opened[graph] = self.open_graph(graph)
+                self._load_seconds += time.perf_counter() - begin
+            run = self._opened[graph]
+            if exactly:
+                return in_whole_batches(run, model, graph, feeds, exactly)
+            return in_portions(run, model, graph, feeds, most)
+
+    def footprint(self) -> Footprint:
+        """The size of the ONNX files that were needed, and how long they took to load."""
+        size = sum(len(self._bundle.graph(name, self._precision)) for name in self._opened)
+        return Footprint(plan_bytes=size, load_seconds=self._load_seconds)
+
+    def close(self) -> None:
+        """Drops the graphs."""
+        self._opened.clear()
+
+    @contextmanager
+    def _reported(self, graph: str) -> Iterator[None]:
+        try:
+            yield
+        except EdgefillError:
+            raise
+        except Exception as error:  # libraries have their own types, with no common parent
+            raise ModelError(
+                f"{self._title} cannot run {graph}.onnx of {self._bundle.path}: {error}; {self.advice}"
+            ) from error

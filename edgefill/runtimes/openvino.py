@@ -1,0 +1,64 @@
+"""OpenVINO on the CPU.
+
+Rows run one by one: with others beside it a row may get other last bits, and together they are hardly
+quicker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import openvino
+
+from edgefill.model.manifest import graph_signatures
+from edgefill.runtimes.cpu import CpuRuntime
+from edgefill.runtimes.registry import row_of
+from edgefill.runtimes.rows import Arrays, Run
+
+if TYPE_CHECKING:
+    from edgefill.model.bundle import Bundle
+
+
+class OpenVino(CpuRuntime):
+    """The graphs of ``bundle`` in OpenVINO."""
+
+    rows_at_once = 1
+    advice = "use --backend cpu"
+
+    def __init__(self, bundle: Bundle, *, precision: str | None = None, threads: int | None = None) -> None:
+        version = openvino.__version__.partition("-")[0]
+        super().__init__(row_of("openvino"), version, bundle, precision, threads)
+        own = precision or bundle.manifest.precision
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": "f16" if own == "fp16" else "f32",  # else it takes bf16 where it can
+            "INFERENCE_NUM_THREADS": self._threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # The cores belong to others too.
+        }
+        self._core = openvino.Core()
+
+    def open_graph(self, graph: str) -> Run:
+        """``graph``, compiled for one row, or for as many as it wants; once where it takes any size.
+
+        Compiling for every size of a tile would take longer than it saves.
+        """
+        inputs, outputs = graph_signatures(self._bundle.manifest)[graph]
+        sides = {"N": 1, "H": -1, "W": -1}
+        shapes = {
+            name: [sides[side] if isinstance(side, str) else side for side in shape]
+            for name, shape in inputs.items()
+        }
+        model = self._core.read_model(self._bundle.graph(graph, self._precision))
+        model.reshape(shapes)
+        request = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+
+        def run(feeds: Arrays) -> dict[str, np.ndarray]:
+            whole = {name: np.ascontiguousarray(values) for name, values in feeds.items()}
+            found = request.infer(whole, share_inputs=True)
+            return {name: found[name] for name in outputs}
+
+        return run
+
+
+open_runtime = OpenVino

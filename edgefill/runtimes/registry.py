@@ -1,0 +1,84 @@
+"""The runtimes: one row each, from which the command line, ``doctor``, ``auto`` and every error take them.
+
+A new one is a module and a row here, and its extra in pyproject.toml. A runtime of the host has in its module
+``open_runtime(bundle, *, precision, threads)``; one of a device has
+``open_executor(name, bundle, device, precision, *, engines, say)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgefill.errors import BackendUnavailable
+from edgefill.model.manifest import FEED_FORWARD
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What has to be known of a runtime before it is loaded."""
+
+    name: str  # as users ask for it
+    title: str
+    extra: str  # of edgefill, which installs it
+    package: str  # that runs the graphs, as it is imported
+    home: str  # the module that opens it
+    on_device: bool = False
+    provider: str = ""  # that ONNX Runtime must have for it
+    builds_engines: bool = False  # of the graphs, before they run
+    quickest_for: str = ""  # a method, where it is quicker than the runtime of the host that takes all
+
+    @property
+    def install(self) -> str:
+        """The line that installs it."""
+        return f'pip install "edgefill[{self.extra}]"'
+
+
+_EXECUTORS = "edgefill.runtimes.device.executors"
+
+ROWS = (  # on devices first, the quickest first; the last takes every model on every machine
+    Row(
+        "tensorrt", "TensorRT", "tensorrt", "tensorrt", f"{_EXECUTORS}.tensorrt",
+        on_device=True, builds_engines=True,
+    ),
+    Row(
+        "rtx", "TensorRT for RTX", "rtx", "tensorrt_rtx", f"{_EXECUTORS}.tensorrt",
+        on_device=True, builds_engines=True,
+    ),
+    Row(
+        "cuda", "ONNX Runtime on CUDA", "gpu", "onnxruntime", f"{_EXECUTORS}.onnx_runtime",
+        on_device=True, provider="CUDAExecutionProvider",
+    ),
+    Row(
+        "openvino", "OpenVINO", "openvino", "openvino", "edgefill.runtimes.openvino",
+        quickest_for=FEED_FORWARD,
+    ),
+    Row(
+        "cpu", "ONNX Runtime", "cpu", "onnxruntime", "edgefill.runtimes.onnx_runtime",
+        provider="CPUExecutionProvider",
+    ),
+)  # fmt: skip
+BACKENDS = (AUTO, *(row.name for row in ROWS))
+DEVICE_BACKENDS = tuple(row.name for row in ROWS if row.on_device)
+LIBRARIES = tuple(row.name for row in ROWS if row.builds_engines)
+
+
+def row_of(name: str) -> Row:
+    """The row of ``name``. Raises BackendUnavailable that lists the names there are."""
+    for row in ROWS:
+        if row.name == name:
+            return row
+    raise BackendUnavailable(f"there is no backend {name!r}; expected one of {', '.join(BACKENDS)}")
+
+
+def for_the_host(method: str) -> Iterator[Row]:
+    """What may run a model of ``method`` without a device, the quickest first."""
+    hosts = [row for row in ROWS if not row.on_device]
+    return iter(sorted(hosts, key=lambda row: (row.quickest_for != method, bool(row.quickest_for))))
+
+
+def choice(names: tuple[str, ...] = BACKENDS) -> str:
+    """``names`` for a sentence, such as "auto, rtx or cpu"."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
