@@ -93,12 +93,10 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         field = _field(fillers(model, backends.split(","), pipeline), contenders)
-        figures["races"] = _all_raced(field, races, data, place)
+        figures["races"] = _all_raced(field, races, data, place, sheet_path)
         figures["batches"] = {each: _batches(model, each, races) for each in backends.split(",")}
         for backend, rows in figures["batches"].items():
             _print_table(f"batches of {_TOGETHER}, {backend}", rows)
-        if sheet_path:
-            _save_sheets(field, races, place, sheet_path)
         if strip_path:
             _save_strip(next(iter(field)), strip_of, races, place, strip_path)
     if name:
@@ -124,15 +122,22 @@ def _field(found: dict[str, Filler], names: str) -> dict[str, Filler]:
 
 
 def _all_raced(
-    field: dict[str, Filler], races: dict[str, list[Sample]], data: Path, place: Path
+    field: dict[str, Filler],
+    races: dict[str, list[Sample]],
+    data: Path,
+    place: Path,
+    sheet_path: Path | None,
 ) -> dict[str, Any]:
-    """By set and kind, each contender's figures; what they made is in folders of ``place``."""
+    """By set and kind, each contender's figures; what they made is in folders of ``place``, and on sheets."""
     figures = {}
     with progress_bar() as progress:
         task = progress.add_task("photographs", total=sum(map(len, races.values())), note="")
         for where, samples in races.items():
             progress.update(task, note=where)
             seconds = _raced(field, samples, place / where, lambda: progress.advance(task))
+            if sheet_path:
+                path = sheet_path.with_stem(f"{sheet_path.stem}-{where.replace('/', '-')}")
+                save_image(_sheet(list(field), samples, place / where), path)
             rows = {
                 name: _speed(own, seconds) | _scores(data, where, place / where / name)
                 for name, own in seconds.items()
@@ -233,19 +238,16 @@ def _print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
     Console(width=160).print(table)
 
 
-def _save_sheets(field: dict[str, Filler], races: dict[str, list[Sample]], place: Path, path: Path) -> None:
-    """Of each set and kind a sheet: a row for each of the first pictures, a column for each contender."""
-    for where, samples in races.items():
-        views, labels = [], []
-        for sample in samples[:_SHOWN]:
-            picture, hole = sample.read()
-            original = Image.fromarray(picture)
-            views += [masked_view(original, ~hole)]
-            views += [Image.open(_completed(place / where, name, sample)) for name in field]
-            views += [original]
-            labels += ["masked", *field, "original"]
-        page = sheet(views, labels, columns=len(field) + 2, cell=_CELL)
-        save_image(page, path.with_stem(f"{path.stem}-{where.replace('/', '-')}"))
+def _sheet(names: list[str], samples: Sequence[Sample], place: Path) -> Image.Image:
+    """A row for each of the first pictures: its hole, what each contender made of it, and the original."""
+    views: list[Image.Image] = []
+    for sample in samples[:_SHOWN]:
+        picture, hole = sample.read()
+        original = Image.fromarray(picture)
+        completed = [Image.open(_completed(place, name, sample)) for name in names]
+        views += [masked_view(original, ~hole), *completed, original]
+    labels = ["masked", *names, "original"]
+    return sheet(views, labels * (len(views) // len(labels)), columns=len(labels), cell=_CELL)
 
 
 def _save_strip(name: str, which: str, races: dict[str, list[Sample]], place: Path, path: Path) -> None:
