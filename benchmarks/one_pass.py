@@ -31,7 +31,7 @@ from benchmarks.metrics import psnr, ssim
 from benchmarks.pictures import held_out, seen_in_training
 from benchmarks.record import record
 from benchmarks.turns import Call, check_agreement, cores, measured
-from edgefill.completion import Completer, Request
+from edgefill.completion import Completer
 from edgefill.export.engines.builder import build_plan
 from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import Recipe, static
@@ -109,13 +109,12 @@ def _quality(run: Path, bundles: dict[str, Bundle], files: list[Path]) -> dict[s
     for precision, bundle in bundles.items():
         scores = []
         with Completer(bundle.manifest, open_backend("cpu", bundle)) as completer:
-            for file, result in zip(files, completer.complete_many(files, Request("center")), strict=True):
-                original, hole = to_unit(read_picture(file).values), ~result.photograph.known
-                drawn = result.generated.transpose(1, 2, 0)
-                blended = to_unit(result.picture.values)
-                scores.append(
-                    [score(original, each, hole) for each in (drawn, blended) for score in (psnr, ssim)]
-                )
+            for file in files:
+                original = to_unit(read_picture(file).values)
+                results = [completer.complete(file, "center", blend=blend) for blend in ("none", "poisson")]
+                finished = [to_unit(result.picture.values) for result in results]
+                hole = ~results[0].photograph.known
+                scores.append([score(original, each, hole) for each in finished for score in (psnr, ssim)])
         means = np.mean(scores, axis=0)
         names = ("psnr", "ssim", "psnr_blended", "ssim_blended")
         row[precision] = {key: round(float(value), 3) for key, value in zip(names, means, strict=True)}

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files, and folders of them, that are there whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -46,6 +46,41 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
     """Writes ``content`` (text as UTF-8) to ``path``, whole or not at all. Raises OutputError."""
     with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes a folder of files, in place of the one at ``path`` if there is one, whole or not at all.
+
+    The old folder is set aside under a hidden name while the new one takes its place. A writer that is killed
+    just then leaves it there, where ``standing_folder`` finds it. Raises OutputError.
+    """
+    new, aside = path.with_name(f".{path.name}.folder.tmp"), _set_aside(path)
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        for name, content in contents.items():
+            write_atomically(new / name, content)
+        if path.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            path.replace(aside)
+        new.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(_explain(path, error)) from error
+    finally:
+        if not path.exists() and aside.exists():
+            aside.replace(path)
+        for left in (new, aside):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def standing_folder(path: Path) -> Path:
+    """``path``, or what ``write_folder`` had set aside of it where it was killed before the new one stood."""
+    aside = _set_aside(path)
+    return aside if aside.is_dir() and not path.exists() else path
+
+
+def _set_aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.folder.old")
 
 
 def remove_stale_temporaries(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,13 +20,29 @@ from edgefill.export.gradient import OPSET, forward_graph, gradient_graph
 from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.objective import Completion, DiscriminatorOutput
 from edgefill.export.proof import prove, prove_encoder
+from edgefill.methods.latent.latents import Prior
 from edgefill.model.bundle import write_bundle
-from edgefill.model.manifest import ENCODER, GRAPHS, HALF, HALF_GRAPHS, Latent, Manifest, graph_signatures
+from edgefill.model.manifest import (
+    ENCODER,
+    GRAPHS,
+    HALF,
+    HALF_GRAPHS,
+    PRIORS,
+    Latent,
+    Manifest,
+    graph_signatures,
+)
 
 PRECISIONS = ("fp32", "fp16", "both")
 WEIGHTS = ("fp32", "fp16")
 _PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}
 _PREPARATION_TOLERANCE = {"fp32": 1e-3, "fp16": 0.05}  # By what the weights are stored in.
+_ALSO_CALLED = {"gaussian": "normal"}
+# Pictures whose range is checked. A G that leaves it in one picture of twenty is caught 96 times in 100
+# (0.95 to the power of 64 is 0.04); more would keep an export of large pictures waiting.
+_DRAWS = 64
+_DRAWS_AT_ONCE = 8
+_OVERSHOOT = 1e-3  # beyond [-1, 1], of rounding
 
 
 def export_bundle(
@@ -72,6 +89,7 @@ def export_bundle(
     for key, value, known in (("precision", precision, PRECISIONS), ("weights", weights, WEIGHTS)):
         if value not in known:
             raise InputError(f"{key} is {value!r}; expected one of {known}")
+    _check_prior(prior)
     original = Completion(
         generator, discriminator, spatial_z=spatial_z, discriminator_output=discriminator_output
     )
@@ -83,7 +101,7 @@ def export_bundle(
     if "fp16" in (weights, precision):
         rounded_to(reference.generator, torch.float16)
         rounded_to(reference.discriminator, torch.float16)
-    channels, height, width = _picture_shape(reference, z_dim)
+    channels, height, width = _picture_shape(reference, Prior(prior, z_dim))
     block = math.gcd(8, math.gcd(height, width))
     reference = replace(reference, block=block)
     own_precision = "fp16" if precision == "fp16" else "fp32"
@@ -108,26 +126,46 @@ def export_bundle(
     return write_bundle(path, replace(manifest, proof=proof), graphs)
 
 
-def _picture_shape(networks: Completion, z_dim: int) -> tuple[int, int, int]:
+def _check_prior(prior: str) -> None:
+    """Raises InputError for what no model can be searched with."""
+    if prior in PRIORS:
+        return
+    near = difflib.get_close_matches(str(prior).lower(), [*PRIORS, *_ALSO_CALLED], n=1)
+    guess = f"; did you mean {_ALSO_CALLED.get(near[0], near[0])!r}?" if near else ""
+    raise InputError(f"prior is {prior!r}; expected one of {PRIORS}{guess}")
+
+
+def _picture_shape(networks: Completion, prior: Prior) -> tuple[int, int, int]:
     """(C, H, W) of G's pictures, with everything about G and D that can be wrong said in one sentence."""
+    z = torch.from_numpy(prior.latents(range(_DRAWS)))
     try:
         with torch.no_grad():
-            pictures = networks.generate(torch.zeros(2, z_dim))
+            pictures = networks.generate(z[:2])
             logits = networks.logit(pictures)
     except Exception as error:  # the networks are foreign code
         raise ModelError(
-            f"the networks do not run on z of shape [2, {z_dim}]: {type(error).__name__}: {error}; "
+            f"the networks do not run on z of shape [2, {prior.z_dim}]: {type(error).__name__}: {error}; "
             "is z_dim right, does G want z as N×Z×1×1 (spatial_z), does D take G's pictures?"
         ) from error
     if pictures.dim() != 4 or pictures.shape[1] not in _PIXEL_FORMATS:
         raise ModelError(f"G returned the shape {list(pictures.shape)}; expected [N, 1 or 3, H, W]")
     if logits.shape != (2,):
         raise ModelError(f"D returned {logits.numel() // 2} numbers per picture; expected one")
-    if pictures.abs().max() > 1.0 + 1e-3:
-        raise ModelError(
-            f"G returned values up to {float(pictures.abs().max()):.3g}; expected [-1, 1], as after a tanh"
-        )
+    _check_range(networks, z, prior)
     return int(pictures.shape[1]), int(pictures.shape[2]), int(pictures.shape[3])
+
+
+def _check_range(networks: Completion, z: Tensor, prior: Prior) -> None:
+    """Raises ModelError that names the value of G(z) farthest from 0, where that is beyond [-1, 1]."""
+    with torch.no_grad():
+        pictures = (networks.generate(rows).flatten() for rows in z.split(_DRAWS_AT_ONCE))
+        farthest = torch.stack([values[values.abs().argmax()] for values in pictures])
+    value = float(farthest[farthest.abs().argmax()])  # argmax takes NaN for the largest
+    if not abs(value) <= 1.0 + _OVERSHOOT:
+        raise ModelError(
+            f"G returned the value {value:.3g} in {len(z)} pictures of z drawn from the {prior.name} prior; "
+            "expected [-1, 1], as after a tanh"
+        )
 
 
 def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GRAPHS) -> dict[str, bytes]:
@@ -209,7 +247,7 @@ def _of_latent(manifest: Manifest) -> dict[str, str]:
 def _preparation_error(original: Completion, reference: Completion, manifest: Manifest) -> float:
     """How far folding and rounding the weights moved G(z): the largest difference on [-1, 1]."""
     source = copy.deepcopy(original.generator).eval().cpu().float()
-    z = torch.rand(16, manifest.z_dim, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    z = torch.from_numpy(Prior.of(manifest).latents(range(16)))
     with torch.no_grad():
         moved = float((replace(original, generator=source).generate(z) - reference.generate(z)).abs().max())
     limit = _PREPARATION_TOLERANCE[manifest.weights]

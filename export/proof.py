@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from edgefill.errors import ModelError
 from edgefill.export.objective import Completion
+from edgefill.methods.latent.latents import Prior
 from edgefill.model.manifest import Manifest
 
 SAMPLES = 6
@@ -168,10 +169,10 @@ def _judge(measured: Mapping[str, float], tolerance: Tolerance, precision: str) 
 
 
 def _random_case(reference: Completion, manifest: Manifest) -> tuple[Tensor, dict[str, Tensor]]:
-    """Latents, and the step's other inputs: random pictures and masks, both powers, several λ."""
+    """Latents of the prior, and the step's other inputs: random pictures and masks, powers, several λ."""
     random = torch.Generator().manual_seed(0)
     channels, height, width = manifest.picture_shape
-    z = torch.rand(SAMPLES, manifest.z_dim, generator=random) * 2 - 1
+    z, anchor = torch.from_numpy(Prior.of(manifest).latents(range(2 * SAMPLES))).split(SAMPLES)
     target = torch.rand(SAMPLES, channels, height, width, generator=random) * 2 - 1
     with torch.no_grad():
         generated = reference.generate(z)
@@ -185,7 +186,7 @@ def _random_case(reference: Completion, manifest: Manifest) -> tuple[Tensor, dic
         "block_weight": torch.ones(SAMPLES, 1, *blocks) * only_blocks,
         "power": 1.0 + (torch.arange(SAMPLES) % 2).float(),
         "lam": torch.linspace(0.0, 1.0, SAMPLES),
-        "anchor": torch.rand(SAMPLES, manifest.z_dim, generator=random) * 2 - 1,
+        "anchor": anchor,
         "pull": torch.linspace(0.0, 30.0, SAMPLES),
     }
 

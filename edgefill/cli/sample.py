@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,13 +13,7 @@ from edgefill.cli.console import print_json, say
 from edgefill.errors import InputError
 from edgefill.runtimes.registry import choice
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from edgefill.completion import Completer
-
 _MOST = 4096  # pictures on one sheet, frames of one animation
-_AT_ONCE = 64
 
 
 @app.command()
@@ -46,6 +40,7 @@ def sample(
     from edgefill.cli.outputs import refuse_existing
     from edgefill.completion import load
     from edgefill.files import write_atomically
+    from edgefill.methods.latent.drawing import drawn
     from edgefill.methods.latent.latents import Prior
     from edgefill.pictures.sheets import gif_bytes, pictures_of, save_image, sheet, strip
 
@@ -69,7 +64,7 @@ def sample(
             z = np.concatenate([prior.latents(seeds), prior.total(terms)[None]])
         else:
             z = prior.latents(seeds)
-        pictures = pictures_of(_generate(completer, z))
+        pictures = pictures_of(drawn(z, completer.model, completer.backend))
     if animated:
         write_atomically(out, gif_bytes(pictures))
     elif interpolate:
@@ -96,13 +91,3 @@ def parse_arithmetic(text: str) -> list[tuple[int, int]]:
     if not re.fullmatch(r"[+-]?\d+([+-]\d+)*", compact):
         raise InputError(f"cannot add {text!r}: expected seeds with + and − between them, as in 3-5+9")
     return [(-1 if sign == "-" else 1, int(seed)) for sign, seed in re.findall(r"([+-]?)(\d+)", compact)]
-
-
-def _generate(completer: Completer, z: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    from edgefill.methods.latent.graphs import generate
-
-    starts = range(0, len(z), _AT_ONCE)
-    chunks = [generate(completer.backend, z[start : start + _AT_ONCE]) for start in starts]
-    return np.concatenate(chunks)

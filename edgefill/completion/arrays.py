@@ -8,6 +8,7 @@ import numpy as np
 
 from edgefill.errors import InputError
 from edgefill.methods.feed_forward import draw
+from edgefill.methods.latent.drawing import drawn
 from edgefill.methods.latent.search import FAILED, Task, search_failed
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.methods.latent.start import begin
@@ -32,6 +33,7 @@ def fill(
     runtime.solve(state, settings.steps)
     for row in np.flatnonzero(state.status == FAILED):
         raise search_failed(f"picture {row}", int(state.steps[row]))
+    drawn(state.best_z, model, runtime)  # the generator may fail where the step did not, and composes bytes
     return runtime.compose(state.best_z, state.task.target, known)
 
 

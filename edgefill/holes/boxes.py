@@ -82,6 +82,12 @@ def united(first: Part, second: Part) -> Part:
     return rows, columns
 
 
+def times(part: Part, factor: int) -> Part:
+    """``part``, counted in blocks of ``factor`` pixels, in pixels."""
+    rows, columns = (slice(run.start * factor, run.stop * factor) for run in part)
+    return rows, columns
+
+
 def extents(part: Part) -> tuple[int, int]:
     """Rows and columns of ``part``."""
     return part[0].stop - part[0].start, part[1].stop - part[1].start

@@ -1,7 +1,7 @@
 """Filling a hole with what was drawn for it, in the channels of the picture, without a seam.
 
-All of it at once, or in bands where it is so large that this would take a gigabyte. Where a band is cut off,
-the hole goes on: there it joins the same filling of the picture made smaller.
+Each part of it on its own, and a part in bands where it is so large that this would take a gigabyte. Where a
+band is cut off, the hole goes on: there it joins the same filling of the picture made smaller.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from PIL import Image
 
 from edgefill.holes.blending import poisson_blend
+from edgefill.holes.boxes import Part, grown, within
+from edgefill.holes.islands import islands
 from edgefill.holes.scaling import scale, scale_known
 from edgefill.pictures.images import join_luminance, luminance, split_luminance, to_unit
 
-Part = tuple[slice, slice]  # rows and columns
 AT_ONCE = 2**22  # pixels that are filled together
 
 
@@ -38,24 +40,23 @@ class Hole:
 
     def filled(self) -> Iterator[tuple[Part, np.ndarray]]:
         """Parts that hold all that is missing, and each of them filled, [h, w, C] in [-1, 1]."""
-        parts = parts_of(self.known)
-        coarse = self._coarse_correction() if len(parts) > 1 else None
-        for part in parts:
-            seen = _framed(part, self.known.shape)
+        for part in parts_of(self.known):
+            seen = grown(part, 1, self.known.shape)
             source, target = np.clip(self.drawn[seen], -1, 1), to_unit(self.values[seen])
             chroma, known = self._chroma(seen), self.known[seen]
-            inside = _within(part, seen)
-            if coarse is not None:
-                cut = ~known
-                cut[inside] = False
+            inside = within(part, seen)
+            cut = ~known
+            cut[inside] = False
+            if cut.any():
                 rows, columns = np.nonzero(cut)
                 places = rows + seen[0].start, columns + seen[1].start
                 there = source[rows, columns][:, None], chroma[rows, columns][:, None]
                 plain = _in_channels(*there, target.shape[2])[:, 0]
-                target[rows, columns] = plain + _sampled(coarse, places, self.known.shape)
+                target[rows, columns] = plain + _sampled(self._coarse_correction, places, self.known.shape)
                 known = known | cut
             yield part, _filled(source, target, known, chroma, self.blend)[inside]
 
+    @cached_property
     def _coarse_correction(self) -> np.ndarray:
         """How far the filling is from what was drawn, in the picture's channels, at a smaller size."""
         height, width = self.known.shape
@@ -78,17 +79,18 @@ class Hole:
 
 
 def parts_of(known: np.ndarray) -> list[Part]:
-    """Parts that hold all that is missing and what is next to it: one, or bands side by side."""
-    missing = ~known
-    whole = _extent(np.any(missing, axis=1)), _extent(np.any(missing, axis=0))
-    sides = [run.stop - run.start for run in whole]
+    """Parts that hold all that is missing and what is next to it: each island, or bands of it."""
+    return [band for box, _ in islands(~known) for band in _bands(box)]
+
+
+def _bands(box: Part) -> list[Part]:
+    rows, columns = box
+    sides = rows.stop - rows.start, columns.stop - columns.start
     count = -(-sides[0] * sides[1] // AT_ONCE)
-    if count <= 1:
-        return [whole] * count
-    axis = 0 if sides[0] >= sides[1] else 1
-    edges = np.linspace(whole[axis].start, whole[axis].stop, count + 1).astype(int).tolist()
+    along = rows if sides[0] >= sides[1] else columns
+    edges = np.linspace(along.start, along.stop, count + 1).astype(int).tolist()
     runs = [slice(begin, end) for begin, end in pairwise(edges)]
-    return [(run, whole[1]) if axis == 0 else (whole[0], run) for run in runs]
+    return [(run, columns) if along is rows else (rows, run) for run in runs]
 
 
 def _filled(
@@ -128,28 +130,3 @@ def _sampled(coarse: np.ndarray, places: tuple[np.ndarray, ...], size: tuple[int
     below = coarse[high[0], low[1]] * (1 - share[1]) + coarse[high[0], high[1]] * share[1]
     between: np.ndarray = above * (1 - share[0]) + below * share[0]
     return between
-
-
-def _framed(part: Part, size: tuple[int, ...]) -> Part:
-    """``part`` and the one line of pixels around it, as far as ``size`` goes."""
-    rows, columns = (
-        slice(max(run.start - 1, 0), min(run.stop + 1, side)) for run, side in zip(part, size, strict=True)
-    )
-    return rows, columns
-
-
-def _within(part: Part, around: Part) -> Part:
-    """``part`` as counted from the start of ``around``."""
-    rows, columns = (
-        slice(run.start - outer.start, run.stop - outer.start)
-        for run, outer in zip(part, around, strict=True)
-    )
-    return rows, columns
-
-
-def _extent(missing: np.ndarray) -> slice:
-    """From one before the first to one behind the last that is missing, as far as there are such."""
-    places = np.flatnonzero(missing)
-    if not len(places):
-        return slice(0, 0)
-    return slice(max(int(places[0]) - 1, 0), min(int(places[-1]) + 2, len(missing)))

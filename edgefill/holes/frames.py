@@ -15,7 +15,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 Tensor: TypeAlias = Any  # a NumPy array or a PyTorch tensor
+Sides: TypeAlias = tuple[Tensor, Tensor]  # of rows and of columns, float without axes
 
+SHARE = 1 / 2  # of a frame's side that a hole takes where it is larger than that of the network's own size
+ENLARGED = 1.25  # What is smaller than the network's size is enlarged so far; more makes it blurred.
 _KNOWN_SHARE = 0.5  # of a cell, above which it counts as known
 _DUST = 1e-3  # of a cell: nothing is divided by less
 FEATHER = 3  # cells of a hole over which a drawing fades in from what is smooth at the seam
@@ -36,6 +39,36 @@ class Sight(NamedTuple):
 
     means: Tensor  # [C, h, w], of the known pixels under each cell; 0 where there is none
     known: Tensor  # [1, h, w], 1 where more than half of a cell is known
+
+
+def scale_for(extent: Sides, size: Sides, cells: tuple[int, int], arrays: Any = np) -> Tensor:
+    """Pixels of a cell, along each side, of the frame around a hole of ``extent`` in a picture of ``size``.
+
+    One, so that the picture is seen as it is; more for a hole that would leave too little context, as far as
+    there is any; a little less where the whole picture is smaller than the network's size.
+    """
+    one = extent[0] * 0 + 1
+    wanted = arrays.maximum(extent[0] / cells[0], extent[1] / cells[1]) / SHARE
+    largest = arrays.maximum(size[0] / cells[0], size[1] / cells[1])
+    return arrays.maximum(arrays.minimum(arrays.maximum(wanted, one), largest), one / ENLARGED)
+
+
+def placed(
+    begin: Sides, end: Sides, scale: Tensor, size: Sides, cells: tuple[int, int], arrays: Any = np
+) -> Frame:
+    """The frame of ``scale`` pixels a cell, in whole pixels, around the middle of ``begin`` and ``end``.
+
+    It is moved into the picture of ``size`` where it fits, else the picture lies in its middle.
+    """
+    starts, sides = [], []
+    for first, last, whole, count in zip(begin, end, size, cells, strict=True):
+        side = arrays.round(scale * count)
+        side = arrays.maximum(side, side * 0 + 1)
+        room = whole - side
+        inside = arrays.maximum(arrays.minimum(arrays.floor((first + last - side) / 2), room), room * 0)
+        starts.append(arrays.where(room > 0, inside, arrays.floor(room / 2)))
+        sides.append(side)
+    return Frame(starts[0], starts[1], sides[0], sides[1])
 
 
 def seen(values: Tensor, known: Tensor, frame: Frame, cells: tuple[int, int], arrays: Any = np) -> Sight:

@@ -92,7 +92,7 @@ class Result:
     ended: str = "steps"  # used up; or its search met the "goal", or a "plateau"; or it took one "pass"
     seconds: float = 0.0  # this picture's share of its batch's search
     z: np.ndarray | None = None  # [Z]
-    generated: np.ndarray | None = None  # G(z), [C, H, W] in [-1, 1]
+    generated: np.ndarray | None = None  # G(z) of a search, [C, H, W] in [-1, 1]
     trace: Trace | None = None  # if it was asked for
     frames: tuple[np.ndarray, ...] = ()  # G(z) on the way, if asked for
     candidates: tuple[Candidate, ...] = ()  # if asked for: this one, then the others by how well they fit

@@ -90,7 +90,7 @@ def _finished(
     except EdgefillError as error:
         return Failure(source, error)
     seconds += time.perf_counter() - started
-    return Result(source, photograph, picture, ended="pass", seconds=seconds, generated=drawn)
+    return Result(source, photograph, picture, ended="pass", seconds=seconds)
 
 
 def draw(runtime: Runtime, model: Manifest, picture: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import shutil
 import struct
 import zipfile
 import zlib
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgefill.errors import ModelError, OutputError
-from edgefill.files import atomic_writer, write_atomically
+from edgefill.files import atomic_writer, standing_folder, write_folder
 from edgefill.model.manifest import (
     COMPLETION,
     ENCODER,
@@ -88,7 +87,8 @@ class Bundle:
         """The bundle at ``path``, a folder or a zip, with every file's sha256 checked. Raises ModelError."""
         path = Path(path)
         try:
-            files = _read_folder(path) if path.is_dir() else _read_zip(path)
+            place = standing_folder(path)
+            files = _read_folder(place) if place.is_dir() else _read_zip(path)
         except _ZIP_ERRORS as error:
             raise ModelError(f"{path} cannot be read as a model: {error}; export or copy it again") from error
         manifest = Manifest.from_json(files.pop(MANIFEST), str(path))
@@ -180,17 +180,7 @@ def _zip_bytes(contents: Mapping[str, bytes]) -> bytes:
 def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     if path.exists() and not (path.is_dir() and (path / MANIFEST).exists()):
         raise OutputError(f"cannot write the model to {path}: something else lies there; choose another name")
-    temporary = path.with_name(f".{path.name}.folder.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        for name, content in contents.items():
-            write_atomically(temporary / name, content)
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the model to {path}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    write_folder(path, contents)
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgefill.errors import ModelError
+from edgefill.files import standing_folder
 
 if TYPE_CHECKING:
     from edgefill.model.manifest import Manifest
@@ -59,7 +60,7 @@ def find(model: str | Path) -> Path:
     if str(model) in known:
         return known[str(model)][0]
     path = Path(model).expanduser()
-    if path.exists():
+    if standing_folder(path).exists():
         return path
     near = difflib.get_close_matches(str(model), known, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""

@@ -13,6 +13,7 @@ from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.model.bundle import Bundle
 from edgefill.pictures.sheets import pictures_of
+from edgefill.runtimes.onnx_runtime import OnnxRuntime
 
 
 def g_of(model, seeds: list[int]) -> list[np.ndarray]:
@@ -94,3 +95,14 @@ def test_an_existing_file_is_kept(edgefill, model, tmp_path):
     assert (
         edgefill("sample", "--model", model, "--count", 1, "--out", tmp_path / "s.png", "--force").code == 0
     )
+
+
+def test_a_model_that_draws_no_numbers_is_named_and_no_black_sheet_is_written(
+    edgefill, model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        OnnxRuntime, "run", lambda *_: {"generated": np.full((2, 1, 8, 8), np.nan, np.float32)}
+    )
+    done = edgefill("sample", "--model", model, "--count", 2, "--out", tmp_path / "s.png")
+    assert done.code == 4 and "the model tiny has drawn NaN or Inf for picture 0" in done.err
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """The hole continues its surroundings, and nothing else changes."""
 
+import math
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from edgefill.holes import blending, nets
 from edgefill.holes.blending import harmonic_fill, poisson_blend
 from edgefill.pictures.images import Picture
 from edgefill.pictures.masks import known_pixels, parse_mask
@@ -31,6 +33,14 @@ def holes(height: int, width: int) -> dict[str, np.ndarray]:
     return known
 
 
+@pytest.fixture(params=["as it chooses", "in boxes", "by pixels"])
+def solver(request, monkeypatch):
+    """Every hole in its box, or none, or as ``poisson_blend`` finds it quickest."""
+    if request.param != "as it chooses":
+        monkeypatch.setattr(blending, "_FULL", 0 if request.param == "in boxes" else 2)
+    return request.param
+
+
 def exact(source: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The Poisson equation as it is written: one row for each pixel, solved directly in double precision."""
     height, width = known.shape
@@ -51,7 +61,7 @@ def exact(source: np.ndarray, target: np.ndarray, known: np.ndarray) -> np.ndarr
 
 @pytest.mark.parametrize("size", [(64, 64), (30, 47), (131, 90)])
 @pytest.mark.parametrize("hole", holes(64, 64))
-def test_poisson_is_the_solution_of_its_equation(hole, size):
+def test_poisson_is_the_solution_of_its_equation(hole, size, solver):
     known = holes(*size)[hole]
     source, target = RNG.uniform(-1, 1, (2, *size, 2))
     result = poisson_blend(source, target, known)
@@ -75,14 +85,14 @@ def test_known_pixels_and_arguments_are_untouched(dtype, channels):
 
 
 @pytest.mark.parametrize("hole", holes(64, 64))
-def test_a_constant_on_a_constant_is_that_constant(hole):
+def test_a_constant_on_a_constant_is_that_constant(hole, solver):
     known = holes(64, 64)[hole]
     source, target = np.full((64, 64, 3), -0.3, np.float32), np.full((64, 64, 3), 0.7, np.float32)
     assert np.abs(poisson_blend(source, target, known) - 0.7).max() < 1e-5
 
 
 @pytest.mark.parametrize("hole", holes(64, 64))
-def test_a_source_that_differs_by_a_constant_is_moved_onto_the_target(hole):
+def test_a_source_that_differs_by_a_constant_is_moved_onto_the_target(hole, solver):
     known = holes(64, 64)[hole]
     target = RNG.uniform(-1, 1, (64, 64, 1)).astype(np.float32)
     assert np.abs(poisson_blend(target + np.float32(0.4), target, known) - target).max() < 1e-5
@@ -158,12 +168,13 @@ def test_it_is_fast_where_it_is_called_often_and_where_it_is_large():
 
 
 @pytest.mark.parametrize("hole", holes(64, 64))
-def test_eight_iterations_are_enough_for_any_hole(hole, monkeypatch):
-    monkeypatch.setattr("edgefill.holes.blending._MAX_ITERATIONS", 8)
+def test_eight_iterations_are_enough_for_any_hole(hole, solver, monkeypatch):
+    monkeypatch.setattr("edgefill.holes.nets._MAX_ITERATIONS", 8)
     target = RNG.uniform(-1, 1, (300, 260, 1))
     known = holes(300, 260)[hole]
     error = harmonic_fill(target, known) - exact(np.zeros_like(target), target, known)
-    assert np.abs(error).max() < 0.02 / 255
+    allowed = 0.05 if solver == "by pixels" and hole == "center" else 0.02  # a rectangle is solved outright
+    assert np.abs(error).max() < allowed / 255
 
 
 def test_large_pictures_are_as_exact_as_small_ones():
@@ -176,3 +187,57 @@ def test_large_pictures_are_as_exact_as_small_ones():
     harmonic = np.stack([rows**2 - columns**2, np.exp(rows) * np.sin(columns)], axis=2) / 2
     filled = harmonic_fill(np.where(known[:, :, None], harmonic, 9).astype(np.float32), known)
     assert np.abs(filled - harmonic).max() < 0.5 / 255
+
+
+def solved_cells(known: np.ndarray, monkeypatch) -> list[int]:
+    """How many cells each system of equations has that is solved for a hole."""
+    sizes, solution = [], nets.Net.solution
+    monkeypatch.setattr(nets.Net, "solution", lambda net, b: (sizes.append(b[0].size), solution(net, b))[1])
+    harmonic_fill(RNG.uniform(-1, 1, (*known.shape, 1)).astype(np.float32), known)
+    return sizes
+
+
+def specks(count: int, side: int) -> np.ndarray:
+    """``known`` with so many small discs, far from each other, missing of it."""
+    known, (rows, columns) = np.ones((side, side), bool), np.indices((12, 12)) - 5.5
+    disc, apart = rows**2 + columns**2 > 30, side // math.isqrt(count - 1 + count)
+    for number in range(count):
+        row, column = (apart * each for each in divmod(number, side // apart))
+        known[row + 3 : row + 15, column + 3 : column + 15] &= disc
+    return known
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 100, 500])
+def test_what_is_solved_is_no_more_than_a_multiple_of_the_hole(count, monkeypatch):
+    """Nine specks far apart used to be solved as all that lies between them."""
+    known = specks(count, 1500)
+    sizes = solved_cells(known, monkeypatch)
+    assert len(sizes) <= 9
+    assert sum(sizes) <= 3 * (~known).sum()
+
+
+def test_thin_lines_across_a_picture_cost_no_more_than_their_pixels(monkeypatch):
+    known = np.ones((1200, 1500), bool)
+    known[600:603] = False
+    known[:, 400:402] = False
+    assert sum(solved_cells(known, monkeypatch)) <= (~known).sum() + 1
+
+
+def test_many_specks_are_filled_as_each_alone():
+    known = specks(100, 600)
+    target, source = RNG.uniform(-1, 1, (2, 600, 600, 3))
+    result = poisson_blend(source, target, known)
+    for row in range(0, 600, 42):
+        for column in range(0, 600, 42):
+            cell = slice(row, row + 42), slice(column, column + 42)
+            alone = poisson_blend(source[cell], target[cell], known[cell])
+            assert np.abs(result[cell] - alone).max() < 0.2 / 255
+
+
+def test_a_large_hole_among_specks_is_solved_in_its_box_and_the_specks_beside_it(monkeypatch):
+    known = specks(60, 1500)
+    rows, columns = np.indices(known.shape)
+    known &= (rows - 1000) ** 2 + (columns - 700) ** 2 > 80**2
+    sizes = solved_cells(known, monkeypatch)
+    assert len(sizes) == 2
+    assert max(sizes) <= 200**2

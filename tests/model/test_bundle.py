@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import pickle
@@ -16,6 +17,7 @@ import torch
 
 from edgefill.errors import ModelError, OutputError
 from edgefill.model.bundle import MANIFEST, Bundle, write_bundle
+from edgefill.model.catalogue import find
 from edgefill.model.manifest import GRAPHS, HALF
 from tests.bundles import Z, tiny_bundle
 
@@ -44,6 +46,13 @@ def refused(path) -> str:
         for name in GRAPHS:
             bundle.graph(name)
     return str(error.value)
+
+
+def raiser(error: Exception):
+    def fails(*_):
+        raise error
+
+    return fails
 
 
 def test_manifest_says_what_was_exported(path):
@@ -80,6 +89,66 @@ def test_written_bundle_reads_back_and_is_byte_equal(path, tmp_path, name):
     assert Bundle.open(tmp_path / name).manifest == bundle.manifest
     if name.endswith(".edgefill"):
         assert (tmp_path / name).read_bytes() == path.read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.fixture
+def folder(path, tmp_path):
+    """The bundle as a folder, and the same under another name as what shall take its place."""
+    graphs = {graph: contents(path)[f"{graph}.onnx"] for graph in GRAPHS}
+    write_bundle(tmp_path / "model", Bundle.open(path).manifest, graphs)
+
+    def overwrite() -> None:
+        write_bundle(
+            tmp_path / "model", dataclasses.replace(Bundle.open(path).manifest, name="newer"), graphs
+        )
+
+    return tmp_path / "model", overwrite
+
+
+def test_a_folder_is_replaced_whole_and_nothing_is_left_beside_it(folder, tmp_path):
+    place, overwrite = folder
+    overwrite()
+    assert Bundle.open(place).manifest.name == "newer"
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("reason", [OSError("the disk is gone"), KeyboardInterrupt()], ids=["fault", "stop"])
+@pytest.mark.parametrize("at", ["model", ".model.folder.old"])
+def test_the_old_folder_stays_where_the_new_one_cannot_take_its_place(
+    folder, tmp_path, monkeypatch, at, reason
+):
+    place, overwrite = folder
+    replace, failed = Path.replace, []
+
+    def fails(self: Path, target: Path) -> Path:
+        if target.name == at and not failed:
+            failed.append(target)
+            raise reason
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises((OutputError, KeyboardInterrupt)):
+        overwrite()
+    assert failed
+    assert Bundle.open(place).manifest.name == "tiny"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_writer_killed_between_its_two_renames_leaves_a_model_that_opens(folder, tmp_path, monkeypatch):
+    """A kill runs no ``finally``: nothing is restored until the next writer comes."""
+    place, overwrite = folder
+    (tmp_path / ".model.folder.tmp").mkdir()
+    place.rename(tmp_path / ".model.folder.old")
+    assert Bundle.open(find(place)).manifest.name == "tiny"
+    with monkeypatch.context() as patch:
+        patch.setattr("edgefill.files.write_atomically", raiser(OSError("no space")))
+        with pytest.raises(OutputError):
+            overwrite()
+    assert Bundle.open(place).manifest.name == "tiny"
+    place.rename(tmp_path / ".model.folder.old")
+    overwrite()
+    assert Bundle.open(place).manifest.name == "newer"
     assert not list(tmp_path.glob(".*"))
 
 

@@ -78,12 +78,14 @@ def test_two_seeds_are_two_pictures(name):
 
 
 def scores_of(name: str, paths: list[Path]) -> np.ndarray:
-    """PSNR and SSIM in the centre hole of G(z), then of the smoothest way to fill it; means over pictures."""
+    """PSNR and SSIM in the centre hole of G(z), or of one pass, then of the smoothest way to fill it; means over pictures."""
     scores = []
     with edgefill.load(name) as completer:
         for path, result in zip(paths, completer.complete_many(paths, Request(mask="center")), strict=True):
             original, known = to_unit(read_picture(path).values), result.photograph.known
-            ours = scale(result.generated.transpose(1, 2, 0), original.shape[:2])
+            ours = to_unit(result.picture.values)
+            if result.generated is not None:
+                ours = scale(result.generated.transpose(1, 2, 0), original.shape[:2])
             fills = ours, harmonic_fill(original, known)
             scores.append([[score(original, fill, ~known) for score in (psnr, ssim)] for fill in fills])
     return np.mean(scores, axis=0)

@@ -14,6 +14,7 @@ import numpy as np
 from edgefill.holes.scaling import scale
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Candidate, Request, Result
+from edgefill.methods.latent.drawing import is_finite
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.search import FAILED, SearchState, Task
 from edgefill.methods.latent.settings import SOLVERS
@@ -66,8 +67,9 @@ class _Good:
         least = min([contextual, *map(float, state.best_contextual[usable])])
         good = usable & (state.best_contextual <= _GOOD * least)
         drawn = generate(runtime, state.best_z[good]) if good.any() else np.zeros((0, 1, 1, 1))
-        shown = np.array([_shown(photograph, each) for each in drawn])
-        return cls(drawn, shown, state.best_contextual[good])
+        finite = is_finite(drawn)
+        shown = np.array([_shown(photograph, each) for each in drawn[finite]])
+        return cls(drawn[finite], shown, state.best_contextual[good][finite])
 
 
 def _searched(photograph: Photograph, request: Request, model: Manifest, runtime: Runtime) -> SearchState:

@@ -18,6 +18,7 @@ import numpy as np
 from edgefill.errors import EdgefillError
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Failure, Request, Result, Source
+from edgefill.methods.latent.drawing import check_drawn
 from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.recording import Recording
 from edgefill.methods.latent.search import (
@@ -173,10 +174,11 @@ class Stream:
 
     def _result(self, search: _Search, found: _Found, generated: np.ndarray) -> Result | Failure:
         photograph, settings = search.photograph, self._settings
+        name, frames = photograph.picture.name or "the picture", search.recording.frames()
         if found.status == FAILED:
-            name = photograph.picture.name or "the picture"
             return Failure(search.source, search_failed(name, found.steps))
         try:
+            check_drawn(np.stack([generated, *frames]), self._model, name)
             picture = photograph.finished(generated, self._request.blend)
         except EdgefillError as error:
             return Failure(search.source, error)
@@ -194,7 +196,7 @@ class Stream:
             z=found.z,
             generated=generated,
             trace=search.recording.trace(),
-            frames=search.recording.frames(),
+            frames=frames,
         )
 
     def _share(self, elapsed: float, searches: Sequence[_Search]) -> None:
