@@ -94,11 +94,11 @@ def main(
         place = Path(folder)
         field = _field(fillers(model, backends.split(","), pipeline), contenders)
         figures["races"] = _all_raced(field, races, data, place, sheet_path)
+        if strip_path:
+            _save_strip(next(iter(field)), strip_of, races, place, strip_path)
         figures["batches"] = {each: _batches(model, each, races) for each in backends.split(",")}
         for backend, rows in figures["batches"].items():
             _print_table(f"batches of {_TOGETHER}, {backend}", rows)
-        if strip_path:
-            _save_strip(next(iter(field)), strip_of, races, place, strip_path)
     if name:
         print(f"recorded in {record(name, figures)}")
 
