@@ -28,7 +28,12 @@ runs/faces64-glcic%: | $(VENV)/.bench
 	$(BIN)/edgefill train ../shared/data/faces64/train --out $@ --model glcic --filters $* --lr-decay 0.6 \
 		--completion-steps 9000 --discriminator-steps 200 --joint-steps 800
 
-bench: $(VENV)/.bench $(WIDTHS)
+MIGAN := runs/migan.edgefill
+
+$(MIGAN): | $(VENV)/.bench
+	$(BIN)/edgefill import ../shared/data/migan/migan_pipeline_v2.onnx --out $@
+
+bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
 	$(BIN)/python -m benchmarks.step --name step
 	$(BIN)/python -m benchmarks.step --model faces64 --name step-faces64
 	$(BIN)/python -m benchmarks.step --model faces64 --graph fit --name fit-faces64
@@ -40,6 +45,8 @@ bench: $(VENV)/.bench $(WIDTHS)
 		--model hands64 --mask center,random
 	$(BIN)/python -m benchmarks.command --name command
 	$(BIN)/python -m benchmarks.one_pass $(WIDTHS) --name one-pass --chart docs/images/one-pass-quality.png
+	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --backends cpu,openvino --name photographs \
+		--sheet out/photographs.png --strip docs/images/kodak-strip.png
 
 kernels: $(VENV)/.dev
 	$(BIN)/python -m edgefill.kernels.compile

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+PHOTOS = _DATA / "photos"
+MIGAN_PIPELINE = _DATA / "migan" / "migan_pipeline_v2.onnx"
 
 
 def held_out(model: str) -> Path:

@@ -10,7 +10,9 @@ from edgefill.files import write_atomically
 from edgefill.machine import environment
 
 RESULTS = Path(__file__).parent / "results"
-_PACKAGES = ("edgefill", "numpy", "onnxruntime", "openvino", "torch")
+_PACKAGES = (
+    "edgefill", "numpy", "onnxruntime", "opencv-python-headless", "openvino", "scikit-image", "torch"
+)  # fmt: skip
 
 
 def record(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:

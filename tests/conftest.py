@@ -23,6 +23,12 @@ def hands() -> Path:
     return _pictures("hands")
 
 
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder with photographs, their masks and ``score.py``; skips where it is absent."""
+    return _pictures("photos")
+
+
 def _pictures(name: str) -> Path:
     folder = SHARED / name
     if not folder.is_dir():

@@ -1,0 +1,99 @@
+"""Ways to fill the hole of a photograph. Each gets it with the hole painted over, so that nobody can peek."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import onnxruntime
+from skimage.restoration import inpaint_biharmonic
+
+from benchmarks.turns import cores
+from edgefill.completion import Completer, Failure, Request, Result, load
+from edgefill.holes.blending import harmonic_fill
+from edgefill.pictures.images import from_unit, to_unit
+
+WHITE, BLACK = 255, 0
+_RADIUS = 3  # pixels around each that OpenCV's methods look at, as in its own examples
+
+# (photograph uint8 [H, W, 3], hole bool [H, W]) → the photograph completed.
+Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Filler(NamedTuple):
+    """A way to fill holes, and the grey that stands in the hole of what it is given."""
+
+    fill: Fill
+    paint: int = WHITE
+
+
+def painted(picture: np.ndarray, hole: np.ndarray, paint: int) -> np.ndarray:
+    """``picture [H, W, 3]`` with ``paint`` wherever ``hole [H, W]`` is."""
+    return np.where(hole[:, :, None], np.uint8(paint), picture)
+
+
+def fillers(model: str | Path, backends: Iterable[str], pipeline: Path) -> dict[str, Filler]:
+    """All of them by name: edgefill with ``model`` on ``backends``, the ``pipeline``, and the rest."""
+    found = {f"edgefill-{backend}": Filler(_with_edgefill(load(model, backend))) for backend in backends}
+    packaged = _with_pipeline(pipeline)
+    return found | {
+        "pipeline-white": Filler(packaged, WHITE),
+        "pipeline-black": Filler(packaged, BLACK),
+        "telea": Filler(_with_opencv(cv2.INPAINT_TELEA)),
+        "navier-stokes": Filler(_with_opencv(cv2.INPAINT_NS)),
+        "biharmonic": Filler(_biharmonic),
+        "harmonic": Filler(_harmonic),
+    }
+
+
+def completed_together(
+    completer: Completer, pictures: Sequence[np.ndarray], holes: Sequence[np.ndarray], batch: int
+) -> list[np.ndarray]:
+    """``pictures [H, W, 3]`` completed by edgefill in batches; their holes reach it as transparency."""
+    cut = [
+        np.dstack([picture, np.where(hole, 0, 255).astype(np.uint8)])
+        for picture, hole in zip(pictures, holes, strict=True)
+    ]
+    return [_values(outcome) for outcome in completer.complete_many(cut, Request("alpha"), batch=batch)]
+
+
+def _values(outcome: Result | Failure) -> np.ndarray:
+    if isinstance(outcome, Failure):
+        raise outcome.error
+    return outcome.picture.values
+
+
+def _with_edgefill(completer: Completer) -> Fill:
+    return lambda picture, hole: completed_together(completer, [picture], [hole], 1)[0]
+
+
+def _with_pipeline(path: Path) -> Fill:
+    """MI-GAN as its authors packaged it, in plain ONNX Runtime on as many threads as everybody has."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def fill(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        feeds = {
+            "image": np.ascontiguousarray(picture.transpose(2, 0, 1)[None]),
+            "mask": np.where(hole, 0, 255).astype(np.uint8)[None, None],
+        }
+        (result,) = session.run(["result"], feeds)
+        return result[0].transpose(1, 2, 0)
+
+    return fill
+
+
+def _with_opencv(method: int) -> Fill:
+    return lambda picture, hole: cv2.inpaint(picture, hole.astype(np.uint8), _RADIUS, method)
+
+
+def _biharmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    return np.rint(255 * inpaint_biharmonic(picture, hole, channel_axis=-1)).astype(np.uint8)
+
+
+def _harmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    return from_unit(harmonic_fill(to_unit(picture), ~hole))
