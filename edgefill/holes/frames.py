@@ -77,9 +77,11 @@ def seen(values: Tensor, known: Tensor, frame: Frame, cells: tuple[int, int], ar
     than a pixel. What is missing has no part in it, whatever ``values`` hold there, and what lies outside the
     picture is as unknown as a hole.
     """
+    there = known[None]
+    if arrays is np and (frame.height, frame.width) == cells:  # as the matrices would do it, but at once
+        return Sight(*(_cut(each, frame, cells) for each in (values * there, there)))
     rows = _shrinking(known.shape[-2], frame.top, frame.height, cells[0], arrays)
     columns = _shrinking(known.shape[-1], frame.left, frame.width, cells[1], arrays)
-    there = known[None]
     share = _resampled(there, rows, columns)
     means = _resampled(values * there, rows, columns) / arrays.clip(share, _DUST, None)
     return Sight(arrays.clip(means, -1, 1), _as_float(share > _KNOWN_SHARE, means, arrays))
@@ -112,6 +114,10 @@ def enlarged(values: Tensor, frame: Frame, size: tuple[Tensor, Tensor], arrays: 
     Cubic (Catmull-Rom) between cells, with cells that are smaller than a pixel averaged; pixels outside the
     frame continue its edge.
     """
+    if arrays is np and (frame.height, frame.width) == values.shape[1:]:
+        top, left = int(-frame.top), int(-frame.left)
+        if 0 <= top <= values.shape[1] - size[0] and 0 <= left <= values.shape[2] - size[1]:
+            return values[:, top : top + size[0], left : left + size[1]]
     rows = _growing(size[0], frame.top, frame.height, values.shape[-2], arrays)
     columns = _growing(size[1], frame.left, frame.width, values.shape[-1], arrays)
     return _resampled(values, rows, columns)
@@ -131,6 +137,16 @@ def smooth(values: Tensor, known: Tensor, arrays: Any = np) -> Tensor:
     means = _halved(values * known, arrays) / arrays.clip(share, _DUST, None)
     coarse = smooth(means, _as_float(share > 0, means, arrays), arrays)
     return arrays.where(known > 0, values, _doubled(coarse, (height, width), arrays))
+
+
+def _cut(values: np.ndarray, frame: Frame, cells: tuple[int, int]) -> np.ndarray:
+    """``values [C, H, W]`` in a ``frame`` of as many pixels as ``cells``; 0 beyond the picture."""
+    cut = np.zeros((len(values), *cells), values.dtype)
+    top, left = int(frame.top), int(frame.left)
+    inside = values[:, max(top, 0) : top + cells[0], max(left, 0) : left + cells[1]]
+    rows, columns = max(-top, 0), max(-left, 0)
+    cut[:, rows : rows + inside.shape[1], columns : columns + inside.shape[2]] = inside
+    return cut
 
 
 def _shrinking(size: Any, start: Tensor, extent: Tensor, cells: int, arrays: Any) -> Tensor:
@@ -165,16 +181,20 @@ def _faded_in(known: Tensor, arrays: Any) -> Tensor:
 
     That is by how much less than half of the cells around are known, as far as FEATHER goes.
     """
-    rows, columns = (arrays.asarray(_window(side)) for side in known.shape[-2:])
-    near = _resampled(known, rows, columns) / (2 * FEATHER + 1)
-    return arrays.clip(1 - near / (FEATHER + 1), 0, 1)
+    near = known
+    for axis in (1, 2):
+        near = _window_sums(near, axis, arrays)
+    return arrays.clip(1 - near / ((2 * FEATHER + 1) * (FEATHER + 1)), 0, 1)
 
 
-def _window(side: int) -> np.ndarray:
-    """[side, side]: the sum of a cell and FEATHER more on either side."""
-    place = np.arange(side)
-    window: np.ndarray = np.float32(np.abs(place[:, None] - place) <= FEATHER)
-    return window
+def _window_sums(values: Tensor, axis: int, arrays: Any) -> Tensor:
+    """The sum of each cell of ``values [1, h, w]`` and FEATHER more on either side along ``axis``."""
+    if axis == 2:
+        return arrays.moveaxis(_window_sums(arrays.moveaxis(values, 2, 1), 1, arrays), 2, 1)
+    nothing = arrays.zeros_like(values[:, :1])
+    padded = arrays.concatenate([*[nothing] * (FEATHER + 1), values, *[nothing] * FEATHER], 1)
+    sums = arrays.cumsum(padded, 1)
+    return sums[:, 2 * FEATHER + 1 :] - sums[:, : -2 * FEATHER - 1]
 
 
 def _halved(values: Tensor, arrays: Any) -> Tensor:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 class CpuRuntime(HostRuntime):
     """The graphs of ``bundle`` in the library of ``row``, whose ``version`` is named."""
 
-    rows_at_once: int | None = None  # None is any number
     advice = "export the model again"  # where a graph does not run
 
     def __init__(
@@ -35,6 +34,11 @@ class CpuRuntime(HostRuntime):
         self._load_seconds = 0.0
         device = f"CPU, {self._threads} thread{'s' * (self._threads > 1)}"
         self.info = RuntimeInfo(row.name, f"{row.title} {version}", device)
+
+    @property
+    def rows_at_once(self) -> int | None:
+        """How many rows go through a graph together; None is any number."""
+        return None
 
     def open_graph(self, graph: str) -> Run:
         """What runs ``graph`` with as many rows as it is given, at most ``rows_at_once``."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
 
 from edgefill.errors import BackendUnavailable
-from edgefill.model.manifest import COMPLETION, graph_signatures
+from edgefill.model.manifest import graph_signatures
 from edgefill.runtimes.cpu import CpuRuntime
 from edgefill.runtimes.registry import row_of
 from edgefill.runtimes.rows import Arrays, Run
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _ROW = row_of("cpu")
 _SILENT_BUT_ERRORS = 3
+_CELLS_AT_ONCE = 2**18  # of frames: one of 512×512
 
 
 class OnnxRuntime(CpuRuntime):
@@ -31,10 +33,15 @@ class OnnxRuntime(CpuRuntime):
             )
         super().__init__(_ROW, onnxruntime.__version__, bundle, precision, threads)
 
+    @property
+    def rows_at_once(self) -> int | None:
+        """Of frames as many as are worth it: more take gigabytes and are no quicker."""
+        interface = self._bundle.manifest.interface
+        return max(1, _CELLS_AT_ONCE // math.prod(interface.cells)) if interface else None
+
     def open_graph(self, graph: str) -> Run:
         """A session with ``graph``."""
         options = onnxruntime.SessionOptions()
-        options.enable_mem_pattern = graph != COMPLETION  # One is kept for every size, and tiles have many.
         options.intra_op_num_threads = self._threads
         options.log_severity_level = _SILENT_BUT_ERRORS
         # Threads wait actively inside a run, which is a quarter faster, but not between runs, where the

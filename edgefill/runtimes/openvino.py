@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 class OpenVino(CpuRuntime):
     """The graphs of ``bundle`` in OpenVINO."""
 
-    rows_at_once = 1
     advice = "use --backend cpu"
 
     def __init__(self, bundle: Bundle, *, precision: str | None = None, threads: int | None = None) -> None:
@@ -37,6 +36,11 @@ class OpenVino(CpuRuntime):
             "ENABLE_CPU_PINNING": False,  # The cores belong to others too.
         }
         self._core = openvino.Core()
+
+    @property
+    def rows_at_once(self) -> int | None:
+        """One; see the module's docstring."""
+        return 1
 
     def open_graph(self, graph: str) -> Run:
         """``graph``, compiled for one row, or for as many as it wants; once where it takes any size.
