@@ -67,14 +67,14 @@ def main(
     sets: Annotated[str, typer.Option(help="Folders of pictures.")] = "kodak,test",
     kinds: Annotated[str, typer.Option(help="Kinds of masks.")] = "strokes,blobs,box",
     contenders: Annotated[str, typer.Option(help="Some of them, with commas; all if not given.")] = "",
-    pictures: Annotated[int, typer.Option(help="Of each set, first by name; 0 is all.")] = 0,
+    pictures: Annotated[int, typer.Option(help="Of each set, evenly spaced by name; 0 is all.")] = 0,
     sheet_path: Annotated[
         Path | None, typer.Option("--sheet", help="Pictures of all contenders, a sheet for each kind.")
     ] = None,
     strip_path: Annotated[
         Path | None, typer.Option("--strip", help="One picture: masked, completed, as it was.")
     ] = None,
-    strip_of: Annotated[str, typer.Option(help="Which one: set/kind/name.")] = "kodak/blobs/23",
+    strip_of: Annotated[str, typer.Option(help="Which one: set/kind/name.")] = "kodak/strokes/23",
     large: Annotated[bool, typer.Option(help="Complete 12 megapixels too.")] = True,
     name: Annotated[str, typer.Option(help="Of the recorded result; nothing is recorded without.")] = "",
 ) -> None:
@@ -104,11 +104,13 @@ def main(
 
 
 def _samples(data: Path, group: str, kind: str, count: int) -> list[Sample]:
-    """The first ``count`` photographs of a set, all for 0, with their masks of a kind."""
+    """``count`` photographs of a set, all for 0, with their masks of a kind."""
     folder = data / group
     if not folder.is_dir():
         raise SystemExit(f"there are no photographs in {folder}; name the folder of the sets with --data")
-    paths = find_pictures([folder])[: count or None]
+    paths = find_pictures([folder])
+    if 0 < count < len(paths):
+        paths = [paths[number * len(paths) // count] for number in range(count)]
     return [Sample(path, data / "masks" / group / kind / f"{path.stem}.png") for path in paths]
 
 
