@@ -29,7 +29,7 @@ def export(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="What the graphs compute in: fp32, fp16 (GPUs), both, or int8 (glcic). [default: fp32]"
+            help="What the graphs compute in: fp32, fp16 (GPUs), both, or int8 (of one pass). [default: fp32]"
         ),
     ] = None,
     weights: Annotated[
@@ -45,7 +45,7 @@ def export(
         typer.Option(
             "--pipeline",
             help="Write one ONNX file instead, e.g. faces.onnx, that runs without edgefill: from a uint8 "
-            "picture and mask of any size to the finished picture (glcic).",
+            "picture and mask of any size to the finished picture (of models of one pass).",
         ),
     ] = False,
     licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",

@@ -77,13 +77,11 @@ def seen(values: Tensor, known: Tensor, frame: Frame, cells: tuple[int, int], ar
     than a pixel. What is missing has no part in it, whatever ``values`` hold there, and what lies outside the
     picture is as unknown as a hole.
     """
-    there = known[None]
-    if arrays is np and (frame.height, frame.width) == cells:  # as the matrices would do it, but at once
-        return Sight(*(_cut(each, frame, cells) for each in (values * there, there)))
     rows = _shrinking(known.shape[-2], frame.top, frame.height, cells[0], arrays)
     columns = _shrinking(known.shape[-1], frame.left, frame.width, cells[1], arrays)
-    share = _resampled(there, rows, columns)
-    means = _resampled(values * there, rows, columns) / arrays.clip(share, _DUST, None)
+    there = known[None]
+    share = _resampled(there, rows, columns, arrays)
+    means = _resampled(values * there, rows, columns, arrays) / arrays.clip(share, _DUST, None)
     return Sight(arrays.clip(means, -1, 1), _as_float(share > _KNOWN_SHARE, means, arrays))
 
 
@@ -114,13 +112,9 @@ def enlarged(values: Tensor, frame: Frame, size: tuple[Tensor, Tensor], arrays: 
     Cubic (Catmull-Rom) between cells, with cells that are smaller than a pixel averaged; pixels outside the
     frame continue its edge.
     """
-    if arrays is np and (frame.height, frame.width) == values.shape[1:]:
-        top, left = int(-frame.top), int(-frame.left)
-        if 0 <= top <= values.shape[1] - size[0] and 0 <= left <= values.shape[2] - size[1]:
-            return values[:, top : top + size[0], left : left + size[1]]
     rows = _growing(size[0], frame.top, frame.height, values.shape[-2], arrays)
     columns = _growing(size[1], frame.left, frame.width, values.shape[-1], arrays)
-    return _resampled(values, rows, columns)
+    return _resampled(values, rows, columns, arrays)
 
 
 def smooth(values: Tensor, known: Tensor, arrays: Any = np) -> Tensor:
@@ -137,16 +131,6 @@ def smooth(values: Tensor, known: Tensor, arrays: Any = np) -> Tensor:
     means = _halved(values * known, arrays) / arrays.clip(share, _DUST, None)
     coarse = smooth(means, _as_float(share > 0, means, arrays), arrays)
     return arrays.where(known > 0, values, _doubled(coarse, (height, width), arrays))
-
-
-def _cut(values: np.ndarray, frame: Frame, cells: tuple[int, int]) -> np.ndarray:
-    """``values [C, H, W]`` in a ``frame`` of as many pixels as ``cells``; 0 beyond the picture."""
-    cut = np.zeros((len(values), *cells), values.dtype)
-    top, left = int(frame.top), int(frame.left)
-    inside = values[:, max(top, 0) : top + cells[0], max(left, 0) : left + cells[1]]
-    rows, columns = max(-top, 0), max(-left, 0)
-    cut[:, rows : rows + inside.shape[1], columns : columns + inside.shape[2]] = inside
-    return cut
 
 
 def _shrinking(size: Any, start: Tensor, extent: Tensor, cells: int, arrays: Any) -> Tensor:
@@ -171,9 +155,29 @@ def _growing(size: Any, start: Tensor, extent: Tensor, cells: int, arrays: Any) 
     return weight / weight.sum(1)[:, None]
 
 
-def _resampled(values: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """``values [C, H, W]`` by the matrices ``rows [h, H]`` and ``columns [w, W]``, [C, h, w]."""
-    return rows @ values @ columns.T
+def _resampled(values: Tensor, rows: Tensor, columns: Tensor, arrays: Any) -> Tensor:
+    """``values [C, H, W]`` by the matrices ``rows [h, H]`` and ``columns [w, W]``, [C, h, w].
+
+    Few numbers of a row of these are not 0: NumPy need not multiply by the others.
+    """
+    if arrays is not np:
+        return rows @ values @ columns.T
+    for axis, matrix in ((1, rows), (2, columns)):
+        shape = [1, -1, 1] if axis == 1 else [1, 1, -1]
+        values = sum(np.take(values, place, axis) * weight.reshape(shape) for place, weight in _taps(matrix))
+    return values
+
+
+def _taps(matrix: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """``matrix [h, H]`` as places [h] and their weights [h], for as many as a row has that are not 0."""
+    there = matrix != 0
+    first, behind = there.argmax(1), matrix.shape[1] - there[:, ::-1].argmax(1)
+    count = int(np.max(behind - first, where=there.any(1), initial=1))
+    places = first[:, None] + np.arange(count)
+    inside = places < matrix.shape[1]
+    places = np.where(inside, places, 0)
+    weights = np.where(inside, np.take_along_axis(matrix, places, 1), np.float32(0))
+    return list(zip(places.T, weights.T, strict=True))
 
 
 def _faded_in(known: Tensor, arrays: Any) -> Tensor:

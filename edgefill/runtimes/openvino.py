@@ -43,10 +43,7 @@ class OpenVino(CpuRuntime):
         return 1
 
     def open_graph(self, graph: str) -> Run:
-        """``graph``, compiled for one row, or for as many as it wants; once where it takes any size.
-
-        Compiling for every size of a tile would take longer than it saves.
-        """
+        """``graph``, compiled for one row, or for as many as it wants, of any size that it takes."""
         inputs, outputs = graph_signatures(self._bundle.manifest)[graph]
         sides = {"N": 1, "H": -1, "W": -1}
         shapes = {

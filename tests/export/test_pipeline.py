@@ -83,20 +83,27 @@ def test_a_flat_is_continued_at_any_size(averages, size, share):
     assert np.abs(averages(flat, mask).astype(int) - flat).max() <= 1
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> tuple[Bundle, Pipeline]:
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.edgefill").write_bytes(tiny_one_pass())
+    bundle = Bundle.open(folder / "tiny.edgefill")
+    return bundle, Pipeline(bundle, folder / "tiny.onnx")
+
+
 @pytest.mark.parametrize("size", [(64, 64), (40, 50), (300, 200), (131, 77)])
 @pytest.mark.parametrize("hole", [(0.3, 0.3, 0.2), (0.0, 0.6, 0.4), (0.1, 0.1, 0.8)])
-def test_a_pipeline_does_what_complete_does(tmp_path, size, hole):
-    """Where one frame shows all that is missing; scratches that most cells of a small picture know too."""
-    (tmp_path / "tiny.edgefill").write_bytes(tiny_one_pass())
-    bundle = Bundle.open(tmp_path / "tiny.edgefill")
+def test_a_pipeline_does_what_complete_does(tiny, tmp_path, size, hole):
+    """Where one frame shows all that is missing."""
+    bundle, pipeline = tiny
     source, mask = picture(*size)[:, :, :1], np.zeros(size, np.uint8)
     top, left, extent = (int(share * side) for share, side in zip(hole, (*size, min(size)), strict=True))
     mask[top : top + extent, left : left + extent] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    piped = Pipeline(bundle, tmp_path / "tiny.onnx")(source, mask)
+    piped = pipeline(source, mask)[:, :, 0].astype(int)
     with Completer(bundle.manifest, open_backend("cpu", bundle)) as completer:
         done = completer.complete(source[:, :, 0], str(tmp_path / "mask.png"))
-    assert np.abs(piped[:, :, 0].astype(int) - done.picture.values[:, :, 0]).max() <= 1
+    assert np.abs(piped - done.picture.values[:, :, 0]).max() <= 1
 
 
 def test_a_scratch_across_a_large_picture_is_filled_from_what_is_beside_it(averages):

@@ -28,7 +28,6 @@ from edgefill.runtimes.rows import in_portions, row_count, sides_of
 
 _ROWS_AT_ONCE = 64  # that run or are composed together
 _VALUES_AT_ONCE = 1 << 23  # of a network's largest input or output: eight pictures with masks of 512 × 512
-_SIZES_AT_ONCE = 4  # of tiles that stay ready to be completed: inner ones and those at the edges
 
 
 class DeviceRuntime:
@@ -175,15 +174,8 @@ class DeviceRuntime:
             batch = self._batch_for(graph, rows, [own for kind, own, _ in self._forwards if kind == graph])
         key = (graph, batch, size)
         if key not in self._forwards:
-            self._make_room_for(size)
             self._forwards[key] = DeviceForward(self._model, graph, batch, self._device, self._executor, size)
         return self._forwards[key]
-
-    def _make_room_for(self, size: tuple[int, int] | None) -> None:
-        """Drops the oldest of the sizes of tiles where there are enough."""
-        sized = [key for key in self._forwards if key[2] is not None]
-        if size is not None and len(sized) >= _SIZES_AT_ONCE:
-            self._forwards.pop(sized[0]).close()
 
     def _most(self, graph: str, size: tuple[int, int] | None) -> int:
         """How many rows of ``graph`` run together."""
