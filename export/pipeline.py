@@ -98,7 +98,7 @@ class _Around:
         """``picture`` with what the network drew where ``mask`` is white; ``drawn`` is its output."""
         output = self.interface.output
         own = self.interface.drawn({output.name: drawn}, torch)[0]
-        finished = joined(Sight(means, known), own, hole_only=output.hole_only, arrays=torch)
+        finished = joined(Sight(means, known), own, hole_only=output.draws_holes_only, arrays=torch)
         lies = Frame(*(frame[index] for index in range(4)))
         pixels = enlarged(finished, lies, (mask.shape[0], mask.shape[1]), torch).permute(1, 2, 0)
         filled = ((pixels.clamp(-1, 1) + 1) * 127.5).round()

@@ -63,7 +63,7 @@ def export(
         "name": name, "precision": precision, "weights": weights, "calibration": calibration,
         "licence": licence, "origin": origin,
     }  # fmt: skip
-    say(f"exporting {source}: each graph is compared with PyTorch (about half a minute)")
+    say(f"exporting {source}: what is new is compared with PyTorch (about half a minute)")
     if pipeline:
         from edgefill.export.pipeline import export_pipeline
 

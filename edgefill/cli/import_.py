@@ -136,9 +136,11 @@ def import_(
     manifest = write_examined(
         examined, out, name=name, precision=precision, licence=licence, origin=origin or file.name
     )
+    if "fp16 hole" in manifest.proof:
+        say(f"  fp16 moves what it draws in holes by {manifest.proof['fp16 hole']:.1e} of 2")
     size = sum(entry["bytes"] for entry in manifest.files.values())
     say(
-        f"wrote {out} ({size / 1e6:.1f} MB): {manifest.family}, {manifest.precision}, "
+        f"wrote {out} ({size / 1e6:.1f} MB): {manifest.family}, {precision}, "
         f"licence {manifest.licence}\n"
         f"next: edgefill complete PICTURE --mask MASK --model {out} --out filled"
     )

@@ -167,7 +167,7 @@ class Sheet:
         if len(self._strips) == _SHEET_PICTURES:
             self.left_out += 1
             return
-        shown = views(result)
+        shown = [flat(view) for view in views(result)]  # Pillow does not scale 16 bits of grey
         for view in shown:
             view.thumbnail((_SHEET_SIDE, _SHEET_SIDE))
         self._strips.append(strip(shown, gap=2))

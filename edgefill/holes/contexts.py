@@ -13,7 +13,7 @@ import numpy as np
 
 from edgefill.holes.boxes import Part, extents, grown, times, united
 from edgefill.holes.frames import Frame, placed, scale_for
-from edgefill.holes.islands import any_of_blocks, components, depth, tight
+from edgefill.holes.islands import any_of_blocks, components, depths, tight
 
 _STRETCH = 1.5  # By so much a frame may be larger than the network's size before holes are taken apart.
 _EIGHTH = 1 / 8  # of a frame's side: holes closer than this belong together, no deeper ones may be parted
@@ -95,9 +95,55 @@ def _take_in(part: Part, groups: list[Part], cells: tuple[int, int], size: tuple
 
 
 def _of_large(part: Part, known: np.ndarray, cells: tuple[int, int], reach: int | None) -> list[Context]:
-    """The contexts of a hole that is too large for one frame near the picture's own resolution."""
+    """The contexts of a hole that is too large for one frame near the picture's own resolution.
+
+    Where it is deep it is seen smaller, and what is thin beside that for itself, as if the deep were known.
+    """
     size = (known.shape[0], known.shape[1])
-    coarse = coarseness(~known[grown(part, 1, size)], max(1, int(min(cells) * _EIGHTH)))
+    around, deepest = grown(part, 1, size), max(1, int(min(cells) * _EIGHTH))
+    depth = depths(~known[around])
+    coarse = _coarseness(int(depth.max()), deepest)
+    rest = np.ones_like(known)
+    rest[part] = known[part]
+    deep = _deep_parts(depth > deepest, around, 2 * deepest, size)
+    for each in deep:
+        rest[each] = True
+    if rest.all() or not deep:
+        return _of_deep(part, known, coarse, cells, reach)
+    found = [context for each in deep for context in _of_deep(each, known, coarse, cells, reach)]
+    return [*found, *contexts(rest, cells, reach)]
+
+
+def _deep_parts(deep: np.ndarray, around: Part, margin: int, size: tuple[int, int]) -> list[Part]:
+    """The boxes of what is ``deep`` in the part ``around`` of a picture, with ``margin`` more on each side.
+
+    No two of them have a pixel in common.
+    """
+    top, left = around[0].start, around[1].start
+    parts: list[Part] = []
+    for rows, columns in components(any_of_blocks(deep, margin)):
+        inside = tight(deep, times((rows, columns), margin))
+        box = grown((_moved(inside[0], top), _moved(inside[1], left)), margin, size)
+        for other in [each for each in parts if _touch(box, each)]:
+            parts.remove(other)
+            box = united(box, other)
+        parts.append(box)
+    return parts
+
+
+def _moved(run: slice, by: int) -> slice:
+    return slice(run.start + by, run.stop + by)
+
+
+def _touch(one: Part, other: Part) -> bool:
+    return all(a.start <= b.stop and b.start <= a.stop for a, b in zip(one, other, strict=True))
+
+
+def _of_deep(
+    part: Part, known: np.ndarray, coarse: int, cells: tuple[int, int], reach: int | None
+) -> list[Context]:
+    """The contexts of ``part`` that is seen smaller by about ``coarse``: one, or windows side by side."""
+    size = (known.shape[0], known.shape[1])
     if _scale(part, cells, size) <= _STRETCH * coarse:
         return [_around(part, cells, size)]
     return [
@@ -122,9 +168,9 @@ def _windows(part: Part, scale: int, cells: tuple[int, int], reach: int | None) 
     return [(rows, columns) for rows in runs[0] for columns in runs[1]]
 
 
-def coarseness(hole: np.ndarray, deepest: int) -> int:
-    """By how much ``hole [H, W]`` has to shrink, a power of two, until it is no deeper than ``deepest``."""
-    steps, scale = depth(hole), 1
-    while steps > scale * deepest:
+def _coarseness(depth: int, deepest: int) -> int:
+    """By how much a hole of ``depth`` has to shrink, a power of two, to be no deeper than ``deepest``."""
+    scale = 1
+    while depth > scale * deepest:
         scale *= 2
     return scale

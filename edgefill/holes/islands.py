@@ -56,14 +56,19 @@ def depth(hole: np.ndarray) -> int:
 
     0 where nothing is missing, and height + width, longer than any path, where nothing is known.
     """
+    return int(depths(hole).max(initial=0))
+
+
+def depths(hole: np.ndarray) -> np.ndarray:
+    """``depth`` of each pixel of ``hole [H, W]``, int32; 0 where it is known."""
     if hole.all():
-        return sum(hole.shape)
-    steps = np.where(hole, np.int32(_FAR), np.int32(0))
+        return np.full(hole.shape, sum(hole.shape), np.int32)
+    steps: np.ndarray = np.where(hole, np.int32(_FAR), np.int32(0))
     for axis in (0, 1):
         for ahead in (steps, np.flip(steps, axis)):  # both are views of steps
             along = np.expand_dims(np.arange(ahead.shape[axis], dtype=np.int32), 1 - axis)
             ahead[:] = np.minimum.accumulate(ahead - along, axis) + along
-    return int(steps.max(initial=0))
+    return steps
 
 
 def _separate(hole: np.ndarray) -> list[Part]:

@@ -49,7 +49,14 @@ class Request:
     @property
     def mask_spec(self) -> MaskSpec:
         """The mask, parsed. Raises InputError."""
-        return parse_mask(self.mask) if isinstance(self.mask, str) else self.mask
+        if isinstance(self.mask, MaskSpec):
+            return self.mask
+        if not isinstance(self.mask, str):
+            raise InputError(
+                f"cannot use a mask of the type {type(self.mask).__name__}: expected its name or the path of "
+                "a file; arrays of the model's size are taken by fill()"
+            )
+        return parse_mask(self.mask)
 
 
 @dataclass(frozen=True, eq=False)

@@ -176,7 +176,7 @@ class _Canvas:
         if self._blend == "none":
             finished = pasted(view.sight, drawn)
         else:
-            finished = joined(view.sight, drawn, hole_only=self._interface.output.hole_only)
+            finished = joined(view.sight, drawn, hole_only=self._interface.output.draws_holes_only)
         frame, core = view.context
         share = weight(core)
         self._values[:, core[0], core[1]] += share * enlarged(finished, _from(frame, core), share.shape)

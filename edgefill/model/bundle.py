@@ -127,9 +127,8 @@ class Bundle:
         file = f"{'step' if name == FIT else name}{HALF * beside}.onnx"
         if file not in self._files or (beside and precision != "fp16"):
             has = f"its {name} in {self.manifest.precision}, not in {precision}" if beside else f"no {name}"
-            raise ModelError(
-                f"{self.path} holds {has}; export the model again" + " with --precision both" * beside
-            )
+            again = "export or import the model again" + " with --precision both" * beside
+            raise ModelError(f"{self.path} holds {has}; {again}")
         content = self._files[file]
         inputs, outputs = _file_signature(self.manifest, name)
         dtypes = graph_dtypes(self.manifest, name)

@@ -111,6 +111,11 @@ class Output:
     pasted: bool = False  # whether what is known stands in it as it was given
     hole_only: bool = False  # whether it means nothing where pixels are known
 
+    @property
+    def draws_holes_only(self) -> bool:
+        """Whether what it holds at known pixels says nothing of how far it is off in the hole."""
+        return self.hole_only or self.pasted
+
     def standard(self, values: Tensor, arrays: Any = np) -> Tensor:
         """``values`` of this output's layout as [N, C, H, W]."""
         layout = self.layout

@@ -150,7 +150,9 @@ def precision_for(name: str, bundle: Bundle) -> str:
 
 def _first_on_host(bundle: Bundle, opened: Callable[[Row], Runtime]) -> Runtime:
     """The first that is installed. Raises BackendUnavailable of the one that takes every model."""
-    for row in for_the_host(bundle.manifest.method):
+    interface = bundle.manifest.interface
+    quick = interface is not None and interface.sizes.fixed is not None
+    for row in for_the_host(one_size=quick):
         try:
             return opened(row)
         except BackendUnavailable:

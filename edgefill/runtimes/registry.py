@@ -7,11 +7,9 @@ A new one is a module and a row here, and its extra in pyproject.toml. A runtime
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgefill.errors import BackendUnavailable
-from edgefill.methods import FEED_FORWARD
 
 AUTO = "auto"
 
@@ -28,7 +26,7 @@ class Row:
     on_device: bool = False
     provider: str = ""  # that ONNX Runtime must have for it
     builds_engines: bool = False  # of the graphs, before they run
-    quickest_for: str = ""  # a method, where it is quicker than the runtime of the host that takes all
+    quick_at_one_size: bool = False  # quicker than the last, for a network that takes one size only
 
     @property
     def install(self) -> str:
@@ -53,7 +51,7 @@ ROWS = (  # on devices first, the quickest first; the last takes every model on 
     ),
     Row(
         "openvino", "OpenVINO", "openvino", "openvino", "edgefill.runtimes.openvino",
-        quickest_for=FEED_FORWARD,
+        quick_at_one_size=True,
     ),
     Row(
         "cpu", "ONNX Runtime", "cpu", "onnxruntime", "edgefill.runtimes.onnx_runtime",
@@ -73,10 +71,13 @@ def row_of(name: str) -> Row:
     raise BackendUnavailable(f"there is no backend {name!r}; expected one of {', '.join(BACKENDS)}")
 
 
-def for_the_host(method: str) -> Iterator[Row]:
-    """What may run a model of ``method`` without a device, the quickest first."""
+def for_the_host(*, one_size: bool) -> list[Row]:
+    """What may run a model without a device, the quickest first.
+
+    ``one_size`` is whether it is a network of one size, which a runtime may compile for that.
+    """
     hosts = [row for row in ROWS if not row.on_device]
-    return iter(sorted(hosts, key=lambda row: (row.quickest_for != method, bool(row.quickest_for))))
+    return sorted(hosts, key=lambda row: row.quick_at_one_size != one_size)
 
 
 def choice(names: tuple[str, ...] = BACKENDS) -> str:

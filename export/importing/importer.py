@@ -134,6 +134,7 @@ def examine(file: str | Path, *, told: Told | None = None, whole: bool = False) 
         found=(
             *_recognised_as(packaging, known, whole),
             *described(interface, proof),
+            *_about_colours(interface, told, packaging),
             *_simplified_to(whole_model, simpler, moved),
         ),
     )
@@ -149,6 +150,13 @@ def _recognised_as(packaging: Packaging | None, known: KnownNetwork | None, whol
     elif packaging:
         said.append(f"{packaging.name} is taken out of its packaging; --whole keeps that")
     return said
+
+
+def _about_colours(interface: Interface, told: Told, packaging: Packaging | None) -> list[str]:
+    """What a trial cannot tell: a network that fills holes well does so in either order of its channels."""
+    if packaging or interface.order != "RGB" or "order" in told.claims:
+        return []
+    return ["RGB is taken where BGR does as well: where colours come out wrong, import with --order BGR"]
 
 
 def _simplified_to(model: ModelProto, simpler: ModelProto, moved: float | None) -> list[str]:

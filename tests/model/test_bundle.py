@@ -322,7 +322,7 @@ def test_a_bundle_with_an_encoder_has_its_graph_in_the_manifests_precision(tmp_p
 
 def test_a_graph_that_is_not_there_names_what_is(path):
     assert not Bundle.open(path).manifest.has_encoder
-    with pytest.raises(ModelError, match=r"holds no encoder; export the model again$"):
+    with pytest.raises(ModelError, match=r"holds no encoder; export or import the model again$"):
         Bundle.open(path).graph("encoder")
     with pytest.raises(ModelError, match="--precision both"):
         Bundle.open(path).graph("step", "fp16")

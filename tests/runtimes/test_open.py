@@ -10,7 +10,7 @@ from edgefill import machine, runtimes
 from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes import open_backend
-from tests.bundles import tiny_bundle, tiny_one_pass
+from tests.bundles import tiny_bundle, tiny_joined
 from tests.fakes.cuda import FakeCuda
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 from tests.fakes.tensorrt import FakeTensorRT
@@ -24,7 +24,7 @@ def bundle(tmp_path):
 
 @pytest.fixture
 def one_pass(tmp_path):
-    (tmp_path / "pass.edgefill").write_bytes(tiny_one_pass())
+    (tmp_path / "pass.edgefill").write_bytes(tiny_joined())
     return Bundle.open(tmp_path / "pass.edgefill")
 
 
@@ -47,7 +47,7 @@ def test_auto_without_a_gpu_is_the_cpu_and_loads_nothing_of_cuda(bundle, monkeyp
     assert not said
 
 
-def test_auto_on_a_processor_takes_openvino_for_a_network_that_needs_no_search(one_pass, bundle, monkeypatch):
+def test_auto_on_a_processor_takes_openvino_for_a_network_of_one_size(one_pass, bundle, monkeypatch):
     monkeypatch.setattr(runtimes, "gpu_present", lambda: False)
     said: list[str] = []
     assert str(open_backend("auto", one_pass, threads=1, say=said.append).info).startswith(

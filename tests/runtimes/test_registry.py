@@ -12,7 +12,6 @@ import pytest
 
 from edgefill.cli import bench, build, complete, sample
 from edgefill.errors import BackendUnavailable
-from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
 from edgefill.runtimes.registry import BACKENDS, LIBRARIES, ROWS, choice, for_the_host, row_of
 from edgefill.surroundings import PACKAGES
 
@@ -47,9 +46,9 @@ def test_the_help_of_build_names_those_that_build():
     assert option.help.startswith(f"{choice(LIBRARIES)}.") and choice(LIBRARIES) == "tensorrt or rtx"
 
 
-def test_what_is_quickest_for_a_method_comes_first_and_the_others_after():
-    assert [row.name for row in for_the_host(FEED_FORWARD)] == ["openvino", "cpu"]
-    assert [row.name for row in for_the_host(LATENT_SEARCH)] == ["cpu", "openvino"]
+def test_what_is_quickest_for_a_network_of_one_size_comes_first_and_the_others_after():
+    assert [row.name for row in for_the_host(one_size=True)] == ["openvino", "cpu"]
+    assert [row.name for row in for_the_host(one_size=False)] == ["cpu", "openvino"]
 
 
 def test_names_are_found_and_others_are_not():
