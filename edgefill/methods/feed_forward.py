@@ -155,7 +155,6 @@ class _Canvas:
         # Zeros that are never touched take no memory: of a large picture, only what is near its holes.
         self._values = np.zeros((interface.channels, height, width), np.float32)
         self._weight = np.zeros((height, width), np.float32)
-        self._cores: list[Part] = []
         self._error: EdgefillError | None = None
 
     def views(self) -> Iterator[_View]:
@@ -178,20 +177,14 @@ class _Canvas:
         else:
             finished = joined(view.sight, drawn, hole_only=self._interface.output.draws_holes_only)
         frame, core = view.context
-        share = weight(core)
-        self._values[:, core[0], core[1]] += share * enlarged(finished, _from(frame, core), share.shape)
-        self._weight[core] += share
-        self._cores.append(core)
+        values, share = self._values[:, core[0], core[1]], weight(core)
+        self._weight[core] += share  # With what was drawn before, where cores overlap, it is a mean.
+        step = enlarged(finished, _from(frame, core), share.shape) - values
+        values += step * (share / self._weight[core])
 
     def finished(self) -> np.ndarray | EdgefillError:
         """The region, [C, h, w], or why there is none."""
-        if self._error:
-            return self._error
-        for core in self._cores:
-            share = self._weight[core]
-            self._values[:, core[0], core[1]] /= share
-            share[:] = 1
-        return self._values
+        return self._error or self._values
 
     def _seen(self, frame: Frame) -> Sight:
         photograph, interface = self._photograph, self._interface
