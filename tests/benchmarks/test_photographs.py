@@ -28,7 +28,7 @@ def raced(photos, tmp_path_factory) -> dict:
         photographs.main(
             str(model), "cpu", packaged_network(folder / "packaged.onnx"), photos, sets="test",
             kinds="strokes", contenders=",".join(CONTENDERS), pictures=2, sheet_path=folder / "sheet.png",
-            strip_path=folder / "strip.png", strip_of="test/strokes/c0001", large=False, name="raced",
+            strip_path=folder / "strip.png", strip_of="test/strokes/c0000", large=False, name="raced",
         )  # fmt: skip
     with Image.open(folder / "sheet-test-strokes.png") as page, Image.open(folder / "strip.png") as strip:
         assert page.width > 5 * 224 and page.height > 2 * 224, "two rows, and three contenders between"
