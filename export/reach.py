@@ -3,8 +3,8 @@
 A gradient is no witness: of dead units and of weak paths it is 0. NaN is one. It goes through every sum,
 product, maximum and activation, whatever they are multiplied with; so a NaN in one column of a picture shows
 in the output exactly where something depends on that column. What stops a NaN, such as a comparison, is found
-by a second look: everything beyond the reach is replaced, and the output must stay bit for bit. And as
-pictures are cut into tiles by it, a picture that is shifted must be drawn as before, but shifted.
+by a second look: everything beyond the reach is replaced, and the output must stay bit for bit. And a
+picture that is shifted must be drawn as before, but shifted: by what multiple, is measured too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgefill.export.sizes import smallest, takes
 from edgefill.model.interface import Sizes
 
 _LENGTHS = 384, 768, 1536  # of the strips that are looked at; who sees beyond the last sees everything
-_LONGEST_PERIOD = 64  # pixels by which tiles may be bound to be shifted, unless the sizes' multiple is more
+_LONGEST_PERIOD = 64  # pixels of a shift that may be needed for the same drawing, unless the multiple is more
 _SAME = 1000  # roundings, of the deviation of what is drawn: no more may a shift change it
 
 

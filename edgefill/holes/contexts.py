@@ -105,7 +105,7 @@ def _of_large(part: Part, known: np.ndarray, cells: tuple[int, int], reach: int 
     coarse = _coarseness(int(depth.max()), deepest)
     rest = np.ones_like(known)
     rest[part] = known[part]
-    deep = _deep_parts(depth > deepest, around, 2 * deepest, size)
+    deep = _deep_parts(depth > deepest, around, 2 * deepest)
     for each in deep:
         rest[each] = True
     if rest.all() or not deep:
@@ -114,21 +114,21 @@ def _of_large(part: Part, known: np.ndarray, cells: tuple[int, int], reach: int 
     return [*found, *contexts(rest, cells, reach)]
 
 
-def _deep_parts(deep: np.ndarray, around: Part, margin: int, size: tuple[int, int]) -> list[Part]:
+def _deep_parts(deep: np.ndarray, around: Part, margin: int) -> list[Part]:
     """The boxes of what is ``deep`` in the part ``around`` of a picture, with ``margin`` more on each side.
 
-    No two of them have a pixel in common.
+    None reaches beyond ``around``, where other holes may be, and no two have a pixel in common.
     """
+    boxes: list[Part] = []
+    for part in components(any_of_blocks(deep, margin)):
+        box = grown(tight(deep, times(part, margin)), margin, deep.shape)
+        while near := [other for other in boxes if _touch(box, other)]:
+            for other in near:
+                boxes.remove(other)
+                box = united(box, other)
+        boxes.append(box)
     top, left = around[0].start, around[1].start
-    parts: list[Part] = []
-    for rows, columns in components(any_of_blocks(deep, margin)):
-        inside = tight(deep, times((rows, columns), margin))
-        box = grown((_moved(inside[0], top), _moved(inside[1], left)), margin, size)
-        for other in [each for each in parts if _touch(box, each)]:
-            parts.remove(other)
-            box = united(box, other)
-        parts.append(box)
-    return parts
+    return [(_moved(rows, top), _moved(columns, left)) for rows, columns in boxes]
 
 
 def _moved(run: slice, by: int) -> slice:

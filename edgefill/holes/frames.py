@@ -17,8 +17,8 @@ import numpy as np
 Tensor: TypeAlias = Any  # a NumPy array or a PyTorch tensor
 Sides: TypeAlias = tuple[Tensor, Tensor]  # of rows and of columns, float without axes
 
-SHARE = 1 / 2  # of a frame's side that a hole takes where it is larger than that of the network's own size
-ENLARGED = 1.25  # What is smaller than the network's size is enlarged so far; more makes it blurred.
+_SHARE = 1 / 2  # of a frame's side that a hole takes where it is larger than that of the network's own size
+_ENLARGED = 1.25  # What is smaller than the network's size is enlarged so far; more makes it blurred.
 _KNOWN_SHARE = 0.5  # of a cell, above which it counts as known
 _DUST = 1e-3  # of a cell: nothing is divided by less
 FEATHER = 3  # cells of a hole over which a drawing fades in from what is smooth at the seam
@@ -47,9 +47,9 @@ def scale_for(extent: Sides, size: Sides, cells: tuple[int, int], arrays: Any = 
     there is any; a little less where the whole picture is smaller than the network's size.
     """
     one = extent[0] * 0 + 1
-    wanted = arrays.maximum(extent[0] / cells[0], extent[1] / cells[1]) / SHARE
+    wanted = arrays.maximum(extent[0] / cells[0], extent[1] / cells[1]) / _SHARE
     largest = arrays.maximum(size[0] / cells[0], size[1] / cells[1])
-    return arrays.maximum(arrays.minimum(arrays.maximum(wanted, one), largest), one / ENLARGED)
+    return arrays.maximum(arrays.minimum(arrays.maximum(wanted, one), largest), one / _ENLARGED)
 
 
 def placed(

@@ -348,3 +348,22 @@ def test_a_pipe_gets_no_escape_codes(run_edgefill, model, tmp_path):
     source = picture(tmp_path / "a.png")
     done = run_edgefill("complete", source, "--model", model, "--out", tmp_path / "out", *FAST)
     assert "\x1b" not in done.stderr and done.stdout == ""
+
+
+def test_a_sheet_and_a_strip_show_sixteen_bits(edgefill, model, tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (700, 900), np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    done = edgefill(
+        "complete",
+        tmp_path / "deep.png",
+        "--model",
+        model,
+        "--out",
+        tmp_path / "out",
+        "--sheet",
+        "--strip",
+        *FAST,
+    )
+    assert done.code == 0, done.err
+    with Image.open(tmp_path / "out" / "sheet.png") as sheet:
+        assert 10 < np.asarray(sheet.convert("L")).mean() < 245

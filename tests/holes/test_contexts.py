@@ -140,6 +140,19 @@ def test_what_is_thin_beside_a_deep_hole_is_seen_at_the_pictures_resolution():
     assert drawn[500, 600:980].all()
 
 
+def test_deep_parts_of_a_hole_keep_to_themselves():
+    known = with_holes((1000, 1000), hole(100, 100, 80, 80), hole(100, 250, 80, 80), hole(420, 300, 90, 200))
+    known[178:425, 138:142] = known[420:424, 138:310] = known[138:142, 170:260] = False  # all of them one
+    found = contexts(known, CELLS)
+    assert covers(found, known)
+    deep = [each.core for each in found if scale(each) > 1]
+    assert len(deep) >= 2
+    drawn = np.zeros(known.shape, int)
+    for core in deep:
+        drawn[core] += 1
+    assert drawn.max() == 1
+
+
 def test_many_far_specks_take_few_frames():
     """A thousand specks on 16 megapixels: no more frames than the picture has room for."""
     known = np.ones((4096, 4096), bool)

@@ -214,3 +214,23 @@ def test_a_region_that_was_cut_out_is_seen_as_one(completer, backend):
     done, known = np.asarray(result.image), np.ones((300, 400), bool)
     known[60:220, 50:250] = result.photograph.known
     np.testing.assert_array_equal(done[known], source[known])
+
+
+def test_an_output_that_is_pasted_says_nothing_of_the_seam(backend, monkeypatch):
+    """What is known stands in it as it was given: it fades in as a drawing for the hole only does."""
+    honest = backend.complete
+
+    def pasted(picture, known):
+        return np.where(known > 0, picture, honest(picture, known) + 0.3).astype(np.float32)
+
+    monkeypatch.setattr(backend, "complete", pasted)
+    output = replace(MODEL.passed.output, pasted=True)
+    model = replace(MODEL, interface=replace(MODEL.passed, output=output))
+    flat = np.full((64, 64, 3), 90, np.uint8)
+    row = np.asarray(Completer(model, backend).complete(flat, "center").image)[32, :, 0].astype(int)
+    assert 0 < row[16] - 90 < row[17] - 90 < row[18] - 90 < row[30] - 90
+
+
+def test_a_mask_of_another_type_is_refused(completer):
+    with pytest.raises(InputError, match=r"a mask of the type ndarray.*taken by fill\(\)"):
+        completer.complete(picture(8, 8), np.zeros((8, 8), bool))

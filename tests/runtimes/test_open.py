@@ -10,7 +10,7 @@ from edgefill import machine, runtimes
 from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes import open_backend
-from tests.bundles import tiny_bundle, tiny_joined
+from tests.bundles import tiny_bundle, tiny_joined, tiny_one_pass
 from tests.fakes.cuda import FakeCuda
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 from tests.fakes.tensorrt import FakeTensorRT
@@ -54,6 +54,12 @@ def test_auto_on_a_processor_takes_openvino_for_a_network_of_one_size(one_pass, 
         "openvino (OpenVINO 20"
     )
     assert open_backend("auto", bundle, say=said.append).info.name == "cpu" and not said
+
+
+def test_auto_on_a_processor_takes_onnx_runtime_for_a_network_of_any_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: False)
+    (tmp_path / "any.edgefill").write_bytes(tiny_one_pass())
+    assert open_backend("auto", Bundle.open(tmp_path / "any.edgefill"), threads=1).info.name == "cpu"
 
 
 @pytest.mark.parametrize(("missing", "taken"), [("openvino", "cpu"), ("onnxruntime", "openvino")])
