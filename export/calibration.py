@@ -75,8 +75,11 @@ def _framed(file: Path, interface: Interface, kind: str, rng: np.random.Generato
     shown = ~drawn_hole(kind, picture.size, rng)
     if shown.all():  # of a picture of a few pixels
         shown[:] = False
-    frame = Frame(*map(np.float32, contexts(shown, interface.cells, interface.reach)[0].frame))
+    around = contexts(shown, interface.cells, interface.reach)[0].frame
+    frame = Frame(*(np.float32(each) for each in around))
     sight = seen(values, shown.astype(np.float32), frame, interface.cells)
     whole = seen(values, np.ones(picture.size, np.float32), frame, interface.cells)
-    means = np.where(sight.known > 0, sight.means, whole.means).astype(np.float32)
-    return Case(means[None], sight.known[None], (sight.known[0] == 0) & (whole.known[0] > 0))
+    means = whole.means * (1 - sight.known) + sight.means * sight.known
+    return Case(
+        means[None].astype(np.float32), sight.known[None], (sight.known[0] == 0) & (whole.known[0] > 0)
+    )

@@ -12,7 +12,7 @@ from edgefill.errors import ModelError
 from edgefill.export.calibration import Case
 
 LOSS = 0.5  # dB of what is drawn in the holes that may be lost
-ROUGHNESS = (0.8, 1.25)  # how rough it may be, of how rough it is in fp32
+ROUGHNESS = (0.8, 1.15)  # how rough it may be, of how rough it is in fp32
 _UNSEEN = 2 / 127.5  # on [-1, 1]: errors and differences of two grey levels count for nothing
 
 

@@ -14,7 +14,7 @@ from onnx import ModelProto, TensorProto
 from edgefill import __version__
 from edgefill.errors import InputError
 from edgefill.export import onnx_passes
-from edgefill.export.calibration import cases_of_folder, feeds_of
+from edgefill.export.calibration import cases_of_folder
 from edgefill.export.importing.declaring import declared
 from edgefill.export.importing.measuring import with_any_batch, with_reach, with_sizes
 from edgefill.export.importing.memory import check_memory
@@ -232,12 +232,11 @@ def write_examined(
 
 def _in_int8(examined: Examined, calibration: str | Path) -> tuple[ModelProto, dict[str, float]]:
     """The network in INT8, calibrated by the pictures of a folder, and what it loses by that."""
-    from edgefill.export.quantised import quantised
+    from edgefill.export.quantised import drawings, quantised
 
     interface, name = examined.interface, examined.name
     cases = cases_of_folder(calibration, interface)
-    network = Network(examined.model, name)
-    exact = [np.asarray(interface.drawn(network.run(feeds)))[:1] for feeds in feeds_of(cases, interface)]
+    exact = list(drawings(Network(examined.model, name), interface, cases))
     model, ruin = quantised(examined.model, interface, cases, exact, name)
     return model, ruin.proof
 
@@ -245,7 +244,7 @@ def _in_int8(examined: Examined, calibration: str | Path) -> tuple[ModelProto, d
 def _proven_in_half(half: ModelProto, examined: Examined) -> float:
     trial = Trial(Network(half, examined.name), examined.size, examined.interface.channels)
     content = trial.outcome(examined.interface).content
-    return difference_in_half(content, examined.content, examined.name)
+    return float(difference_in_half(content, examined.content, examined.name))
 
 
 def _stored_in(model: ModelProto) -> str:

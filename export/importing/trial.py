@@ -191,7 +191,7 @@ def _option(key: str, outcome: Outcome) -> str:
     """What a user would give for the reading's value of ``key``."""
     if key == "parts" and len(outcome.interface.inputs) > 1:
         return ""
-    return ASPECTS[key].option(ASPECTS[key].get(outcome.interface))
+    return str(ASPECTS[key].option(ASPECTS[key].get(outcome.interface)))
 
 
 def _width(values: Range) -> int:
@@ -228,7 +228,7 @@ def _test_claims(trial: Trial, found: Recognised, chosen: Outcome) -> None:
 
 def _value(key: str, outcome: Outcome) -> str:
     aspect = ASPECTS[key]
-    return aspect.said(aspect.get(outcome.interface))
+    return str(aspect.said(aspect.get(outcome.interface)))
 
 
 def _clearly_better(trial: Trial, chosen: Outcome, key: str) -> list[Outcome]:
