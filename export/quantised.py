@@ -3,7 +3,7 @@
 Weights are symmetric for each channel, activations symmetric for each tensor with 0 at 0: what TensorRT asks
 for, and what ONNX Runtime runs too. The first and the last convolution stay in fp32: they cost little, and
 what they lose is seen. Where what is drawn suffers all the same, so do the convolutions before the last:
-their noise is drawn as it is, as grain, while that of others makes a network draw something else as good.
+their noise is drawn as it is, as grain, while that of others makes a network draw something else.
 """
 
 from __future__ import annotations
