@@ -19,9 +19,9 @@ import numpy as np
 from edgefill.bench.board import Board
 from edgefill.bench.timing import Rule, Spread, repeated
 from edgefill.completion import Completer, SearchSettings
-from edgefill.completion.arrays import pixel_evidence
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_evidence
 from edgefill.methods.latent.search import FAILED, Evaluation, SearchState, Task, search_failed
 from edgefill.methods.latent.start import begin
 from edgefill.pictures.images import from_unit

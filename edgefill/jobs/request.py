@@ -47,6 +47,11 @@ class Request:
             )
 
     @property
+    def wants_others(self) -> bool:
+        """Whether searches from other starts are asked for."""
+        return self.candidates > 1 or self.confidence
+
+    @property
     def mask_spec(self) -> MaskSpec:
         """The mask, parsed. Raises InputError."""
         if isinstance(self.mask, MaskSpec):
@@ -91,12 +96,14 @@ class Result:
     source: Source
     photograph: Photograph
     picture: Picture  # completed
-    loss: float = 0.0
-    contextual: float = 0.0
+    loss: float | None = None
+    contextual: float | None = None
     perceptual: float | None = None  # before its weight λ; None where that is 0 and D was not asked
-    prior: float = 0.0  # pull·|z − anchor|²; loss = contextual + λ·perceptual + prior
+    prior: float | None = None  # pull·|z − anchor|²; loss = contextual + λ·perceptual + prior
     steps: int = 0
-    ended: str = "steps"  # used up; or its search met the "goal", or a "plateau"; or it took one "pass"
+    # What ended it: its "steps" were used up, its search met the "goal" or a "plateau", it took one "pass",
+    # or the "time" was up, and this is the best so far.
+    ended: str = "steps"
     seconds: float = 0.0  # this picture's share of its batch's search
     z: np.ndarray | None = None  # [Z]
     generated: np.ndarray | None = None  # G(z) of a search, [C, H, W] in [-1, 1]

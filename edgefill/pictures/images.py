@@ -149,6 +149,11 @@ def to_unit(values: np.ndarray) -> np.ndarray:
     return unit
 
 
+def planes(pictures: np.ndarray) -> np.ndarray:
+    """uint8 ``pictures [N, H, W, C]`` as float [N, C, H, W] in [-1, 1]."""
+    return np.ascontiguousarray(to_unit(pictures).transpose(0, 3, 1, 2))
+
+
 def from_unit(unit: np.ndarray, dtype: DTypeLike = np.uint8) -> np.ndarray:
     """``unit`` in [-1, 1] as ``dtype`` (uint8 or uint16), rounded to the nearest and clipped."""
     half = np.iinfo(dtype).max / 2

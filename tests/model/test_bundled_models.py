@@ -10,11 +10,11 @@ import pytest
 import edgefill
 from benchmarks.metrics import psnr, ssim
 from edgefill.completion import Request, SearchSettings
-from edgefill.completion.arrays import pixel_task
 from edgefill.holes.blending import harmonic_fill
 from edgefill.holes.scaling import scale
 from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import SearchState
 from edgefill.model import catalogue
 from edgefill.model.bundle import Bundle
