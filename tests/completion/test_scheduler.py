@@ -304,7 +304,7 @@ def test_passes_for_several_clients_go_through_the_network_together():
         first = shared.submit(Job(grey(10), Request("left")))
         assert runtime.entered.wait(LONG)
         others = [shared.submit(Job(grey(20), Request("left"))) for _ in range(4)]
-        while shared._reading or shared._waiting:
+        while shared._line.is_reading or len(shared._line.ready) < 4:
             time.sleep(0.001)
         runtime.opened.set()
         wait([first, *others])
