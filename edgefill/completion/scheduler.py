@@ -71,6 +71,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._entries: dict[Order, Entry] = {}  # that have not ended
         self._line = Line()
+        self._running: dict[Order, Entry] = {}  # that the method has
         self._finishing = 0
         self._room = _FIRST_ROOM
         self._number, self._coming = 0, 0
@@ -209,6 +210,7 @@ class Scheduler:
             outcome = getattr(future.result(), "ended", "filled")
         with self._changed:
             self._entries.pop(entry.order, None)
+            self._running.pop(entry.order, None)
             self._finished[outcome] += 1
             if outcome in ("cancelled", "failed"):
                 self._line.forget(entry)
@@ -222,7 +224,14 @@ class Scheduler:
             entry = self._line.next_to_read(self.room)
             if entry is None:
                 return
-            self._helpers.submit(self._take, entry)
+            self._have_help(self._take, entry)
+
+    def _have_help(self, task: Callable[..., None], *arguments: Any) -> None:
+        """Has a helper do ``task``; it is done here where the interpreter ends and starts no thread."""
+        try:
+            self._helpers.submit(task, *arguments)
+        except RuntimeError:
+            task(*arguments)
 
     def _take(self, entry: Entry) -> None:
         photograph, error = None, None
@@ -305,13 +314,14 @@ class Scheduler:
             entry = self._fits(time.perf_counter())
             if entry is not None:
                 self._line.take(entry)
+                self._running[entry.order] = entry
                 self._read_on()
             return entry
 
     def _fits(self, now: float) -> Entry | None:
         """The next job that has a place, or whose time is up."""
         for entry in self._line.overdue(now):
-            self._helpers.submit(self._take, entry)
+            self._have_help(self._take, entry)
         gathers = self._gathers_until() > now
         for entry in self._line.ready:
             if entry.order.ends_at <= now or (not gathers and self._method.has_room(entry.order)):
@@ -337,20 +347,21 @@ class Scheduler:
 
     def _give_up(self, error: BaseException) -> None:
         """Ends all that is under way: the runtime has failed."""
-        for order in self._method.withdraw():
-            entry = self._entries.get(order)
-            if entry is not None:
-                entry.future.concerns_all = True
-                entry.future.settle(error=error)
+        self._method.withdraw()
+        with self._changed:
+            entries = list(self._running.values())
+        for entry in entries:
+            entry.future.concerns_all = True
+            entry.future.settle(error=error)
 
     # Finishing, in helpers.
 
     def _have_finished(self, order: Order, finish: Callable[[], Any]) -> None:
         with self._changed:
-            entry = self._entries.get(order)
+            entry = self._running.pop(order, None)
             if entry is not None:
                 self._finishing += 1
-                self._helpers.submit(self._finish, entry, finish)
+                self._have_help(self._finish, entry, finish)
 
     def _finish(self, entry: Entry, finish: Callable[[], Any]) -> None:
         started = time.perf_counter()
