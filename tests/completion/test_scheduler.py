@@ -18,12 +18,10 @@ import pytest
 
 from edgefill.completion import Completer, Failure, Job, Request, Result, Scheduler, SearchSettings, scheduler
 from edgefill.errors import Busy, InputError, ModelError
-from edgefill.methods.feed_forward import method as network
-from edgefill.methods.latent import batch, method
 from edgefill.model.interface import Sizes
 from edgefill.model.manifest import Manifest, completion_interface
 from edgefill.runtimes.host import HostRuntime
-from tests.completion.fakes import FakeRuntime, fake_model, fake_runtime
+from tests.completion.fakes import Clock, FakeRuntime, fake_model, fake_runtime
 
 MODEL = fake_model()
 HEALTHY = fake_runtime(MODEL)
@@ -44,22 +42,9 @@ def request(settings: SearchSettings = SETTINGS, **asked) -> Request:
     return Request("left", settings=settings, **asked)
 
 
-class Clock:
-    """What the time is for those who wait for their deadlines: it goes on with each evaluation alone."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
-    clock = Clock()
-    for room in (scheduler, batch, method, network):
-        monkeypatch.setattr(room, "time", clock)
-    return clock
+    return Clock().install(monkeypatch)
 
 
 class Gate:
