@@ -29,13 +29,13 @@ from benchmarks.gpu_kernels import kernel_checks, sanitizer_checks
 from benchmarks.gpu_table import markdown
 from benchmarks.record import RESULTS, record
 from edgefill.bench import Rule, bench
-from edgefill.completion.arrays import pixel_task
 from edgefill.errors import EdgefillError
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
 from edgefill.files import write_atomically
 from edgefill.kernels.device import Buffers, Device
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import SearchState
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle

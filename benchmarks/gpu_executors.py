@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.gpu_checks import Check, checked
-from edgefill.completion.arrays import pixel_task
 from edgefill.errors import BackendUnavailable
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
 from edgefill.kernels.device import Device
-from edgefill.methods.feed_forward import draw
+from edgefill.methods.feed_forward.network import draw
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import SearchState, Task
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle

@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.gpu_checks import Check, checked
-from edgefill.completion.arrays import pixel_task
 from edgefill.kernels.device import Device
 from edgefill.kernels.launcher import Kernels
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import Evaluation, SearchState, take_step
 from edgefill.methods.latent.settings import SOLVERS, SearchSettings
 from edgefill.model.manifest import Latent, Manifest

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgefill.completion.arrays import pixel_task
 from edgefill.errors import EngineError, InputError
 from edgefill.kernels.device import Device
-from edgefill.methods.feed_forward import draw
+from edgefill.methods.feed_forward.network import draw
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import REACHED, RUNNING, SearchState
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.interface import Input, Interface, Mask, Output, Range

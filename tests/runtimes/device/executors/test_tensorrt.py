@@ -15,7 +15,7 @@ from edgefill.completion import Completer, SearchSettings, load
 from edgefill.errors import EngineError
 from edgefill.export.engines.store import Engines
 from edgefill.kernels.device import Device
-from edgefill.methods.feed_forward import draw
+from edgefill.methods.feed_forward.network import draw
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes.device.executors import tensor_shapes
 from edgefill.runtimes.device.executors.tensorrt import TensorRTExecutor
@@ -24,7 +24,7 @@ from tests.fakes.cuda import FakeCuda, floats
 from tests.fakes.tensorrt import FakeTensorRT
 from tests.runtimes.device.gpu import specified_kernels
 
-SETTINGS = SearchSettings(steps=24)
+SETTINGS = SearchSettings("adam", steps=24)
 
 
 @pytest.fixture
