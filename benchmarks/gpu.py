@@ -25,6 +25,7 @@ import typer
 
 from benchmarks.gpu_checks import Check
 from benchmarks.gpu_executors import executor_checks, one_pass_checks, timing_check
+from benchmarks.gpu_first import first_checks
 from benchmarks.gpu_kernels import kernel_checks, sanitizer_checks
 from benchmarks.gpu_table import markdown
 from benchmarks.record import RESULTS, record
@@ -34,7 +35,8 @@ from edgefill.errors import EdgefillError
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
 from edgefill.files import write_atomically
-from edgefill.kernels.device import Buffers, Device
+from edgefill.kernels.buffers import Buffers
+from edgefill.kernels.device import Device, open_device
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import SearchState
 from edgefill.methods.latent.settings import SearchSettings
@@ -59,7 +61,7 @@ def main(
     name: Annotated[str, typer.Option(help="Of the results.")] = "gpu",
 ) -> None:
     try:
-        device = Device()
+        device = open_device()
     except EdgefillError as error:
         raise SystemExit(f"nothing can be measured here: {error}") from error
     session = Session(Bundle.open(find(model)), [int(size) for size in batches.split(",")], minutes)
@@ -95,6 +97,9 @@ class Session:
             opened = partial(open_backend, name, self._bundle, precision=precision, say=print)
             label = f"{name} {precision}"
             self._run(label, lambda: self._take(label, executor_checks(self._bundle, precision, opened)))  # noqa: B023
+            if self._works(name, precision):
+                first = partial(first_checks, self._bundle, name, precision, opened)
+                self._run(f"{label}, as it is used", lambda: self._take(label, first()))  # noqa: B023
         if any(self._works("tensorrt", precision) for precision in self._bundle.precisions):
             precision = self._bundle.precisions[-1]
             self._run(

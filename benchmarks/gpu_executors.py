@@ -17,7 +17,7 @@ from edgefill.completion.arrays import pixel_task
 from edgefill.errors import BackendUnavailable
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
-from edgefill.kernels.device import Device
+from edgefill.kernels.device import Device, open_device
 from edgefill.methods.feed_forward import draw
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
@@ -44,7 +44,7 @@ def executor_checks(bundle: Bundle, precision: str, opened: Opened) -> Iterator[
     yield checked("loss and gradient", lambda: _step(bundle, precision, opened()))
     yield checked("200 steps, against 200 on the CPU", lambda: _search(bundle, precision, opened()))
     yield checked("graph on and off, to the bit", lambda: _graph(bundle, opened))
-    yield checked(f"memory over {_RUNS} runs", lambda: _memory(bundle, opened(), Device()))
+    yield checked(f"memory over {_RUNS} runs", lambda: _memory(bundle, opened(), open_device()))
 
     yield _shared_context(bundle, opened)
 

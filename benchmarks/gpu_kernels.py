@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.gpu_checks import Check, checked
 from edgefill.completion.arrays import pixel_task
-from edgefill.kernels.device import Device
+from edgefill.kernels.device import Device, open_device
 from edgefill.kernels.launcher import Kernels
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import Evaluation, SearchState, take_step
@@ -165,5 +165,5 @@ def _largest(found: np.ndarray, expected: np.ndarray) -> float:
 
 if __name__ == "__main__":
     SIZES = _SMALL
-    failed = [check for check in kernel_checks(Device()) if not check.passed]
+    failed = [check for check in kernel_checks(open_device()) if not check.passed]
     sys.exit("\n".join(map(str, failed)) or 0)

@@ -1,5 +1,5 @@
-"""The program for a machine with a GPU, run on a fake one: the shipped kernels, compiled for the host, and
-engines that ONNX Runtime runs. Its timings mean nothing here; that it proves, refutes and reports does.
+"""The program for a machine with a GPU, run on a stub driver: the kernels, compiled for the host, and engines
+that ONNX Runtime runs. Its timings mean nothing here; that it proves, refutes and reports does.
 """
 
 from __future__ import annotations
@@ -15,21 +15,13 @@ from benchmarks import gpu, gpu_executors, gpu_kernels
 from benchmarks.gpu_table import NOT_MEASURED, markdown
 from edgefill import machine
 from tests.bundles import tiny_bundle, tiny_one_pass
-from tests.fakes.cuda import FakeCuda, floats
+from tests.driver import StubDriver, floats
 from tests.fakes.tensorrt import FakeTensorRT
-from tests.kernels.host import HostKernels
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory) -> HostKernels:
-    return HostKernels(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
-def cuda(kernels, monkeypatch, tmp_path):
+def cuda(driver, monkeypatch, tmp_path):
     """A GPU with TensorRT and without anything else; programs take the short way."""
-    cuda = FakeCuda(lambda name, struct, grid, block: kernels.launch(name, grid, block, struct))
-    cuda.install(monkeypatch)
     monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
     monkeypatch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("Fake GPU", (8, 9), 10**9),)))
@@ -38,7 +30,7 @@ def cuda(kernels, monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "_RULE", gpu.Rule(0.0, 0.01, 2))
     monkeypatch.setattr(gpu_kernels, "SIZES", (1, 33, 100))
     monkeypatch.setattr(gpu_executors, "_RUNS", 20)
-    return cuda
+    return driver
 
 
 @pytest.fixture
@@ -47,7 +39,7 @@ def model(tmp_path):
     return tmp_path / "tiny.edgefill"
 
 
-def engines(cuda: FakeCuda, monkeypatch, *, wrong: float = 0.0) -> None:
+def engines(cuda: StubDriver, monkeypatch, *, wrong: float = 0.0) -> None:
     """TensorRT whose engines are run by ONNX Runtime, with ``wrong`` added to every gradient."""
 
     def execute(graph, addresses, shapes, stream) -> None:
@@ -60,7 +52,7 @@ def engines(cuda: FakeCuda, monkeypatch, *, wrong: float = 0.0) -> None:
             for name, found in zip(names, session.run(names, feeds), strict=True):
                 views[name][...] = found + wrong * (name == "grad_z")
 
-        cuda.enqueue("engine", run)
+        cuda.enqueue(stream, run)
 
     FakeTensorRT("10.16.1", sm=89, execute=execute).install(monkeypatch)
 
@@ -91,7 +83,7 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     left_out = "\n".join(figures["left_out"])
     assert "PyTorch fp32 batch 1" in left_out and "floor" in left_out
     assert f"| batch 1, times torch eager, in every precision, at least | 3 × | {NOT_MEASURED} |" in table
-    assert not cuda.allocations and cuda.contexts == 0
+    assert not cuda.count("allocations") and not cuda.count("current contexts")
 
 
 def test_an_executor_that_computes_something_else_is_refuted_and_not_measured(
@@ -105,14 +97,16 @@ def test_an_executor_that_computes_something_else_is_refuted_and_not_measured(
     assert "| tensorrt fp32 | loss and gradient | NO |" in table
 
 
-def test_a_kernel_that_differs_is_refuted(cuda, kernels):
-    def late(name, struct, grid, block):
-        kernels.launch(name, grid, block, struct)
-        floats(int(struct["z"]), 1)[0] += 1e-3
+def test_a_kernel_that_differs_is_refuted(cuda, monkeypatch):
+    right = gpu_kernels.take_step
 
-    cuda.kernel = late
-    found = list(gpu_kernels.kernel_checks(gpu.Device()))
-    assert found and not any(check.passed for check in found)
+    def late(state, found) -> None:
+        right(state, found)
+        state.z = state.z + np.float32(1e-3)
+
+    monkeypatch.setattr(gpu_kernels, "take_step", late)
+    found = list(gpu_kernels.kernel_checks(gpu.open_device()))
+    assert any(check.passed is False for check in found)
 
 
 def test_nothing_is_begun_when_the_time_is_up(cuda, model, tmp_path, monkeypatch):

@@ -64,6 +64,11 @@ class SearchSettings:
         return -(-self.steps // (self.hmc_leapfrog + 1)) if self.solver == "hmc" else 0
 
     @property
+    def stops(self) -> bool:
+        """Whether a row may end before its steps are used up, at a goal or on a plateau."""
+        return bool(self.patience) or self.goal is not None
+
+    @property
     def graphs(self) -> tuple[str, ...]:
         """The graphs of a bundle that such a search runs."""
         return ("step" if self.lam else FIT, "generator", *["encoder"] * (self.start == "encoder"))
