@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from benchmarks import gpu, gpu_executors, gpu_kernels
+from benchmarks import gpu, gpu_executors, gpu_first, gpu_kernels
+from benchmarks.gpu_checks import Check
 from benchmarks.gpu_table import NOT_MEASURED, markdown
 from edgefill import machine
+from edgefill.model.bundle import Bundle
+from edgefill.runtimes import open_backend
 from tests.bundles import tiny_bundle, tiny_one_pass
-from tests.driver import StubDriver, floats
+from tests.driver import CAPTURE_INVALIDATED, StubDriver, floats
 from tests.fakes.tensorrt import FakeTensorRT
 
 
@@ -30,6 +34,10 @@ def cuda(driver, monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "_RULE", gpu.Rule(0.0, 0.01, 2))
     monkeypatch.setattr(gpu_kernels, "SIZES", (1, 33, 100))
     monkeypatch.setattr(gpu_executors, "_RUNS", 20)
+    monkeypatch.setattr(gpu, "first_checks", lambda *_: iter([Check("as it is used", True, "below")]))
+    monkeypatch.setattr(gpu_first, "REPLAYS", 16)
+    monkeypatch.setattr(gpu_first, "RUNS", 10)
+    monkeypatch.setattr(gpu_first, "PRELUDE", f"from {__name__} import plug\nplug()\n")
     return driver
 
 
@@ -57,6 +65,16 @@ def engines(cuda: StubDriver, monkeypatch, *, wrong: float = 0.0) -> None:
     FakeTensorRT("10.16.1", sm=89, execute=execute).install(monkeypatch)
 
 
+def plug() -> None:
+    """The same GPU and TensorRT in a process of its own."""
+    driver = StubDriver().plug()
+    sys.path.insert(0, str(driver.pycuda))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(machine, "free_memory", lambda: 10**9)
+    patch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("Fake GPU", (8, 9), 10**9),)))
+    engines(driver, patch)
+
+
 def run(model, folder) -> tuple[dict, str]:
     one_pass = model.with_name("pass.edgefill")
     one_pass.write_bytes(tiny_one_pass())
@@ -70,7 +88,10 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     checks = {(check["of"], check["name"]): check["passed"] for check in figures["checks"]}
     of_kernels = [passed for (of, _), passed in checks.items() if of == "kernels"]
     assert of_kernels == [True] * 12
-    assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"] == [True] * 4 + [None]
+    assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"] == [True] * 4 + [
+        None,
+        True,
+    ]
     assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32, one pass"] == [True] * 3
     assert [passed for (of, _), passed in checks.items() if of == "rtx fp32"] == [None]
     assert ("tensorrt", "timing cache") in checks
@@ -107,6 +128,34 @@ def test_a_kernel_that_differs_is_refuted(cuda, monkeypatch):
     monkeypatch.setattr(gpu_kernels, "take_step", late)
     found = list(gpu_kernels.kernel_checks(gpu.open_device()))
     assert any(check.passed is False for check in found)
+
+
+@pytest.fixture
+def as_used(cuda, tmp_path, monkeypatch):
+    """The checks of the default search of a model with an encoder, in TensorRT, by name."""
+    engines(cuda, monkeypatch)
+    path = tmp_path / "encoded.edgefill"
+    path.write_bytes(tiny_bundle(encoder=True))
+    bundle = Bundle.open(path)
+    opened = partial(open_backend, "tensorrt", bundle, precision="fp32", say=lambda line: None)
+    return lambda: {each.name: each for each in gpu_first.first_checks(bundle, "tensorrt", "fp32", opened)}
+
+
+def test_what_users_run_is_proven(as_used):
+    checks = as_used()
+    assert len(checks) == 10 and not [check for check in checks.values() if not check.passed]
+
+
+def test_a_graph_that_fell_back_is_refuted(as_used, cuda):
+    cuda.fail("cuStreamBeginCapture", CAPTURE_INVALIDATED)
+    failed = [check for check in as_used().values() if not check.passed]
+    assert len(failed) == 1 and "to the bit" in failed[0].name and "1 steps at once" in failed[0].measured
+
+
+def test_steps_that_no_row_needed_are_refuted(as_used, monkeypatch):
+    monkeypatch.setattr("edgefill.methods.latent.settings.SearchSettings.stops", False)
+    failed = [check.name for check in as_used().values() if not check.passed]
+    assert failed == ["steps run against steps needed"]
 
 
 def test_nothing_is_begun_when_the_time_is_up(cuda, model, tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ class Stream:
         self._settings = request.settings or SearchSettings()
         self._searching: list[_Search] = []  # one for each row of the state
         self._state: SearchState | None = None
-        self._turn_length = _FIRST_TURN
+        self._turn_length = max(_FIRST_TURN, runtime.info.steps_at_once)  # what a device replays at once
         self._step_seconds = 0.0  # of the last turn
 
     def outcomes(self, sources: Iterable[Source]) -> Iterator[Result | Failure]:

@@ -106,9 +106,10 @@ class DeviceRuntime:
             steps = _enqueue(search, replay, n, stops=state.settings.stops)
             host = time.perf_counter() - begin
             events.append(device.record("stepped"))
-            search.download(state)
+            search.download()
             events.append(device.record("downloaded"))
             device.synchronize()
+            search.take(state)
             uploading, _, stepping, downloading = (a.time_till(b) / 1e3 for a, b in pairwise(events))
         return StepTimes(host, stepping, copies=uploading + downloading, steps=steps)
 

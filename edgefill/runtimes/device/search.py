@@ -86,12 +86,14 @@ class DeviceSearch:
             self._solver, self._arguments = state.settings.solver, self._arguments_of(state)
             self._state = state
 
-    def download(self, state: SearchState) -> None:
-        """Waits for the device and puts into ``state`` where its search stands."""
+    def download(self) -> None:
+        """Enqueues copies of where the search stands; when they have run, ``take`` puts it into the state."""
         self._ledger.download()
         if self._history.shapes:
             self._history.download()
-        self._device.synchronize()
+
+    def take(self, state: SearchState) -> None:
+        """Puts what was downloaded into ``state``."""
         arrays = {**self._ledger.host, **self._history.host}
         self._there = {name: array[: len(state.z)].copy() for name, array in arrays.items()}
         for name, array in self._there.items():
