@@ -19,6 +19,8 @@ test: check $(VENV)/.driver
 check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	mkdir -p build/types/edgefill
+	cd build/types/edgefill && ln -sfn ../../../edgefill/* ../../../export ../../../kernels .
 	$(BIN)/mypy
 
 # Of the completion network; the first is the bundled model. An hour or two where they are not there yet.

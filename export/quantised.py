@@ -64,7 +64,7 @@ def quantised(model: ModelProto, feeds: Sequence[Mapping[str, np.ndarray]]) -> M
     return found
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
+class _Reader(CalibrationDataReader):
     def __init__(self, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
         self._all = feeds
         self._feeds: Iterator[Mapping[str, np.ndarray]] = iter(feeds)

@@ -171,7 +171,7 @@ def _felt(network: Network, interface: Interface, side: int, axis: int, share: f
 
 def with_any_batch(model: ModelProto, interface: Interface, name: str) -> Interface:
     """``interface`` for any number of pictures at once, where ``model`` can take it whatever it declares."""
-    if any("N" not in each.layout for each in (*interface.inputs, interface.output)):
+    if any("N" not in layout for layout in interface.layouts.values()):
         return replace(interface, batch=1)
     free = replace(interface, batch=None)
     size = interface.sizes.fixed or (interface.sizes.smallest,) * 2
