@@ -44,12 +44,13 @@ from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.runtimes import DEVICE_BACKENDS, Runtime, open_backend
 from edgefill.runtimes.device.executors import open_executor, tensor_shapes
+from edgefill.runtimes.device.search import STEPS_A_GRAPH
 from edgefill.runtimes.registry import LIBRARIES, row_of
 
 Turn = Callable[[int], float]  # seconds on the GPU of so many steps
 _RULE = Rule(seconds=1.5)
-_ROUNDS, _STEPS_A_TURN = 15, 50
-_OVERHEAD_STEPS = 10  # of the graph that the overhead is taken from
+_ROUNDS, _STEPS_A_TURN = 15, 48
+_OVERHEAD_STEPS = STEPS_A_GRAPH  # of the graph that the overhead is taken from, which is that of a search
 
 
 def main(
@@ -234,17 +235,18 @@ class Session:
             shapes = tensor_shapes(self._bundle.manifest, "step", batch)
             buffers = Buffers(device, shapes)
             bound = executor.bind("step", batch, buffers.address)
-            bound.enqueue()
+            for _ in range(2):  # a library may allocate in its first runs
+                bound.enqueue()
             device.synchronize()
             graph = device.capture(lambda: [bound.enqueue() for _ in range(_OVERHEAD_STEPS)] and None)
         search, alone = [], []
         for _ in range(_ROUNDS + 2):
             search.append(self._turn(backend, batch)(_STEPS_A_TURN) / _STEPS_A_TURN)
             with device:
-                begin = device.record()
+                begin = device.record("alone, begin")
                 for _ in range(_STEPS_A_TURN // _OVERHEAD_STEPS):
                     graph.launch()
-                end = device.record()
+                end = device.record("alone, end")
                 device.synchronize()
                 alone.append(begin.time_till(end) / 1e3 / _STEPS_A_TURN)
         with device:

@@ -88,10 +88,8 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     checks = {(check["of"], check["name"]): check["passed"] for check in figures["checks"]}
     of_kernels = [passed for (of, _), passed in checks.items() if of == "kernels"]
     assert of_kernels == [True] * 12
-    assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"] == [True] * 4 + [
-        None,
-        True,
-    ]
+    of_tensorrt = [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"]
+    assert of_tensorrt == [True] * 4 + [None, True]
     assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32, one pass"] == [True] * 3
     assert [passed for (of, _), passed in checks.items() if of == "rtx fp32"] == [None]
     assert ("tensorrt", "timing cache") in checks
@@ -100,7 +98,7 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     assert [each["batch"] for each in figures["benches"][0]["figures"]] == [1, 2]
     assert all(each["build_seconds"] > 0 for each in figures["benches"][0]["figures"])
     assert [each["batch"] for each in figures["overheads"]] == [1, 2], "each in an engine of its own size"
-    assert all(each["added_seconds"] == 0 for each in figures["overheads"]) and len(figures["overheads"]) == 2
+    assert all(each["engine_seconds"] > 0 for each in figures["overheads"])
     left_out = "\n".join(figures["left_out"])
     assert "PyTorch fp32 batch 1" in left_out and "floor" in left_out
     assert f"| batch 1, times torch eager, in every precision, at least | 3 × | {NOT_MEASURED} |" in table

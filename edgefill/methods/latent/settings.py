@@ -10,6 +10,7 @@ import numpy as np
 
 from edgefill.errors import InputError
 from edgefill.kernels.arguments import MOST_PAIRS, RATES
+from edgefill.kernels.solvers import SOLVER_NAMES, SOLVERS_IN_WORDS
 from edgefill.model.manifest import FIT
 
 STARTS = ("random", "encoder")
@@ -24,7 +25,7 @@ class SearchSettings:
     Raises InputError for values that no search can run with.
     """
 
-    solver: str = "adam"  # or "momentum", "lbfgs", "hmc"
+    solver: str = "adam"  # one of SOLVER_NAMES
     start: str = "random"  # a draw from the prior; or "encoder"
     starts: int = 1  # random: draws from the prior, of which the one with the least loss is taken
     steps: int = 100
@@ -90,7 +91,7 @@ def _between(low: float, high: float) -> Any:
 
 
 _RULES: tuple[tuple[str, Any, str], ...] = (
-    ("solver", ("momentum", "adam", "lbfgs", "hmc").__contains__, "momentum, adam, lbfgs or hmc"),
+    ("solver", SOLVER_NAMES.__contains__, SOLVERS_IN_WORDS),
     ("start", STARTS.__contains__, "random or encoder"),
     ("starts", _between(1, _MAX_STARTS), f"a number from 1 to {_MAX_STARTS}"),
     ("steps", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
