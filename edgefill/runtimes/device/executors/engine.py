@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgefill.errors import OutputError
 from edgefill.export.engines.library import Library
 from edgefill.files import write_atomically
 
@@ -35,9 +37,10 @@ class LoadedEngine:
 
     def close(self) -> None:
         """Frees the scratch memory, and keeps the kernels that were compiled since it was loaded."""
+        if self._scratch is not None:
+            self._scratch.free()
         if self._cache is not None:
             compiled = bytes(self._cache.serialize())
             if compiled != self._kept:
-                write_atomically(self._kernels, compiled)
-        if self._scratch is not None:
-            self._scratch.free()
+                with suppress(OutputError):  # the next process compiles them again, and that is all
+                    write_atomically(self._kernels, compiled)
