@@ -30,7 +30,7 @@ from edgefill.runtimes import Runtime
 from edgefill.runtimes.device.search import STEPS_A_GRAPH
 from edgefill.runtimes.onnx_runtime import OnnxRuntime
 
-REPLAYS, RUNS, _THREADS, _OPENINGS = 1000, 2000, 2, 5
+REPLAYS, RUNS, MANY, _THREADS, _OPENINGS = 1000, 2000, 64, 2, 5
 _ROWS = 4
 _COSINE = {"fp32": 0.9999, "fp16": 0.999}
 _LEVELS = {"fp32": 1, "fp16": 8}  # of 255, that a drawn picture may be off
@@ -55,7 +55,7 @@ def first_checks(bundle: Bundle, name: str, precision: str, opened: Opened) -> I
     yield checked("encoder, fit and generator", trial.graphs)
     yield checked("default search, graph on and off, to the bit, and a graph that is used", trial.replayed)
     yield checked("steps run against steps needed", trial.steps)
-    yield checked("a batch of 64, then one picture", trial.few_after_many)
+    yield checked(f"a batch of {MANY}, then one picture", trial.few_after_many)
     yield checked(f"{_THREADS} threads", trial.threads)
     yield checked(f"{_OPENINGS} openings with PyTorch alive where it is there", trial.openings)
     yield checked(f"memory over {RUNS} default searches", trial.memory)
@@ -115,9 +115,9 @@ class _Trial:
         return needed <= run < needed + STEPS_A_GRAPH, f"{run} run, {needed} needed"
 
     def few_after_many(self) -> tuple[bool, str]:
-        """One picture after a batch of 64 is what it is alone, and takes about as long."""
+        """One picture after a batch of many is what it is alone, and takes about as long."""
         seconds, pictures = [], []
-        for before in (0, 64):
+        for before in (0, MANY):
             with closing(self._opened()) as runtime:
                 if before:
                     self._filled(runtime, before)
@@ -126,7 +126,9 @@ class _Trial:
                 pictures.append(self._filled(runtime, 1))
                 seconds.append(time.perf_counter() - begin_at)
         off = int(np.abs(pictures[0].astype(int) - pictures[1]).max())
-        measured = f"{1e3 * seconds[0]:.2f} ms alone, {1e3 * seconds[1]:.2f} ms after 64, {off} levels apart"
+        measured = (
+            f"{1e3 * seconds[0]:.2f} ms alone, {1e3 * seconds[1]:.2f} ms after {MANY}, {off} levels apart"
+        )
         return off <= _LEVELS[self._precision], measured
 
     def threads(self) -> tuple[bool, str]:

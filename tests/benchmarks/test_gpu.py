@@ -37,6 +37,7 @@ def cuda(driver, monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "first_checks", lambda *_: iter([Check("as it is used", True, "below")]))
     monkeypatch.setattr(gpu_first, "REPLAYS", 16)
     monkeypatch.setattr(gpu_first, "RUNS", 10)
+    monkeypatch.setattr(gpu_first, "MANY", 8)
     monkeypatch.setattr(gpu_first, "PRELUDE", f"from {__name__} import plug\nplug()\n")
     return driver
 
