@@ -79,7 +79,7 @@ def plug() -> None:
 def run(model, folder) -> tuple[dict, str]:
     one_pass = model.with_name("pass.edgefill")
     one_pass.write_bytes(tiny_one_pass())
-    gpu.main(model=str(model), batches="1,2", one_pass=str(one_pass), minutes=5, out=folder, name="gpu")
+    gpu.main(model=str(model), batches="1,2", one_pass=str(one_pass), minutes=30, out=folder, name="gpu")
     return json.loads((folder / "gpu.json").read_text())["figures"], (folder / "gpu.md").read_text()
 
 
@@ -132,9 +132,9 @@ def test_a_kernel_that_differs_is_refuted(cuda, monkeypatch):
 @pytest.fixture
 def as_used(cuda, tmp_path, monkeypatch):
     """The checks of the default search of a model with an encoder, in TensorRT, by name."""
-    engines(cuda, monkeypatch)
     path = tmp_path / "encoded.edgefill"
-    path.write_bytes(tiny_bundle(encoder=True))
+    path.write_bytes(tiny_bundle(encoder=True))  # before, as torch looks for TensorRT when it exports
+    engines(cuda, monkeypatch)
     bundle = Bundle.open(path)
     opened = partial(open_backend, "tensorrt", bundle, precision="fp32", say=lambda line: None)
     return lambda: {each.name: each for each in gpu_first.first_checks(bundle, "tensorrt", "fp32", opened)}
