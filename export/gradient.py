@@ -232,7 +232,8 @@ def _explained() -> Iterator[None]:
 
 
 def _explanation(error: BaseException) -> str:
-    chain, cause = "", error
+    chain = ""
+    cause: BaseException | None = error
     while cause is not None:
         chain += f"{cause}\n"
         cause = cause.__cause__ or cause.__context__

@@ -54,6 +54,7 @@ class StepTimes:
     host: float  # until the last of them was enqueued
     device: float  # from the first's start to the last's end where they run; on a CPU the same as host
     copies: float = 0.0  # in before and out after them, which the others do not count
+    steps: int = 0  # that were run, with those that no row needed
 
 
 @dataclass(frozen=True)

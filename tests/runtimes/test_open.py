@@ -12,7 +12,6 @@ from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes import open_backend
 from tests.bundles import tiny_bundle, tiny_joined, tiny_one_pass
-from tests.fakes.cuda import FakeCuda
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 from tests.fakes.tensorrt import FakeTensorRT
 
@@ -110,22 +109,21 @@ def test_auto_goes_on_whatever_the_reason_is_and_says_it(one_pass, bundle, monke
         open_backend("openvino", one_pass)
 
 
-def test_auto_takes_the_first_that_works(bundle, monkeypatch, without):
+def test_auto_takes_the_first_that_works(bundle, driver, monkeypatch, without):
     monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
-    FakeCuda().install(monkeypatch)
     FakeOnnxRuntime().install(monkeypatch)
     without("tensorrt", "tensorrt_rtx")
     info = open_backend("auto", bundle, say=lambda line: None).info
-    assert str(info) == "cuda (ONNX Runtime 1.31.1, fp32, Fake GPU)"
+    assert str(info) == "cuda (ONNX Runtime 1.31.1, fp32, Stub GPU)"
 
 
-def test_auto_passes_by_an_rtx_that_does_not_run_on_this_gpu(bundle, monkeypatch, without, tmp_path):
+def test_auto_passes_by_an_rtx_that_does_not_run_on_this_gpu(bundle, driver, monkeypatch, without, tmp_path):
     """TensorRT for RTX builds engines for GPUs that it knows, and is installed on others too."""
     monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
     monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("H", (9, 0), 10**9),)))
     monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
-    FakeCuda(sm=(9, 0)).install(monkeypatch)
+    driver.plug(sm=90)
     FakeOnnxRuntime().install(monkeypatch)
     without("tensorrt")
     rtx = FakeTensorRT("1.7.1", rtx=True, sm=90).install(monkeypatch)
@@ -146,9 +144,8 @@ def test_auto_passes_by_an_rtx_that_does_not_run_on_this_gpu(bundle, monkeypatch
     ],
 )
 def test_one_that_was_asked_for_and_is_not_there_is_an_error(
-    name, module, line, bundle, monkeypatch, without
+    name, module, line, bundle, driver, monkeypatch, without
 ):
-    FakeCuda().install(monkeypatch)
     without(module)
     for home in ("openvino", "onnx_runtime"):  # which may be loaded already, with its library
         monkeypatch.delitem(sys.modules, f"edgefill.runtimes.{home}", raising=False)

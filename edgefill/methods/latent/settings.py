@@ -11,6 +11,7 @@ import numpy as np
 
 from edgefill.errors import InputError
 from edgefill.kernels.arguments import MOST_PAIRS, RATES
+from edgefill.kernels.solvers import SOLVER_NAMES, SOLVERS_IN_WORDS
 from edgefill.model.manifest import FIT
 
 STARTS = ("random", "encoder")
@@ -44,7 +45,7 @@ class SearchSettings:
     is written here. Raises InputError for values that no search can run with.
     """
 
-    solver: str = "adam"  # or "momentum", "lbfgs", "hmc"
+    solver: str = "adam"  # one of SOLVER_NAMES
     start: str = "random"  # a draw from the prior; or "encoder"
     starts: int = 1  # random: draws from the prior, of which the one with the least loss is taken
     steps: int = 100
@@ -93,6 +94,11 @@ class SearchSettings:
         return -(-self.steps // (self.hmc_leapfrog + 1)) if self.solver == "hmc" else 0
 
     @property
+    def stops(self) -> bool:
+        """Whether a row may end before its steps are used up, at a goal or on a plateau."""
+        return bool(self.patience) or self.goal is not None
+
+    @property
     def graphs(self) -> tuple[str, ...]:
         """The graphs of a bundle that such a search runs."""
         return ("step" if self.lam else FIT, "generator", *["encoder"] * (self.start == "encoder"))
@@ -122,7 +128,7 @@ def _between(low: float, high: float) -> Any:
 
 
 _RULES: tuple[tuple[str, Any, str], ...] = (
-    ("solver", ("momentum", "adam", "lbfgs", "hmc").__contains__, "momentum, adam, lbfgs or hmc"),
+    ("solver", SOLVER_NAMES.__contains__, SOLVERS_IN_WORDS),
     ("start", STARTS.__contains__, "random or encoder"),
     ("starts", _between(1, _MAX_STARTS), f"a number from 1 to {_MAX_STARTS}"),
     ("steps", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
