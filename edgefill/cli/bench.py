@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import numbers, print_json, progress_bar, require, say
+from edgefill.cli.console import number_option, numbers, print_json, progress_bar, require, say
 from edgefill.runtimes.registry import choice
 
 
@@ -32,13 +32,13 @@ def bench(
     until: Annotated[
         str, typer.Option(help="When a picture's search ends: converged, loss:X or a number of steps.")
     ] = "",
-    warm_up: Annotated[float, typer.Option(min=0, help="Seconds that are not counted.")] = 0.2,
-    seconds: Annotated[float, typer.Option(min=0.001, help="Measure steps, then pictures, so long.")] = 3.0,
-    iterations: Annotated[int, typer.Option(min=1, help="And at least so many steps.")] = 200,
+    warm_up: Annotated[float, typer.Option(min=0, max=3600, help="Seconds that are not counted.")] = 0.2,
+    seconds: Annotated[float, number_option("seconds", "Measure steps, then pictures, so long.")] = 3.0,
+    iterations: Annotated[int, number_option("iterations", "And at least so many steps.")] = 200,
     graph: Annotated[
         bool, typer.Option("--graph/--no-graph", help="Replay several steps as one CUDA graph, on a GPU.")
     ] = True,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
+    threads: Annotated[int | None, number_option("threads", "CPU threads; all cores if not given.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Also draw a chart: .png, .svg or .pdf.", show_default=False)
     ] = None,

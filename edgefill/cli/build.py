@@ -51,7 +51,7 @@ def build(
     from edgefill.model.bundle import Bundle
     from edgefill.model.catalogue import find
 
-    sizes, architectures = numbers("--batch", batch), numbers("--sm", sm) if sm else []
+    sizes, architectures = numbers("--batch", batch), numbers("--sm", sm, "sm") if sm else []
     bundle = Bundle.open(find(model))
     engines = Engines(bundle, library or _installed(), precision=precision, say=say, folder=out)
     if engines.precision == "fp32" and precision is None:

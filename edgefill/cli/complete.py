@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +11,7 @@ import typer
 
 from edgefill import __version__
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, progress_bar, say
+from edgefill.cli.console import number_option, print_json, progress_bar, say
 from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raised
 from edgefill.cli.writer import Writer
 from edgefill.errors import EdgefillError
@@ -53,8 +53,10 @@ def complete(
     importance: Annotated[
         int | None, typer.Option(help="Weigh known pixels by what is missing in this odd window; 0: alike.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the mask and the search; the same seed, the same bytes.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures that are searched for together.")] = 16,
+    seed: Annotated[
+        int, number_option("seed", "Of the mask and the search; the same seed, the same bytes.")
+    ] = 0,
+    batch: Annotated[int, number_option("batch", "Pictures that are searched for together.")] = 16,
     blend: Annotated[str, typer.Option(help="How the hole joins the picture: poisson or none.")] = "poisson",
     resize_mask: Annotated[
         bool, typer.Option("--resize-mask", help="Scale a mask file to the picture's size.")
@@ -69,7 +71,8 @@ def complete(
         bool, typer.Option("--trace", help="Also NAME.trace.npz: loss and z of every step.")
     ] = False,
     candidates: Annotated[
-        int, typer.Option(min=1, help="Different completions of each picture: NAME.candidate-2.png and on.")
+        int,
+        number_option("candidates", "Different completions of each picture: NAME.candidate-2.png and on."),
     ] = 1,
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Also NAME.confidence.png: white where it is sure.")
@@ -86,7 +89,7 @@ def complete(
     engines: Annotated[
         Path | None, typer.Option(help="Folder of `edgefill build --out`. [default: the cache]")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
+    threads: Annotated[int | None, number_option("threads", "CPU threads; all cores if not given.")] = None,
 ) -> None:
     """Fill the missing part of pictures; what is known stays as it was, bit for bit.
 
@@ -99,9 +102,12 @@ def complete(
     numbers: dict[str, Any] = {
         "steps": steps, "lr": lr, "lam": lam, "pull": pull, "power": power, "importance": importance
     }  # fmt: skip
+    # What cannot be asked is said before anything is read or loaded.
     region = Box.parse(box) if box else None
     frames = GIF_FRAMES if gif else 0
-    search_settings(preset, solver=solver, start=start, until=until, **numbers)  # wrong ones are said first
+    search_settings(preset, solver=solver, start=start, until=until, **numbers)
+    request = Request(mask, seed, region, None, blend, resize_mask, trace, frames, candidates, confidence)
+    _ = request.mask_spec
     is_asked = preset != "default" or bool(until) or any(
         value is not None for value in (solver, start, *numbers.values())
     )  # fmt: skip
@@ -124,10 +130,12 @@ def complete(
             settings = search_settings(
                 preset, encoder=encoder, solver=solver, start=start, until=until, **numbers
             )
-        request = Request(
-            mask, seed, region, settings, blend, resize_mask, trace, frames, candidates, confidence
+        run = _Run(
+            completer,
+            replace(request, settings=settings),
+            Sheet() if sheet else None,
+            skipped=planned - len(plan),
         )
-        run = _Run(completer, request, Sheet() if sheet else None, skipped=planned - len(plan))
         run.complete(plan, batch)
     run.finish(out / SHEET_NAME, len(plan), json=json)
 

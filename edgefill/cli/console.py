@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from edgefill.errors import BackendUnavailable, InputError
+from edgefill.limits import LIMITS, shown, whole_number
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,12 +39,20 @@ def require(extra: str, *modules: str) -> None:
             ) from error
 
 
-def numbers(option: str, text: str) -> list[int]:
+def number_option(limits: str, help: str, *names: str) -> Any:
+    """A Typer option that takes what lies within these LIMITS."""
+    least, most, _ = LIMITS[limits]
+    return typer.Option(*names, min=least, max=most, help=help)
+
+
+def numbers(option: str, text: str, limits: str = "batch") -> list[int]:
     """The numbers of a list such as "1,8,64", each once, ascending. Raises InputError."""
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise InputError(f"{option} is {text!r}; expected positive whole numbers such as 1,8,64")
-    return sorted({int(part) for part in parts})
+    found = {whole_number(part.strip()) for part in text.split(",")}
+    if not all(number is not None and LIMITS[limits].hold(number) for number in found):
+        raise InputError(
+            f"{option} is {shown(text)!r}; expected whole numbers from {LIMITS[limits]}, such as 1,8,64"
+        )
+    return sorted(number for number in found if number is not None)
 
 
 @contextmanager

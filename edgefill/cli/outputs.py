@@ -17,16 +17,17 @@ from PIL import Image
 
 from edgefill.errors import InputError, OutputError
 from edgefill.files import write_atomically
-from edgefill.jobs.request import MOST_CANDIDATES
+from edgefill.limits import LIMITS
 from edgefill.pictures.images import encode_picture, find_pictures, save_picture
 from edgefill.pictures.sheets import flat, gif_bytes, save_image, sheet, strip
 
 if TYPE_CHECKING:
     from edgefill.completion import Result
 
+_CANDIDATES = range(2, int(LIMITS["candidates"].most) + 1)
 EXTRAS = {
     "strip": ".strip.png", "gif": ".gif", "trace": ".trace.npz", "confidence": ".confidence.png",
-    **{f"candidate-{number}": f".candidate-{number}.png" for number in range(2, MOST_CANDIDATES + 1)},
+    **{f"candidate-{number}": f".candidate-{number}.png" for number in _CANDIDATES},
 }  # fmt: skip
 SHEET_NAME = "sheet.png"
 GIF_FRAMES = 24

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MODELS = ("dcgan", "glcic")
 _STAGES = ("gan", "encoder")
+_DEVICES = ("auto", "cpu", "cuda")
 _DEFAULTS = {recipe.kind: recipe for recipe in (TrainingConfig(), EncoderConfig(), GlcicTraining())}
 _Config = TypeVar("_Config", bound=Recipe)
 _PICTURES = "pictures.txt"  # in a run: the folder that it was trained on
@@ -111,7 +112,6 @@ def train(
 ) -> None:  # fmt: skip
     """Train a network on a folder of pictures; for a DCGAN, then an encoder for its G: --stage encoder."""
     given = {key: value for key, value in locals().items() if value is not None}
-    require("train", "safetensors.torch", "torch.utils.tensorboard")
     for value, name, known in ((model, "model", _MODELS), (stage, "stage", _STAGES)):
         if value not in known:
             raise InputError(f"there is no {name} {value!r}; expected {' or '.join(known)}")
@@ -121,6 +121,14 @@ def train(
         )
     kind = "encoder" if stage == "encoder" else model
     _check_options(kind, given)
+    _with_given(
+        _DEFAULTS[kind], given
+    )  # what cannot be asked is said before torch is loaded, which takes seconds
+    if device not in _DEVICES:
+        raise InputError(f"there is no device {device!r}; expected auto, cpu or cuda")
+    if not folder.is_dir():
+        raise InputError(f"cannot train on {str(folder)!r}: no such folder; expected a folder of pictures")
+    require("train", "safetensors.torch", "torch.utils.tensorboard")
     place = _device(device)
     started = time.monotonic()
     with StopRequest() as stop:
@@ -221,8 +229,6 @@ def _with_given(config: _Config, given: dict[str, Any]) -> _Config:
 def _device(name: str) -> torch.device:
     import torch
 
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device {name!r}; expected auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise BackendUnavailable(
             f"cannot train on cuda: PyTorch {torch.__version__} finds no CUDA device; choose --device cpu"

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from edgefill.completion.arrays import fill, fill_in_one_pass
-from edgefill.errors import EdgefillError, InputError
+from edgefill.errors import EdgefillError
 from edgefill.holes.boxes import Box
 from edgefill.jobs.photograph import Photograph, prepare
 from edgefill.jobs.request import Failure, Request, Result, Source
+from edgefill.limits import check
 from edgefill.methods import feed_forward
 from edgefill.methods.latent.candidates import with_candidates
 from edgefill.methods.latent.settings import SearchSettings, default_settings
@@ -81,8 +82,7 @@ class Completer:
         memory, and fewer of large ones. ``progress`` is told how many pictures' worth of search was
         just done. Raises EdgefillError for what concerns them all: the mask's name, the model.
         """
-        if batch < 1:
-            raise InputError(f"cannot complete batches of {batch} pictures: expected 1 or more")
+        check("batch", batch)
         request = self._resolved(request or Request())
         mask, report = request.mask_spec, progress or (lambda _: None)
 

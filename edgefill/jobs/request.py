@@ -11,11 +11,11 @@ from PIL import Image
 
 from edgefill.errors import EdgefillError, InputError
 from edgefill.jobs.photograph import BLENDS, Photograph
+from edgefill.limits import check
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.pictures.images import Picture
 from edgefill.pictures.masks import MaskSpec, parse_mask
 
-MOST_CANDIDATES = 16
 Source: TypeAlias = str | Path | Image.Image | np.ndarray
 
 
@@ -37,14 +37,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.blend not in BLENDS:
             raise InputError(f"cannot blend by {self.blend!r}: expected one of {', '.join(BLENDS)}")
-        if not 1 <= self.candidates <= MOST_CANDIDATES:
-            raise InputError(
-                f"cannot find {self.candidates} candidates: expected a number from 1 to {MOST_CANDIDATES}"
-            )
-        if self.seed < 0 or self.frames < 0:
-            raise InputError(
-                f"cannot use the seed {self.seed} with {self.frames} frames: expected numbers from 0"
-            )
+        for name in ("candidates", "seed", "frames"):
+            check(name, getattr(self, name))
 
     @property
     def mask_spec(self) -> MaskSpec:

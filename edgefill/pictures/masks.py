@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from edgefill.errors import InputError
+from edgefill.limits import shown
 from edgefill.pictures.images import SUFFIXES, Picture, read_picture
 
 # Kind → its parameter as shown, its default, its largest value.
@@ -54,7 +55,9 @@ def parse_mask(text: str) -> MaskSpec:
             return MaskSpec("file", path=path)
     except (OSError, RuntimeError, ValueError):
         pass  # no name that this system could have given to a file
-    raise InputError(f"cannot use the mask {text!r}: no kind and no file has this name; expected {_kinds()}")
+    raise InputError(
+        f"cannot use the mask {shown(text)!r}: no kind and no file has this name; expected {_kinds()}"
+    )
 
 
 def known_pixels(
@@ -155,8 +158,8 @@ def _parse_parameter(text: str, kind: str, parameter: str | None) -> float:
         value = math.nan
     if not 0 <= value <= largest:
         raise InputError(
-            f"cannot use the mask {text!r}: its {name} is {parameter!r}, expected a number from 0 to "
-            f"{largest:g}; {kind}:{default:g} is the default"
+            f"cannot use the mask {shown(text)!r}: its {name} is {shown(parameter)!r}, expected a number "
+            f"from 0 to {largest:g}; {kind}:{default:g} is the default"
         )
     return value
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgefill.errors import BackendUnavailable, EngineError
+from edgefill.limits import check
 from edgefill.machine import gpu_present
 from edgefill.runtimes.registry import AUTO, BACKENDS, DEVICE_BACKENDS, ROWS, Row, for_the_host, row_of
 
@@ -119,6 +120,9 @@ def open_backend(
 
     Raises BackendUnavailable with the line that installs what is missing, ModelError for a broken graph.
     """
+
+    if threads is not None:
+        check("threads", threads)
 
     def opened(row: Row) -> Runtime:
         if not row.on_device:

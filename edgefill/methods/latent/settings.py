@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +9,11 @@ import numpy as np
 
 from edgefill.errors import InputError
 from edgefill.kernels.arguments import MOST_PAIRS, RATES
+from edgefill.limits import LIMITS, shown, whole_number
 from edgefill.model.manifest import FIT
 
 STARTS = ("random", "encoder")
-_MAX_STEPS = 1_000_000
-_MAX_STARTS = 4096
+_MAX_STEPS = int(LIMITS["search_steps"].most)
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class SearchSettings:
         for name, is_right, expected in _RULES:
             value = getattr(self, name)
             if not is_right(value):
-                raise InputError(f"cannot search with {name} {value!r}: expected {expected}")
+                raise InputError(f"cannot search with {name} {shown(value)}: expected {expected}")
 
     @property
     def trajectories(self) -> int:
@@ -80,33 +79,42 @@ class SearchSettings:
         return rates
 
 
-def _between(low: float, high: float) -> Any:
-    return lambda value: math.isfinite(value) and low <= value <= high
+def _within(limits: str) -> tuple[Any, str]:
+    """The rule of one of LIMITS, and the words for it."""
+    return LIMITS[limits].hold, f"a number from {LIMITS[limits]}"
+
+
+def _or_none(limits: str, otherwise: str) -> tuple[Any, str]:
+    return lambda value: value is None or LIMITS[limits].hold(value), f"{LIMITS[limits]}, or {otherwise}"
 
 
 _RULES: tuple[tuple[str, Any, str], ...] = (
     ("solver", ("momentum", "adam", "lbfgs", "hmc").__contains__, "momentum, adam, lbfgs or hmc"),
     ("start", STARTS.__contains__, "random or encoder"),
-    ("starts", _between(1, _MAX_STARTS), f"a number from 1 to {_MAX_STARTS}"),
-    ("steps", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
-    ("lr", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("lam", lambda value: math.isfinite(value) and value >= 0, "0 or more"),
-    ("pull", lambda value: math.isfinite(value) and value >= 0, "0 or more"),
+    ("starts", *_within("starts")),
+    ("steps", *_within("search_steps")),
+    ("lr", *_within("lr")),
+    ("lam", *_within("weight")),
+    ("pull", *_within("weight")),
     ("power", (1, 2).__contains__, "1 (L1) or 2 (L2)"),
-    ("importance", lambda value: value == 0 or (value > 0 and value % 2), "an odd window, or 0 for none"),
-    ("momentum", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
-    ("beta1", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
-    ("beta2", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
-    ("eps", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("memory", _between(1, MOST_PAIRS), f"a number from 1 to {MOST_PAIRS}"),
-    ("hmc_leapfrog", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
-    ("hmc_size", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("hmc_beta", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("hmc_anneal", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("milliseconds", lambda value: value is None or 0 < value < math.inf, "a time above 0, or None"),
-    ("goal", lambda value: value is None or math.isfinite(value), "a loss, or None for no goal"),
-    ("patience", _between(0, _MAX_STEPS), f"a number from 0 (never) to {_MAX_STEPS}"),
-    ("tolerance", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    (
+        "importance",
+        lambda value: LIMITS["window"].hold(value) and (value == 0 or value % 2 == 1),
+        f"an odd window up to {LIMITS['window'].most:,}, or 0 for none",
+    ),
+    ("momentum", *_within("decay")),
+    ("beta1", *_within("decay")),
+    ("beta2", *_within("decay")),
+    ("eps", *_within("lr")),
+    ("memory", lambda value: 1 <= value <= MOST_PAIRS, f"a number from 1 to {MOST_PAIRS}"),
+    ("hmc_leapfrog", *_within("search_steps")),
+    ("hmc_size", *_within("lr")),
+    ("hmc_beta", *_within("lr")),
+    ("hmc_anneal", *_within("lr")),
+    ("milliseconds", *_or_none("milliseconds", "None")),
+    ("goal", *_or_none("goal", "None for no goal")),
+    ("patience", lambda value: 0 <= value <= _MAX_STEPS, f"a number from 0 (never) to {_MAX_STEPS:,}"),
+    ("tolerance", *_within("decay")),
 )
 
 # What each solver has where no preset but the default is asked for, by where it starts. Only known pixels
@@ -190,16 +198,20 @@ def _start(text: str | None) -> tuple[str | None, int | None]:
     if text is None or text in STARTS:
         return text, None
     name, _, count = text.partition(":")
-    if name == "best-of" and count.isdecimal():
-        return "random", int(count)
-    raise InputError(f"cannot start from {text!r}: expected encoder, random or best-of:N, as in best-of:16")
+    number = whole_number(count)
+    if name == "best-of" and number is not None:
+        return "random", number
+    raise InputError(
+        f"cannot start from {shown(text)!r}: expected encoder, random or best-of:N, as in best-of:16"
+    )
 
 
 def _stop_rule(until: str) -> dict[str, Any]:
     if not until:
         return {}
-    if until.isdecimal():
-        return {"steps": int(until)}
+    steps = whole_number(until)
+    if steps is not None:
+        return {"steps": steps}
     if until == "converged":
         return {"patience": _PATIENCE, "steps": _ENOUGH}
     kind, _, value = until.partition(":")
@@ -207,6 +219,6 @@ def _stop_rule(until: str) -> dict[str, Any]:
         return {{"loss": "goal", "ms": "milliseconds"}[kind]: float(value), "steps": _ENOUGH}
     except (KeyError, ValueError):
         raise InputError(
-            f"cannot search until {until!r}: expected converged, loss:X, ms:T or a number of steps, as in "
-            "loss:250 or ms:16"
+            f"cannot search until {shown(until)!r}: expected converged, loss:X, ms:T or a number of steps, "
+            "as in loss:250 or ms:16"
         ) from None
