@@ -22,7 +22,8 @@ class Limits(NamedTuple):
         return self.least <= value < self.most if self.open else self.least <= value <= self.most
 
     def __str__(self) -> str:
-        return f"{self.least:,} to {'below ' * self.open}{self.most:,}"
+        least, most = (f"{each:,}" if isinstance(each, int) else f"{each:g}" for each in self[:2])
+        return f"{least} to {'below ' * self.open}{most}"
 
 
 _SHARE, _DECAY, _WEIGHT = Limits(0, 1), Limits(0, 1, open=True), Limits(0, 1e6)

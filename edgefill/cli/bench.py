@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import number_option, numbers, print_json, progress_bar, require, say
+from edgefill.cli.console import (
+    number_option,
+    numbers,
+    path_option,
+    print_json,
+    progress_bar,
+    require,
+    say,
+    show,
+)
 from edgefill.runtimes.registry import choice
 
 
@@ -40,7 +49,7 @@ def bench(
     ] = True,
     threads: Annotated[int | None, number_option("threads", "CPU threads; all cores if not given.")] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw a chart: .png, .svg or .pdf.", show_default=False)
+        Path | None, path_option("Also draw a chart: .png, .svg or .pdf.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a chart that exists.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -66,7 +75,7 @@ def bench(
     from edgefill.bench.report import plot as draw
     from edgefill.cli.outputs import refuse_existing
     from edgefill.completion import search_settings
-    from edgefill.files import write_atomically
+    from edgefill.files import check_writable, write_atomically
     from edgefill.model.bundle import Bundle
     from edgefill.model.catalogue import find
 
@@ -76,6 +85,7 @@ def bench(
         require("plot", "matplotlib")
         format = plot_format(plot.suffix)
         refuse_existing([] if force else [plot])
+        check_writable([plot])
     bundle = Bundle.open(find(model))
     settings = None
     if bundle.manifest.latent:
@@ -106,6 +116,6 @@ def bench(
     else:
         from rich.console import Console
 
-        print(heading(report))
+        show(heading(report))
         Console().print(table(report))
-        print(surroundings(report))
+        show(surroundings(report))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import numbers, print_json, progress_bar, say
+from edgefill.cli.console import numbers, path_option, print_json, progress_bar, say, show
 from edgefill.errors import BackendUnavailable
 from edgefill.runtimes.registry import LIBRARIES, choice, row_of
 
@@ -41,7 +41,7 @@ def build(
         int | None, typer.Option(min=0, max=5, help="How hard to optimise; TensorRT's own if not given.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the engines. [default: the cache, where they are found]")
+        Path | None, path_option("Folder for the engines. [default: the cache, where they are found]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Build engines again that are there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -63,7 +63,7 @@ def build(
     if json:
         print_json({"model": bundle.manifest.name, "engines": [_document(entry) for entry in entries]})
     else:
-        print("\n".join(_table(entries)))
+        show("\n".join(_table(entries)))
 
 
 def _graphs(manifest: Manifest) -> list[str]:

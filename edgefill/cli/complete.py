@@ -11,10 +11,11 @@ import typer
 
 from edgefill import __version__
 from edgefill.cli.app import app
-from edgefill.cli.console import number_option, print_json, progress_bar, say
+from edgefill.cli.console import a_path, number_option, path_option, print_json, progress_bar, say
 from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raised
 from edgefill.cli.writer import Writer
-from edgefill.errors import EdgefillError
+from edgefill.errors import EdgefillError, InputError
+from edgefill.files import check_writable
 from edgefill.runtimes.registry import choice
 
 if TYPE_CHECKING:
@@ -29,8 +30,13 @@ _MASKS = (
 
 @app.command()
 def complete(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the completed pictures.", show_default=False)],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Pictures, or folders of them.", show_default=False, parser=a_path, metavar="PICTURES…"
+        ),
+    ],
+    out: Annotated[Path, path_option("Folder for the completed pictures.", show_default=False)],
     model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
     mask: Annotated[str, typer.Option(help=_MASKS)] = "center",
     box: Annotated[str, typer.Option(help="Complete only this part: x,y,w,h in pixels.")] = "",
@@ -87,7 +93,7 @@ def complete(
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")
     ] = None,
     engines: Annotated[
-        Path | None, typer.Option(help="Folder of `edgefill build --out`. [default: the cache]")
+        Path | None, path_option("Folder of `edgefill build --out`. [default: the cache]")
     ] = None,
     threads: Annotated[int | None, number_option("threads", "CPU threads; all cores if not given.")] = None,
 ) -> None:
@@ -114,12 +120,15 @@ def complete(
     wanted = {"strip": strip, "gif": gif, "trace": trace, "confidence": confidence}
     extras = [name for name, chosen in wanted.items() if chosen]
     extras += [f"candidate-{number}" for number in range(2, candidates + 1)]
+    if skip_existing and force:
+        raise InputError("--skip-existing keeps what exists and --force replaces it; expected one of the two")
     plan = plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
     planned = len(plan)
     if skip_existing:
         plan = [outputs for outputs in plan if not outputs.exist]
     elif not force:
         refuse_existing([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
+    check_writable([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
         searches, encoder = completer.model.latent is not None, completer.model.has_encoder
         say(f"{completer.model.name} on {completer.backend.info}")
@@ -170,11 +179,9 @@ class _Run:
 
     def finish(self, sheet_path: Path, total: int, *, json: bool) -> None:
         """Writes the sheet, says what happened, and ends the command with its exit code."""
+        folder = sheet_path.parent
         document = {**self._record(), "results": self.results, "failed": self.failed}
-        if self.sheet and self.sheet.save(sheet_path):
-            document["sheet"] = str(sheet_path)
-            if self.sheet.left_out:
-                say(f"{sheet_path.name} shows the first pictures only; {self.sheet.left_out} are left out")
+        document |= self._saved_sheet(sheet_path)
         failure = max((item["exit_code"] for item in self.failed), default=0)
         exit_code = 128 + self.interrupted if self.interrupted else failure
         if self.interrupted:
@@ -183,8 +190,9 @@ class _Run:
                 f"stopped: {len(self.results)} of {total} pictures are done and kept; "
                 "go on with --skip-existing"
             )
-        elif total > 1:
-            say(f"completed {len(self.results)} of {total} pictures" + self._failures())
+        elif total > 1 or self.results:
+            where = f", written to {folder}" if self.results else ""
+            say(f"completed {len(self.results)} of {total} pictures{where}" + self._failures())
         if self.skipped:
             document["skipped"] = self.skipped
             say(f"left out {self.skipped} pictures whose outputs are there")
@@ -192,6 +200,19 @@ class _Run:
             print_json(document)
         if exit_code:
             raise typer.Exit(exit_code)
+
+    def _saved_sheet(self, path: Path) -> dict[str, Any]:
+        """What is said of the sheet; where it cannot be written, that is one failure more."""
+        try:
+            if not (self.sheet and self.sheet.save(path)):
+                return {}
+        except EdgefillError as error:
+            say(f"error: {error}")
+            self.failed.append(_failure(path, error))
+            return {}
+        if self.sheet.left_out:
+            say(f"{path.name} shows the first pictures only; {self.sheet.left_out} are left out")
+        return {"sheet": str(path)}
 
     def _take(self, outcome: Result | Failure, outputs: Outputs) -> None:
         from edgefill.cli.outputs import write_result
@@ -221,6 +242,7 @@ class _Run:
             "model_sha256": model.digest,
             "backend": info.name,
             "runtime": info.runtime,
+            "precision": info.precision,
             "mask": spec.path.name if spec.path else request.mask,
             "seed": request.seed,
             "box": request.box and list(request.box),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json
+from edgefill.cli.console import print_json, show
 
 if TYPE_CHECKING:
     from edgefill.doctor import Finding
@@ -26,7 +26,7 @@ def doctor(
     if json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        print("\n".join(report(findings)))
+        show("\n".join(report(findings)))
 
 
 def report(findings: list[Finding]) -> list[str]:

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, require, say
-from edgefill.errors import OutputError
+from edgefill.cli.console import path_option, print_json, require, say
+from edgefill.errors import ModelError, OutputError
+from edgefill.files import check_writable
+from edgefill.model.bundle import MANIFEST, Bundle
+from edgefill.model.catalogue import find
+from edgefill.training.config import CONFIG, GlcicTraining, kind_in
 
 if TYPE_CHECKING:
     from edgefill.model.manifest import Manifest
@@ -24,7 +28,7 @@ def export(
             metavar="RUN", help="The run folder that `edgefill train` wrote; for --pipeline a model too."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The model to write, e.g. faces.edgefill.")],
+    out: Annotated[Path, path_option("The model to write, e.g. faces.edgefill.", "--out", "-o")],
     name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
     precision: Annotated[
         str | None,
@@ -56,6 +60,9 @@ def export(
     """Export G, D and the step with its gradient, or a network of one pass, as one proven model."""
     if out.exists() and not force:
         raise OutputError(f"{out} is already there; choose another name or replace it with --force")
+    check_writable([out] if out.suffix else [out / MANIFEST])
+    if pipeline:
+        _check_pipeline(source, out)
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
     from edgefill.export.run import export_run, exported_or_found
 
@@ -79,6 +86,27 @@ def export(
     )
     if as_json:
         print_json({"model": str(out), **dataclasses.asdict(manifest)})
+
+
+def _check_pipeline(source: str, out: Path) -> None:
+    """Raises EdgefillError where no pipeline of ``source`` can be at ``out``; loads nothing heavy."""
+    if out.suffix != ".onnx":
+        raise OutputError(f"cannot write the pipeline to {out}: expected a name that ends in .onnx")
+    config = Path(source) / CONFIG
+    if config.is_file():
+        kind = kind_in(config.read_bytes(), str(config))
+        if kind != GlcicTraining.kind:
+            raise ModelError(
+                f"cannot make a pipeline of {source}, a {kind}: it searches, which one graph cannot; "
+                "expected a run of a model that completes in one pass"
+            )
+    else:
+        manifest = Bundle.open(find(source)).manifest
+        if manifest.latent:
+            raise ModelError(
+                f"cannot make a pipeline of {manifest.name}: it searches, which one graph cannot; expected a "
+                "model that completes in one pass"
+            )
 
 
 def _proven(manifest: Manifest, out: Path) -> str:

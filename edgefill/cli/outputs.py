@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import zlib
 from collections import Counter
@@ -18,7 +19,7 @@ from PIL import Image
 from edgefill.errors import InputError, OutputError
 from edgefill.files import write_atomically
 from edgefill.limits import LIMITS
-from edgefill.pictures.images import encode_picture, find_pictures, save_picture
+from edgefill.pictures.images import encode_picture, find_pictures, is_folder, save_picture
 from edgefill.pictures.sheets import flat, gif_bytes, save_image, sheet, strip
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Outputs:
     @property
     def exist(self) -> bool:
         """Whether they were written before: the picture is the last of them, and candidates may be fewer."""
-        return self.picture.exists()
+        return os.path.lexists(self.picture)
 
 
 def plan_outputs(
@@ -71,7 +72,7 @@ def plan_outputs(
         raise InputError(f"cannot write the format {format!r}; expected one of {', '.join(_FORMATS)}")
     plan: dict[Path, Outputs] = {}
     for source in sources:
-        root = source if source.is_dir() else source.parent
+        root = source if is_folder(source) else source.parent
         for file in find_pictures([source]):
             place = out / file.relative_to(root).parent
             named = {extra: place / (file.stem + EXTRAS[extra]) for extra in extras}
@@ -82,7 +83,7 @@ def plan_outputs(
 
 def refuse_existing(paths: Sequence[Path]) -> None:
     """Raises OutputError where one of ``paths`` exists already."""
-    existing = [path for path in paths if path.exists()]
+    existing = [path for path in paths if os.path.lexists(path)]
     if existing:
         raise OutputError(
             f"{len(existing)} of {len(paths)} outputs exist already, such as {str(existing[0])!r}; expected "
@@ -99,12 +100,20 @@ def _refuse_clashes(plan: Sequence[Outputs], others: Sequence[Path]) -> None:
             f"{' and '.join(map(repr, inputs))} would {'both ' * (len(inputs) > 1)}be written to "
             f"{str(twice[0])!r}; expected one input for each output; rename one, or run them apart"
         )
-    inputs_resolved = {outputs.source.resolve() for outputs in plan}
+    inputs_resolved = {_resolved(outputs.source) for outputs in plan}
     for path in paths:
-        if path.resolve() in inputs_resolved:
+        if _resolved(path) in inputs_resolved:
             raise OutputError(
                 f"{str(path)!r} is an input and would be overwritten; expected another folder; change --out"
             )
+
+
+def _resolved(path: Path) -> str:
+    """Where ``path`` leads, as far as that can be found out: not around a circle of links."""
+    try:
+        return os.path.realpath(path)
+    except OSError:  # a relative one, and the folder that this runs in is gone
+        return os.path.normpath(path)
 
 
 def write_result(result: Result, outputs: Outputs, record: dict[str, Any], blend: str) -> None:

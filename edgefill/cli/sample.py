@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import number_option, print_json, say
+from edgefill.cli.console import number_option, path_option, print_json, say
 from edgefill.errors import InputError
 from edgefill.limits import LIMITS, shown, whole_number
 from edgefill.runtimes.registry import choice
@@ -19,7 +19,7 @@ _MOST = 4096  # pictures on one sheet, frames of one animation
 
 @app.command()
 def sample(
-    out: Annotated[Path, typer.Option(help="The sheet or strip, or a .gif.", show_default=False)],
+    out: Annotated[Path, path_option("The sheet or strip, or a .gif.", show_default=False)],
     model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
     count: Annotated[int, typer.Option(min=1, max=_MOST, help="Pictures on the sheet.")] = 64,
     seed: Annotated[int, number_option("seed", "Of the first picture; the next has the next seed.")] = 0,
@@ -40,9 +40,10 @@ def sample(
 
     from edgefill.cli.outputs import refuse_existing
     from edgefill.completion import load
-    from edgefill.files import write_atomically
+    from edgefill.files import check_writable, write_atomically
     from edgefill.methods.latent.drawing import drawn
     from edgefill.methods.latent.latents import Prior
+    from edgefill.pictures.images import check_format
     from edgefill.pictures.sheets import gif_bytes, pictures_of, save_image, sheet, strip
 
     animated = out.suffix.lower() == ".gif"
@@ -53,8 +54,11 @@ def sample(
     terms = parse_arithmetic(arithmetic) if arithmetic else []
     seeds = parse_seeds(interpolate) if interpolate else [seed for _, seed in terms]
     seeds = seeds or list(range(seed, seed + count))
+    if not animated:
+        check_format(out.suffix)
     if not force:
         refuse_existing([out])
+    check_writable([out])
     with load(model, backend, threads=threads) as completer:
         completer.model.check_latent("draw samples from")
         say(f"{completer.model.name} on {completer.backend.info}")

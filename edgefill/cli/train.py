@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, progress_bar, require, say
+from edgefill.cli.console import path_option, print_json, progress_bar, require, say
 from edgefill.cli.stopping import StopRequest
 from edgefill.errors import BackendUnavailable, InputError
 from edgefill.files import write_atomically
@@ -48,7 +48,7 @@ def train(
         Path, typer.Argument(help="Folder of pictures, searched recursively; for an encoder, of the run.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run: checkpoints, log, samples.", show_default=False)
+        Path | None, path_option("Folder of the run: checkpoints, log, samples.", show_default=False)
     ] = None,
     model: Annotated[
         str, typer.Option(help="dcgan, whose z is searched for, or glcic, which completes in one pass.")

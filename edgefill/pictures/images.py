@@ -101,7 +101,7 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
     a folder that cannot be listed, and where nothing is found.
     """
     named = [Path(path) for path in paths]
-    found = [file for path in named for file in (_pictures_below(path) if _is_folder(path) else [path])]
+    found = [file for path in named for file in (_pictures_below(path) if is_folder(path) else [path])]
     if not found:
         places = ", ".join(repr(str(path)) for path in named) or "an empty list"
         raise InputError(
@@ -117,9 +117,7 @@ def encode_picture(picture: Picture, format: str = "png") -> bytes:
     JPEG and BMP hold no transparency: it is laid on white. 16-bit grey fits PNG and TIFF only. Raises
     InputError for another format, for 16 bits elsewhere, and for a picture larger than the format allows.
     """
-    kind = _SHORT_NAMES.get(format.lower(), format.lower())
-    if kind not in _WRITABLE:
-        raise InputError(f"cannot write a picture as {format!r}; expected one of {', '.join(_WRITABLE)}")
+    kind = check_format(format)
     if picture.values.dtype == np.uint16 and kind not in _HOLDS_16_BITS:
         raise InputError(f"cannot write 16-bit grey as {kind}, which holds 8 bits; choose png or tiff")
     image = picture.to_pil()
@@ -132,6 +130,15 @@ def encode_picture(picture: Picture, format: str = "png") -> bytes:
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write {image.width}×{image.height} pixels as {kind}: {error}") from error
     return buffer.getvalue()
+
+
+def check_format(format: str) -> str:
+    """The name of the ``format`` or suffix, such as "jpeg" of ".JPG". Raises InputError for another."""
+    name = format.lower().removeprefix(".")
+    kind = _SHORT_NAMES.get(name, name)
+    if kind not in _WRITABLE:
+        raise InputError(f"cannot write a picture as {name!r}; expected one of {', '.join(_WRITABLE)}")
+    return kind
 
 
 def save_picture(picture: Picture, path: str | Path) -> None:
@@ -270,10 +277,11 @@ def _check_size(height: int, width: int, what: str, max_pixels: int) -> None:
         )
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder that can be looked at."""
     try:
         return path.is_dir()
-    except OSError:
+    except (OSError, ValueError):
         return False  # a name too long, or a folder that may not be entered: reading it says which
 
 

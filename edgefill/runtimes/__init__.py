@@ -43,9 +43,10 @@ class RuntimeInfo:
     runtime: str  # such as "ONNX Runtime 1.31.0"
     device: str  # such as "CPU, 2 threads"
     steps_at_once: int = 1  # that one launch starts: more than 1 where a CUDA graph of steps is replayed
+    precision: str = "fp32"  # that the graphs compute in; another one gives other bytes
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.runtime}, {self.device})"
+        return f"{self.name} ({self.runtime}, {self.device}, {self.precision})"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from edgefill.networks.config import GlcicConfig, NetworkConfig
 if TYPE_CHECKING:
     from typing_extensions import Self  # Python 3.10 has none of its own
 
+CONFIG = "config.json"  # in the folder of a run
 PRECISIONS = ("bf16", "fp32")
 CHANGEABLE = (
     "epochs",
@@ -57,6 +58,8 @@ class Recipe:
         """
         try:
             values = json.loads(text)
+            if not isinstance(values, dict):
+                raise ValueError(f"found {type(values).__name__}, expected an object")
             found, shape = values.pop("kind", None), type(cls().network)
             if found != cls.kind:
                 raise ValueError(f"it is of the kind {found!r}, expected {cls.kind!r}")
@@ -136,6 +139,14 @@ class GlcicTraining(Recipe):
         check("alpha", self.alpha, "weight")
         check("lr", self.lr)
         check("lr_decay", self.lr_decay, "share")
+
+
+def kind_in(text: str | bytes, where: str) -> str:
+    """What a run trains by its config.json: "dcgan", "encoder" or "glcic". Raises ModelError."""
+    try:
+        return str(json.loads(text)["kind"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelError(f"{where!r} does not say what kind of training it is of") from error
 
 
 def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:

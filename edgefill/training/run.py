@@ -12,7 +12,6 @@ encoder/                                 the same of the encoder's training, if 
 
 from __future__ import annotations
 
-import json
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,11 +23,10 @@ from edgefill.errors import InputError, ModelError, OutputError
 from edgefill.files import write_atomically
 from edgefill.networks.dcgan import Discriminator, Generator
 from edgefill.training.checkpoint import Checkpoint, load_checkpoint, part
-from edgefill.training.config import CHANGEABLE, Recipe, TrainingConfig, differences
+from edgefill.training.config import CHANGEABLE, CONFIG, Recipe, TrainingConfig, differences, kind_in
 from edgefill.training.ema import fit_batch_norms
 from edgefill.training.trainer import load_weights
 
-CONFIG = "config.json"
 _Config = TypeVar("_Config", bound=Recipe)
 
 
@@ -60,13 +58,7 @@ def load_config(run: str | Path, warn: Callable[[str], object] = warnings.warn) 
 
 def kind_of(run: str | Path) -> str:
     """What ``run`` trains: "dcgan", "encoder" or "glcic". Raises ModelError where it holds no training."""
-    try:
-        kind = json.loads(_config_text(Path(run)))["kind"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ModelError(
-            f"{str(Path(run) / CONFIG)!r} does not say what kind of training it is of"
-        ) from error
-    return str(kind)
+    return kind_in(_config_text(Path(run)), str(Path(run) / CONFIG))
 
 
 def load_run(

@@ -84,8 +84,9 @@ def _within(limits: str) -> tuple[Any, str]:
     return LIMITS[limits].hold, f"a number from {LIMITS[limits]}"
 
 
-def _or_none(limits: str, otherwise: str) -> tuple[Any, str]:
-    return lambda value: value is None or LIMITS[limits].hold(value), f"{LIMITS[limits]}, or {otherwise}"
+def _or_none(limits: str, what: str) -> tuple[Any, str]:
+    """The same, or None."""
+    return lambda value: value is None or LIMITS[limits].hold(value), f"{what} from {LIMITS[limits]}, or None"
 
 
 _RULES: tuple[tuple[str, Any, str], ...] = (
@@ -111,8 +112,8 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
     ("hmc_size", *_within("lr")),
     ("hmc_beta", *_within("lr")),
     ("hmc_anneal", *_within("lr")),
-    ("milliseconds", *_or_none("milliseconds", "None")),
-    ("goal", *_or_none("goal", "None for no goal")),
+    ("milliseconds", *_or_none("milliseconds", "a time")),
+    ("goal", *_or_none("goal", "a loss")),
     ("patience", lambda value: 0 <= value <= _MAX_STEPS, f"a number from 0 (never) to {_MAX_STEPS:,}"),
     ("tolerance", *_within("decay")),
 )
@@ -179,6 +180,10 @@ def search_settings(
             a number, which is that of the steps.
     """
     kind, starts = _start(start)
+    if whole_number(until) is not None and changes.get("steps") is not None:
+        raise InputError(
+            f"until {until} and steps {changes['steps']} both say how many steps; expected one of the two"
+        )
     rule = {**_stop_rule(until), **({} if starts is None else {"starts": starts})}
     changes = rule | {name: value for name, value in changes.items() if value is not None}
     if preset == "default":
