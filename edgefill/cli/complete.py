@@ -16,6 +16,7 @@ from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raise
 from edgefill.cli.writer import Writer
 from edgefill.errors import EdgefillError, InputError
 from edgefill.files import check_writable
+from edgefill.memory import too_large
 from edgefill.runtimes.registry import choice
 
 if TYPE_CHECKING:
@@ -67,7 +68,12 @@ def complete(
     resize_mask: Annotated[
         bool, typer.Option("--resize-mask", help="Scale a mask file to the picture's size.")
     ] = False,
-    format: Annotated[str, typer.Option(help="png, webp, tiff, bmp (all lossless) or jpeg.")] = "png",
+    format: Annotated[
+        str, typer.Option(help="png, webp, tiff, bmp (all lossless), jpeg, or same: as the input is.")
+    ] = "png",
+    quality: Annotated[
+        int | None, number_option("quality", "Of JPEG, which changes known pixels a little. [default: 95]")
+    ] = None,
     strip: Annotated[
         bool, typer.Option("--strip", help="Also NAME.strip.png: input, masked, completed.")
     ] = False,
@@ -122,6 +128,8 @@ def complete(
     extras += [f"candidate-{number}" for number in range(2, candidates + 1)]
     if skip_existing and force:
         raise InputError("--skip-existing keeps what exists and --force replaces it; expected one of the two")
+    if quality is not None and format not in ("jpeg", "jpg", "same"):
+        raise InputError(f"--quality is for JPEG, which {format} is not; add --format jpeg, or leave it out")
     plan = plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
     planned = len(plan)
     if skip_existing:
@@ -144,6 +152,7 @@ def complete(
             replace(request, settings=settings),
             Sheet() if sheet else None,
             skipped=planned - len(plan),
+            quality=quality,
         )
         run.complete(plan, batch)
     run.finish(out / SHEET_NAME, len(plan), json=json)
@@ -159,6 +168,7 @@ class _Run:
     results: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     skipped: int = 0
+    quality: int | None = None  # of JPEG
     interrupted: int = 0  # the signal
 
     def complete(self, plan: list[Outputs], batch: int) -> None:
@@ -221,14 +231,16 @@ class _Run:
         try:
             if isinstance(outcome, Failure):
                 raise outcome.error
-            write_result(outcome, outputs, self._record(), self.request.blend)
-        except EdgefillError as error:
+            told = write_result(outcome, outputs, self._record(), self.request.blend, self.quality)
+        except (EdgefillError, MemoryError) as failure:
+            error = failure if isinstance(failure, EdgefillError) else too_large(outputs.source)
             say(f"error: {error}")
             self.failed.append(_failure(outputs.source, error))
             return
-        for notice in outcome.notices:
+        notices = [*outcome.notices, *told]
+        for notice in notices:
             say(f"{outputs.source.name}: {notice}")
-        self.results.append(_success(outcome, outputs))
+        self.results.append({**_success(outcome, outputs), "notices": notices})
         if self.sheet:
             self.sheet.add(outcome)
 
@@ -264,7 +276,6 @@ def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
         **({} if result.ended == "pass" else _of_search(result)),
         "seconds": round(result.seconds, 4),
         **_answers(result, outputs),
-        "notices": list(result.notices),
     }
 
 

@@ -19,7 +19,14 @@ from PIL import Image
 from edgefill.errors import InputError, OutputError
 from edgefill.files import write_atomically
 from edgefill.limits import LIMITS
-from edgefill.pictures.images import encode_picture, find_pictures, is_folder, save_picture
+from edgefill.pictures.images import (
+    check_format,
+    encode_picture,
+    find_pictures,
+    is_folder,
+    kind_of_suffix,
+    save_picture,
+)
 from edgefill.pictures.sheets import flat, gif_bytes, save_image, sheet, strip
 
 if TYPE_CHECKING:
@@ -32,7 +39,8 @@ EXTRAS = {
 }  # fmt: skip
 SHEET_NAME = "sheet.png"
 GIF_FRAMES = 24
-_FORMATS = ("png", "webp", "tiff", "bmp", "jpeg", "jpg", "tif")
+_SAME = "same"  # as the input, where that can be written
+_FORMATS = ("png", "webp", "tiff", "bmp", "jpeg", "jpg", "tif", _SAME)
 _GIF_SIDES = (256, 512)  # pixels of the longer side of an animation, about at least and at most
 _GIF_REST = 12  # frames for which its end stands still
 _SHEET_PICTURES, _SHEET_SIDE = 256, 160
@@ -76,9 +84,17 @@ def plan_outputs(
         for file in find_pictures([source]):
             place = out / file.relative_to(root).parent
             named = {extra: place / (file.stem + EXTRAS[extra]) for extra in extras}
-            plan.setdefault(file, Outputs(file, place / f"{file.stem}.{format}", named))
+            plan.setdefault(file, Outputs(file, place / f"{file.stem}{_suffix(file, format)}", named))
     _refuse_clashes([*plan.values()], [out / SHEET_NAME] if sheet else [])
     return [*plan.values()]
+
+
+def _suffix(source: Path, format: str) -> str:
+    """Of the picture made of ``source``: the source's own where it is of that format, such as .JPG."""
+    own = kind_of_suffix(source.suffix)
+    if format == _SAME:
+        return source.suffix if own else ".png"
+    return source.suffix if own == check_format(format) else f".{format}"
 
 
 def refuse_existing(paths: Sequence[Path]) -> None:
@@ -116,8 +132,13 @@ def _resolved(path: Path) -> str:
         return os.path.normpath(path)
 
 
-def write_result(result: Result, outputs: Outputs, record: dict[str, Any], blend: str) -> None:
-    """Writes the extras, then the picture (a PNG with ``record`` as its text). Raises EdgefillError."""
+def write_result(
+    result: Result, outputs: Outputs, record: dict[str, Any], blend: str, quality: int | None = None
+) -> list[str]:
+    """Writes the extras, then the picture (a PNG with ``record`` as its text). Raises EdgefillError.
+
+    Returns what the reader should be told of it.
+    """
     if "strip" in outputs.extras:
         save_image(strip(views(result)), outputs.extras["strip"])
     if "gif" in outputs.extras:
@@ -130,10 +151,13 @@ def write_result(result: Result, outputs: Outputs, record: dict[str, Any], blend
         buffer = io.BytesIO()
         np.savez_compressed(buffer, loss=result.trace.loss, z=result.trace.z)
         write_atomically(outputs.extras["trace"], buffer.getvalue())
-    content = encode_picture(result.picture, outputs.picture.suffix[1:])
-    if outputs.picture.suffix == ".png":
+    kind = check_format(outputs.picture.suffix)
+    content = encode_picture(result.picture, kind, quality=quality)
+    if kind == "png":
         content = with_png_text(content, "edgefill", json.dumps(record, sort_keys=True))
     write_atomically(outputs.picture, content)
+    lost = result.picture.metadata.left_out(kind)
+    return [f"{kind} does not hold its {' and '.join(lost)}: left out"] if lost else []
 
 
 def views(result: Result) -> list[Image.Image]:

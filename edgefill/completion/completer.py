@@ -16,6 +16,7 @@ from edgefill.holes.boxes import Box
 from edgefill.jobs.photograph import Photograph, prepare
 from edgefill.jobs.request import Failure, Request, Result, Source
 from edgefill.limits import check
+from edgefill.memory import BYTES_TO_COMPLETE, enough_memory
 from edgefill.methods import feed_forward
 from edgefill.methods.latent.candidates import with_candidates
 from edgefill.methods.latent.settings import SearchSettings, default_settings
@@ -150,9 +151,10 @@ class Completer:
     def _prepare(self, source: Source, mask: MaskSpec, request: Request) -> Photograph | EdgefillError:
         box = Box(*request.box) if request.box else None
         try:
-            picture = read_picture(source)
-            return prepare(
-                picture, mask, self.model, seed=request.seed, box=box, resize_mask=request.resize_mask
-            )
+            with enough_memory(source):
+                picture = read_picture(source, bytes_a_pixel=BYTES_TO_COMPLETE)
+                return prepare(
+                    picture, mask, self.model, seed=request.seed, box=box, resize_mask=request.resize_mask
+                )
         except EdgefillError as error:
             return error

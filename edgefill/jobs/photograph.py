@@ -78,12 +78,13 @@ class Photograph:
 
     def masked(self) -> Picture:
         """The picture as the search sees it: its hole grey, or only the block means where those are known."""
-        values = to_unit(self.region)
-        seen = np.zeros_like(values)
+        whole = self.picture.values.copy()
         if self.block:
-            seen = scale(self._block_means(values), values.shape[:2], Image.Resampling.NEAREST)
-        shown, whole = from_unit(seen, self.region.dtype), self.picture.values.copy()
-        self.box.cut(whole)[~self.known] = shown[~self.known]
+            means = self._block_means(to_unit(self.region))
+            seen = scale(means, self.known.shape[:2], Image.Resampling.NEAREST)
+            self.box.cut(whole)[~self.known] = from_unit(seen, self.region.dtype)[~self.known]
+        else:
+            self.box.cut(whole)[~self.known] = from_unit(np.float32(0), self.region.dtype)
         return self._with(whole)
 
     def _block_means(self, values: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from edgefill.holes.frames import Frame, Sight, enlarged, joined, pasted, seen
 from edgefill.holes.scaling import as_channels
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Failure, Request, Result, Source
+from edgefill.memory import enough_memory, too_large
 from edgefill.model.interface import Interface
 from edgefill.model.manifest import COMPLETION, Manifest
 from edgefill.pictures.images import to_unit
@@ -67,7 +68,10 @@ def outcomes(
     for portion in _portions(sources, prepare, batch):
         photographs = [item for _, item in portion if isinstance(item, Photograph) and item.needs_search]
         started = time.perf_counter()
-        drawn = iter(draw_regions(photographs, model, runtime, request.blend))
+        try:
+            drawn = iter(draw_regions(photographs, model, runtime, request.blend))
+        except MemoryError:
+            drawn = iter([too_large(photograph.picture.name) for photograph in photographs])
         share = (time.perf_counter() - started) / max(len(photographs), 1)
         for source, item in portion:
             if isinstance(item, EdgefillError):
@@ -86,7 +90,8 @@ def _finished(
         return Failure(source, drawn)
     started = time.perf_counter()
     try:
-        picture = photograph.finished(drawn, "none")  # it is joined in its frame
+        with enough_memory(source):
+            picture = photograph.finished(drawn, "none")  # it is joined in its frame
     except EdgefillError as error:
         return Failure(source, error)
     seconds += time.perf_counter() - started

@@ -18,6 +18,7 @@ import numpy as np
 from edgefill.errors import EdgefillError
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Failure, Request, Result, Source
+from edgefill.memory import enough_memory, too_large
 from edgefill.methods.latent.drawing import check_drawn
 from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.recording import Recording
@@ -83,8 +84,11 @@ class Stream:
 
     def _read(self, source: Source) -> Photograph | EdgefillError:
         item = self._prepare(source)
-        if isinstance(item, Photograph) and item.needs_search:
-            _ = item.evidence  # computed here, beside the search
+        try:
+            if isinstance(item, Photograph) and item.needs_search:
+                _ = item.evidence  # computed here, beside the search
+        except MemoryError:
+            return too_large(source)
         return item
 
     def _admit(self, ahead: _ReadAhead, order: deque[Future[Result | Failure]]) -> None:
@@ -179,7 +183,8 @@ class Stream:
             return Failure(search.source, search_failed(name, found.steps))
         try:
             check_drawn(np.stack([generated, *frames]), self._model, name)
-            picture = photograph.finished(generated, self._request.blend)
+            with enough_memory(search.source):
+                picture = photograph.finished(generated, self._request.blend)
         except EdgefillError as error:
             return Failure(search.source, error)
         return Result(
