@@ -110,6 +110,7 @@ def complete(
     from edgefill.cli.outputs import GIF_FRAMES, SHEET_NAME, Sheet, plan_outputs, refuse_existing
     from edgefill.completion import Request, load, search_settings
     from edgefill.holes.boxes import Box
+    from edgefill.pictures.images import is_folder
 
     numbers: dict[str, Any] = {
         "steps": steps, "lr": lr, "lam": lam, "pull": pull, "power": power, "importance": importance
@@ -119,7 +120,9 @@ def complete(
     frames = GIF_FRAMES if gif else 0
     search_settings(preset, solver=solver, start=start, until=until, **numbers)
     request = Request(mask, seed, region, None, blend, resize_mask, trace, frames, candidates, confidence)
-    _ = request.mask_spec
+    spec = request.mask_spec
+    if spec.kind == "folder":
+        request = replace(request, mask=replace(spec, roots=tuple(filter(is_folder, pictures))))
     is_asked = preset != "default" or bool(until) or any(
         value is not None for value in (solver, start, *numbers.values())
     )  # fmt: skip
@@ -255,7 +258,7 @@ class _Run:
             "backend": info.name,
             "runtime": info.runtime,
             "precision": info.precision,
-            "mask": spec.path.name if spec.path else request.mask,
+            "mask": spec.path.name if spec.path else self.request.mask,
             "seed": request.seed,
             "box": request.box and list(request.box),
             "blend": request.blend,

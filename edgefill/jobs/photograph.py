@@ -15,7 +15,7 @@ from PIL import Image
 from edgefill.errors import InputError
 from edgefill.holes.boxes import Box
 from edgefill.holes.filling import Hole
-from edgefill.holes.scaling import as_channels, scale, scale_known
+from edgefill.holes.scaling import scale, scale_known, unit_channels
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
 from edgefill.pictures.images import Picture, from_unit, split_luminance, to_unit
@@ -51,7 +51,7 @@ class Photograph:
         """What is known of it at the model's size, as the one row of an Evidence."""
         height, width = self.model.height, self.model.width
         blocks = (height // self.model.searched.block, width // self.model.searched.block)
-        values = as_channels(to_unit(self.region), self.model.channels)
+        values = unit_channels(self.region, self.model.channels)
         if self.block:
             target = np.repeat(np.repeat(self._block_means(values), self.block, 0), self.block, 1)
             weight, block_weight = np.zeros((height, width), np.float32), np.ones(blocks, np.float32)

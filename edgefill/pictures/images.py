@@ -56,6 +56,7 @@ class Picture:
     values: np.ndarray
     alpha: np.ndarray | None = None  # [H, W] uint8; never with uint16 values
     name: str = ""  # of the file, without its folder; empty where it came from memory
+    path: Path | None = None  # of the file, as it was named
     notices: tuple[str, ...] = ()  # what the reader should be told
     metadata: Metadata = NOTHING  # what its file said beside the pixels, written back with them
 
@@ -98,7 +99,7 @@ def read_picture(
     _check_file(path, what, max_bytes)
     with _decoding(what, max_pixels), path.open("rb") as file, Image.open(file, formats=READABLE) as image:
         check_memory(image.width * image.height, bytes_a_pixel, what)
-        return _from_pillow(image, path.name, what, max_pixels)
+        return replace(_from_pillow(image, path.name, what, max_pixels), path=path)
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
@@ -271,7 +272,7 @@ def _from_pillow(image: Image.Image, name: str, what: str, max_pixels: int) -> P
     values, alpha, notice = pixels_of(image)
     if image.mode in WITHOUT_PROFILE:
         metadata = replace(metadata, icc_profile=b"")
-    return Picture(values, alpha, name, (*notices, *notice), metadata)
+    return Picture(values, alpha, name, notices=(*notices, *notice), metadata=metadata)
 
 
 def _has_16_bits(tile: Any) -> bool:

@@ -5,8 +5,9 @@ Users paint the opposite (white = fill), as in every editor; that meaning ends i
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class MaskSpec:
     kind: str  # a key of MASKS, or "alpha", "file", "folder"
     parameter: float = 0.0  # of center, random and pattern
     path: Path | None = None  # of file and folder
+    roots: tuple[Path, ...] = ()  # of folder: the folders of pictures whose structure it has
 
 
 def parse_mask(text: str) -> MaskSpec:
@@ -82,7 +84,7 @@ def known_pixels(
         return _opaque(picture)
     path = spec.path or Path()
     if spec.kind == "folder":
-        path = _mask_named_like(picture, path)
+        path = _mask_named_like(picture, spec)
     return _read_known(path, (height, width), resize, [] if notices is None else notices)
 
 
@@ -174,13 +176,13 @@ def _opaque(picture: Picture) -> np.ndarray:
     return known
 
 
-def _mask_named_like(picture: Picture, folder: Path) -> Path:
-    stem = Path(picture.name).stem
-    try:
-        same = [path for path in folder.iterdir() if path.stem == stem]
-    except OSError as error:
-        raise InputError(f"cannot list the masks in {str(folder)!r}: {error.strerror}; check it") from error
-    found = [path for path in same if path.suffix.lower() in SUFFIXES]
+def _mask_named_like(picture: Picture, spec: MaskSpec) -> Path:
+    """The mask of ``picture`` in a folder of them: in the subfolder that it lies in, if there is such a one."""
+    folder, stem = spec.path or Path(), Path(picture.name).stem
+    within = _folder_within(picture, spec.roots)
+    if within.parts and (folder / within).is_dir():
+        folder = folder / within
+    found = _masks_in(folder).get(stem, ())
     if len(found) != 1:
         raise InputError(
             f"cannot choose a mask for {picture.name!r}: {len(found)} files in {str(folder)!r} are named "
@@ -188,6 +190,32 @@ def _mask_named_like(picture: Picture, folder: Path) -> Path:
             + ("leave only one" if found else "add it, or take the picture out")
         )
     return found[0]
+
+
+def _folder_within(picture: Picture, roots: tuple[Path, ...]) -> Path:
+    """The folder of ``picture`` as counted from the one of ``roots`` that it lies in."""
+    for root in roots:
+        if picture.path and picture.path.is_relative_to(root):
+            return picture.path.parent.relative_to(root)
+    return Path()
+
+
+def _masks_in(folder: Path) -> Mapping[str, tuple[Path, ...]]:
+    """The pictures in ``folder`` by their stems. Raises InputError where it cannot be listed."""
+    try:
+        return _listed(folder, folder.stat().st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"cannot list the masks in {str(folder)!r}: {error.strerror}; check it") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _listed(folder: Path, changed: int) -> Mapping[str, tuple[Path, ...]]:
+    """Listed again where it was ``changed``: of thousands of masks once, and not for each picture."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            found[path.stem] = (*found.get(path.stem, ()), path)
+    return found
 
 
 def _read_known(path: Path, size: tuple[int, int], resize: bool, notices: list[str]) -> np.ndarray:
@@ -198,6 +226,9 @@ def _read_known(path: Path, size: tuple[int, int], resize: bool, notices: list[s
             f"cannot use the mask {str(path)!r}: it has {mask.size[1]}×{mask.size[0]} pixels, expected the "
             f"picture's {size[1]}×{size[0]}; draw it at that size, or ask for it to be resized"
         )
+    if mask.alpha is not None and (mask.alpha <= _THRESHOLD).any():
+        notices.append(f"the mask {path.name!r} is transparent in places: nothing is filled there")
+        grey = np.where(mask.alpha > _THRESHOLD, grey, np.uint8(0))
     if ((grey > 0) & (grey < 255)).any():
         notices.append(f"the mask {path.name!r} has grey values: those above {_THRESHOLD} are filled")
     hole = Image.fromarray(grey > _THRESHOLD)
