@@ -16,7 +16,7 @@ app = typer.Typer(
     name="edgefill",
     help="Fills the missing parts of a picture with a GAN, on the machine that has the picture.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,  # --install-completion, for bash, zsh, fish and PowerShell
     pretty_exceptions_enable=False,
 )
 

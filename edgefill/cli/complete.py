@@ -11,7 +11,16 @@ import typer
 
 from edgefill import __version__
 from edgefill.cli.app import app
-from edgefill.cli.console import a_path, number_option, path_option, print_json, progress_bar, say
+from edgefill.cli.console import (
+    a_path,
+    number_option,
+    path_option,
+    print_bytes,
+    print_json,
+    progress_bar,
+    read_stdin,
+    say,
+)
 from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raised
 from edgefill.cli.writer import Writer
 from edgefill.errors import EdgefillError, InputError
@@ -29,15 +38,23 @@ _MASKS = (
 )
 
 
+_PIPED = Path("-")
+
+
 @app.command()
 def complete(
     pictures: Annotated[
         list[Path],
         typer.Argument(
-            help="Pictures, or folders of them.", show_default=False, parser=a_path, metavar="PICTURES…"
+            help="Pictures, or folders of them; - is one from stdin, to stdout.",
+            show_default=False,
+            parser=a_path,
+            metavar="PICTURES",
         ),
     ],
-    out: Annotated[Path, path_option("Folder for the completed pictures.", show_default=False)],
+    out: Annotated[
+        Path | None, path_option("Folder for the completed pictures; none with -.", show_default=False)
+    ] = None,
     model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
     mask: Annotated[str, typer.Option(help=_MASKS)] = "center",
     box: Annotated[str, typer.Option(help="Complete only this part: x,y,w,h in pixels.")] = "",
@@ -110,7 +127,7 @@ def complete(
     from edgefill.cli.outputs import GIF_FRAMES, SHEET_NAME, Sheet, plan_outputs, refuse_existing
     from edgefill.completion import Request, load, search_settings
     from edgefill.holes.boxes import Box
-    from edgefill.pictures.images import is_folder
+    from edgefill.pictures.images import check_format, is_folder
 
     numbers: dict[str, Any] = {
         "steps": steps, "lr": lr, "lam": lam, "pull": pull, "power": power, "importance": importance
@@ -133,13 +150,18 @@ def complete(
         raise InputError("--skip-existing keeps what exists and --force replaces it; expected one of the two")
     if quality is not None and format not in ("jpeg", "jpg", "same"):
         raise InputError(f"--quality is for JPEG, which {format} is not; add --format jpeg, or leave it out")
-    plan = plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
+    if _PIPED in pictures:
+        check_piped(pictures, out, format, bool(extras or sheet or json))
+    elif out is None:
+        raise typer.BadParameter("it is missing; expected a folder for the pictures", param_hint="--out")
+    folder = out or Path()
+    plan = [] if out is None else plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
     planned = len(plan)
     if skip_existing:
         plan = [outputs for outputs in plan if not outputs.exist]
     elif not force:
-        refuse_existing([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
-    check_writable([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
+        refuse_existing([path for outputs in plan for path in outputs.paths] + [folder / SHEET_NAME] * sheet)
+    check_writable([path for outputs in plan for path in outputs.paths] + [folder / SHEET_NAME] * sheet)
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
         searches, encoder = completer.model.latent is not None, completer.model.has_encoder
         say(f"{completer.model.name} on {completer.backend.info}")
@@ -157,8 +179,11 @@ def complete(
             skipped=planned - len(plan),
             quality=quality,
         )
+        if out is None:
+            run.complete_piped(check_format(format))
+            return
         run.complete(plan, batch)
-    run.finish(out / SHEET_NAME, len(plan), json=json)
+    run.finish(folder / SHEET_NAME, len(plan), json=json)
 
 
 @dataclass
@@ -189,6 +214,18 @@ class _Run:
                     bar.update(task, completed=max(number, bar.tasks[task].completed))
             except Interrupted as interruption:
                 self.interrupted = interruption.signal
+
+    def complete_piped(self, kind: str) -> None:
+        """Completes the picture on stdin and writes it to stdout. Raises EdgefillError."""
+        from edgefill.cli.outputs import encoded
+        from edgefill.completion import Failure
+
+        (outcome,) = self.completer.complete_many([read_stdin()], self.request)
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        for notice in outcome.notices:
+            say(notice)
+        print_bytes(encoded(outcome, kind, self._record(), self.quality))
 
     def finish(self, sheet_path: Path, total: int, *, json: bool) -> None:
         """Writes the sheet, says what happened, and ends the command with its exit code."""
@@ -268,6 +305,15 @@ class _Run:
 
     def _failures(self) -> str:
         return f"; {len(self.failed)} failed, see above" if self.failed else ""
+
+
+def check_piped(pictures: list[Path], out: Path | None, format: str, others: bool) -> None:
+    """Raises InputError where a picture from stdin is asked for together with what needs a folder."""
+    if len(pictures) > 1 or out is not None or others or format == "same":
+        raise InputError(
+            "- completes one picture from stdin to stdout: expected no other picture, no --out, no extras, "
+            "no --json and a format by name; leave these out"
+        )
 
 
 def _success(result: Result, outputs: Outputs) -> dict[str, Any]:

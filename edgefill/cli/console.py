@@ -77,6 +77,30 @@ def _write(text: str) -> None:
         raise OutputError(f"cannot write to stdout: {error.strerror}; send it elsewhere") from error
 
 
+def print_bytes(content: bytes) -> None:
+    """A file on stdout. Raises OutputError, also where that is a terminal."""
+    if sys.stdout is None or sys.stdout.isatty():
+        raise OutputError("cannot write a picture to a terminal; send it to a file or a pipe: … - > out.png")
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        _leave_stdout()
+        raise OutputError(f"cannot write to stdout: {error.strerror}; send it elsewhere") from error
+
+
+def read_stdin() -> bytes:
+    """All of stdin. Raises InputError where there is nothing, or more than a picture has."""
+    from edgefill.pictures.images import MAX_BYTES
+
+    content = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read(MAX_BYTES + 1)
+    if not content:
+        raise InputError("there is no picture on stdin; expected one, as in: edgefill complete - < photo.jpg")
+    if len(content) > MAX_BYTES:
+        raise InputError(f"there are more than {MAX_BYTES:,} bytes on stdin; expected one picture")
+    return content
+
+
 def flush_stdout() -> None:
     """Whatever was written to stdout is on its way, or nowhere: else Python complains of it at its end."""
     try:

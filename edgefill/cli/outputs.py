@@ -8,7 +8,7 @@ import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from PIL import Image
 
 from edgefill.errors import InputError, OutputError
 from edgefill.files import write_atomically
+from edgefill.holes.boxes import Box
 from edgefill.limits import LIMITS
 from edgefill.pictures.images import (
     check_format,
@@ -44,6 +45,7 @@ _FORMATS = ("png", "webp", "tiff", "bmp", "jpeg", "jpg", "tif", _SAME)
 _GIF_SIDES = (256, 512)  # pixels of the longer side of an animation, about at least and at most
 _GIF_REST = 12  # frames for which its end stands still
 _SHEET_PICTURES, _SHEET_SIDE = 256, 160
+_STRIP_SIDE = 4096  # pixels: larger pictures are shown in half of that
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,15 @@ def write_result(
 
     Returns what the reader should be told of it.
     """
+    told = []
+    large = max(result.picture.size)
     if "strip" in outputs.extras:
-        save_image(strip(views(result)), outputs.extras["strip"])
+        side = large if large <= _STRIP_SIDE else _STRIP_SIDE // 2
+        save_image(strip([_within(view, side) for view in views(result)]), outputs.extras["strip"])
+        told += [f"its strip is scaled down to {side} pixels a picture"] * (side < large)
     if "gif" in outputs.extras:
+        most, region = _GIF_SIDES[1], max(result.photograph.known.shape)
+        told += [f"its animation is scaled down to {most} pixels"] * (region > most)
         write_atomically(outputs.extras["gif"], gif_bytes(_animation(result, blend)))
     for number, candidate in enumerate(result.candidates[1:], start=2):
         save_picture(candidate.picture, outputs.extras[f"candidate-{number}"])
@@ -152,34 +160,58 @@ def write_result(
         np.savez_compressed(buffer, loss=result.trace.loss, z=result.trace.z)
         write_atomically(outputs.extras["trace"], buffer.getvalue())
     kind = check_format(outputs.picture.suffix)
+    write_atomically(outputs.picture, encoded(result, kind, record, quality))
+    lost = result.picture.metadata.left_out(kind)
+    return told + [f"{kind} does not hold its {' and '.join(lost)}: left out"] * bool(lost)
+
+
+def encoded(result: Result, kind: str, record: dict[str, Any], quality: int | None) -> bytes:
+    """The completed picture as a file of the format ``kind``; a PNG has ``record`` as its text."""
     content = encode_picture(result.picture, kind, quality=quality)
     if kind == "png":
         content = with_png_text(content, "edgefill", json.dumps(record, sort_keys=True))
-    write_atomically(outputs.picture, content)
-    lost = result.picture.metadata.left_out(kind)
-    return [f"{kind} does not hold its {' and '.join(lost)}: left out"] if lost else []
+    return content
 
 
-def views(result: Result) -> list[Image.Image]:
-    """Input, masked and completed picture, then what else was asked for: candidates and confidence."""
-    shown = [result.photograph.picture.to_pil(), result.masked, result.image]
-    shown += [candidate.image for candidate in result.candidates[1:]]
-    return shown if result.confidence is None else [*shown, Image.fromarray(result.confidence)]
+def views(result: Result) -> Iterator[Image.Image]:
+    """Input, masked and completed picture, then what else was asked for: candidates and confidence.
+
+    One after the other: of a large picture all at once are gigabytes.
+    """
+    yield result.photograph.picture.to_pil()
+    yield result.masked
+    yield result.image
+    for candidate in result.candidates[1:]:
+        yield candidate.image
+    if result.confidence is not None:
+        yield Image.fromarray(result.confidence)
+
+
+def _within(view: Image.Image, side: int) -> Image.Image:
+    """``view`` as 8-bit RGB, scaled down to ``side`` pixels where it is larger."""
+    if view.mode.startswith("I;16"):  # which Pillow does not scale
+        view = flat(view)
+    view.thumbnail((side, side), reducing_gap=2.0)
+    return flat(view)
 
 
 def _animation(result: Result, blend: str) -> list[Image.Image]:
-    """The box of the picture, masked, then as the search filled it, then as it ended."""
-    photograph, box = result.photograph, result.photograph.box
-    on_the_way = [photograph.finished(generated, blend).to_pil() for generated in result.frames]
-    frames = [result.masked, *on_the_way, *[result.image] * _GIF_REST]
-    cut = [frame.crop((box.x, box.y, box.x + box.width, box.y + box.height)) for frame in frames]
+    """The box of the picture, masked, then as the search filled it, then as it ended; of a GIF's size."""
     least, most = _GIF_SIDES
-    factor = max(1, least // max(box.width, box.height))
-    plain = [frame if frame.mode == "L" else flat(frame) for frame in cut]
-    enlarged = [frame.resize((frame.width * factor, frame.height * factor)) for frame in plain]
-    for frame in enlarged:
-        frame.thumbnail((most, most))
-    return enlarged
+    photograph, box = result.photograph.reduced(most), result.photograph.box
+    on_the_way = [photograph.finished(generated, blend) for generated in result.frames]
+    cut = [_cut(picture.to_pil(), photograph.box) for picture in (photograph.masked(), *on_the_way)]
+    end = _cut(result.image, box)
+    size = cut[0].size
+    factor = max(1, least // max(size))
+    enlarged = (size[0] * factor, size[1] * factor)
+    plain = [frame if frame.mode == "L" else flat(frame) for frame in (*cut, end)]
+    frames = [frame.resize(enlarged) for frame in plain]
+    return frames + frames[-1:] * (_GIF_REST - 1)
+
+
+def _cut(image: Image.Image, box: Box) -> Image.Image:
+    return image.crop((box.x, box.y, box.x + box.width, box.y + box.height))
 
 
 def with_png_text(content: bytes, keyword: str, text: str) -> bytes:
@@ -201,9 +233,7 @@ class Sheet:
         if len(self._strips) == _SHEET_PICTURES:
             self.left_out += 1
             return
-        shown = [flat(view) for view in views(result)]  # Pillow does not scale 16 bits of grey
-        for view in shown:
-            view.thumbnail((_SHEET_SIDE, _SHEET_SIDE))
+        shown = [_within(view, _SHEET_SIDE) for view in views(result)]
         self._strips.append(strip(shown, gap=2))
 
     def save(self, path: Path) -> bool:

@@ -76,6 +76,21 @@ class Photograph:
             around.cut(values)[part][missing] = from_unit(filled[missing], values.dtype)
         return self._with(values, opaque=self.filled_alpha)
 
+    def reduced(self, most: int) -> Photograph:
+        """Its region alone, scaled down to ``most`` pixels a side; the same where that is no larger."""
+        height, width = self.known.shape
+        if max(height, width) <= most:
+            return self
+        share = most / max(height, width)
+        rows, columns = (
+            np.minimum((np.arange(max(1, round(side * share))) + 0.5) / share, side - 1).astype(int)
+            for side in (height, width)
+        )
+        alpha = None if self.picture.alpha is None else self.box.cut(self.picture.alpha)[rows][:, columns]
+        picture = replace(self.picture, values=self.region[rows][:, columns], alpha=alpha)
+        box = Box(0, 0, len(columns), len(rows))
+        return replace(self, picture=picture, box=box, known=self.known[rows][:, columns])
+
     def masked(self) -> Picture:
         """The picture as the search sees it: its hole grey, or only the block means where those are known."""
         whole = self.picture.values.copy()

@@ -16,7 +16,7 @@ from edgefill.methods.latent.settings import SearchSettings
 from edgefill.pictures.images import Picture
 from edgefill.pictures.masks import MaskSpec, parse_mask
 
-Source: TypeAlias = str | Path | Image.Image | np.ndarray
+Source: TypeAlias = str | Path | bytes | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)

@@ -76,13 +76,13 @@ class Picture:
 
 
 def read_picture(
-    source: str | Path | Image.Image | np.ndarray,
+    source: str | Path | bytes | Image.Image | np.ndarray,
     *,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
     bytes_a_pixel: int = BYTES_TO_READ,
 ) -> Picture:
-    """The Picture in a file, a Pillow picture or an array ``[H, W]`` or ``[H, W, 1 to 4]``.
+    """The Picture in a file, its bytes, a Pillow picture or an array ``[H, W]`` or ``[H, W, 1 to 4]``.
 
     ``bytes_a_pixel`` is the memory that will be needed, which is compared with what there is first.
 
@@ -95,6 +95,11 @@ def read_picture(
     if isinstance(source, Image.Image):
         with _decoding("the picture", max_pixels):
             return _from_pillow(source, "", "the picture", max_pixels)
+    if isinstance(source, bytes):
+        what = "the picture"
+        with _decoding(what, max_pixels), Image.open(io.BytesIO(source), formats=READABLE) as image:
+            check_memory(image.width * image.height, bytes_a_pixel, what)
+            return _from_pillow(image, "", what, max_pixels)
     path, what = Path(source), repr(str(source))  # repr shows newlines and undecodable bytes as escapes
     _check_file(path, what, max_bytes)
     with _decoding(what, max_pixels), path.open("rb") as file, Image.open(file, formats=READABLE) as image:

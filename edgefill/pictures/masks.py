@@ -177,7 +177,7 @@ def _opaque(picture: Picture) -> np.ndarray:
 
 
 def _mask_named_like(picture: Picture, spec: MaskSpec) -> Path:
-    """The mask of ``picture`` in a folder of them: in the subfolder that it lies in, if there is such a one."""
+    """The mask of ``picture`` in a folder of them: in the subfolder that it lies in, if there is one."""
     folder, stem = spec.path or Path(), Path(picture.name).stem
     within = _folder_within(picture, spec.roots)
     if within.parts and (folder / within).is_dir():

@@ -93,6 +93,21 @@ def read_config(run: Path, kind: type[_Config] = TrainingConfig) -> _Config:
         raise ModelError(f"{str(run / CONFIG)!r}: {error}") from error
 
 
+def resumed_config(run: Path, kind: type[_Config], warn: Callable[[str], object] = warnings.warn) -> _Config:
+    """What a training in ``run`` goes on with: config.json, or where that is damaged the checkpoint's recipe.
+
+    Raises ModelError where neither can be read.
+    """
+    try:
+        return read_config(run, kind)
+    except ModelError as error:
+        if not (run / CONFIG).is_file():
+            raise
+        config = kind.from_json(load_checkpoint(run)[0].state["config"])
+        warn(f"{error}; going on with the recipe of the checkpoint")
+        return config
+
+
 def _config_text(run: Path) -> bytes:
     if not (run / CONFIG).is_file():
         raise ModelError(f"{str(run)!r} holds no training: {CONFIG} is missing; expected the folder given to "
