@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from edgefill.errors import BackendUnavailable, EdgefillError, EngineError, InputError
+from edgefill.extras import install_line
 from edgefill.kernels.forms import form_for
 
 Shapes = Mapping[str, tuple[tuple[int, ...], DTypeLike]]
@@ -218,7 +219,7 @@ def _pycuda() -> ModuleType:
     except ImportError as error:
         raise BackendUnavailable(
             f"pycuda cannot be imported ({error}); it needs an NVIDIA driver (libcuda) and comes with: "
-            'pip install "edgefill[rtx]"; `edgefill doctor` says what its build lacks'
+            f"{install_line('rtx')}; `edgefill doctor` says what its build lacks"
         ) from error
 
 

@@ -11,6 +11,7 @@ import typer
 from edgefill.cli.app import app
 from edgefill.cli.console import numbers, path_option, print_json, progress_bar, say, show
 from edgefill.errors import BackendUnavailable
+from edgefill.extras import install_line
 from edgefill.runtimes.registry import LIBRARIES, choice, row_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _installed() -> str:
     for name in LIBRARIES:
         if find_spec(row_of(name).package):
             return name
-    rtx, tensorrt = (row_of(name).install for name in ("rtx", "tensorrt"))
+    rtx, tensorrt = install_line("rtx-build"), row_of("tensorrt").install
     raise BackendUnavailable(
         "neither tensorrt nor tensorrt_rtx is installed, which build engines; install one with: "
         f"{rtx} (GeForce and RTX GPUs) or {tensorrt} (others); "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from edgefill.errors import BackendUnavailable, InputError, OutputError
+from edgefill.extras import install_line
 from edgefill.limits import LIMITS, shown, whole_number
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def require(extra: str, *modules: str) -> None:
             import_module(module)
         except ImportError as error:
             raise BackendUnavailable(
-                f'{module} cannot be imported ({error}); it comes with: pip install "edgefill[{extra}]"'
+                f"{module} cannot be imported ({error}); it comes with: {install_line(extra)}"
             ) from error
 
 
