@@ -65,7 +65,8 @@ def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     The old folder is set aside under a hidden name while the new one takes its place. A writer that is killed
     just then leaves it there, where ``standing_folder`` finds it. Raises OutputError.
     """
-    new, aside = path.with_name(f"{_PREFIX}{secrets.token_hex(6)}.folder"), _set_aside(path)
+    new, aside = path.with_name(f".{path.name}.folder.tmp"), _set_aside(path)
+    shutil.rmtree(new, ignore_errors=True)
     try:
         for name, content in contents.items():
             write_atomically(new / name, content)

@@ -164,7 +164,9 @@ def complete(
     check_writable([path for outputs in plan for path in outputs.paths] + [folder / SHEET_NAME] * sheet)
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
         searches, encoder = completer.model.latent is not None, completer.model.has_encoder
-        say(f"{completer.model.name} on {completer.backend.info}")
+        say(
+            f"{completer.model.name} on {completer.backend.info}; licence of the model: {completer.model.licence}"
+        )
         if searches and not encoder and preset == "default" and start is None:
             say(f"{completer.model.name} has no encoder: searches start at random, which takes longer")
         settings = None
@@ -292,6 +294,7 @@ class _Run:
             "edgefill": __version__,
             "model": model.name,
             "model_sha256": model.digest,
+            "licence": model.licence,
             "backend": info.name,
             "runtime": info.runtime,
             "precision": info.precision,

@@ -10,14 +10,18 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import path_option, print_json, require, say
-from edgefill.errors import ModelError, OutputError
+from edgefill.errors import InputError, ModelError, OutputError
 from edgefill.files import check_writable
+from edgefill.limits import shown
 from edgefill.model.bundle import MANIFEST, Bundle
 from edgefill.model.catalogue import find
 from edgefill.training.config import CONFIG, GlcicTraining, kind_in
 
 if TYPE_CHECKING:
     from edgefill.model.manifest import Manifest
+
+
+_PRECISIONS, _WEIGHTS = ("fp32", "fp16", "both", "int8"), ("fp32", "fp16")
 
 
 @app.command()
@@ -63,6 +67,14 @@ def export(
     check_writable([out] if out.suffix else [out / MANIFEST])
     if pipeline:
         _check_pipeline(source, out)
+    elif not (Path(source) / CONFIG).is_file():
+        raise ModelError(
+            f"{source!r} holds no training: {CONFIG} is missing; expected the folder given to "
+            "`edgefill train --out`"
+        )
+    for option, value, choices in (("precision", precision, _PRECISIONS), ("weights", weights, _WEIGHTS)):
+        if value is not None and value not in choices:
+            raise InputError(f"--{option} is {shown(value)!r}; expected one of {', '.join(choices)}")
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
     from edgefill.export.run import export_run, exported_or_found
 

@@ -159,7 +159,7 @@ class Manifest:
 
     def sealed(self) -> Manifest:
         """The same with its seal."""
-        return dataclasses.replace(self, seal=_seal_of(json.loads(self.to_json())))
+        return dataclasses.replace(self, seal=seal_of(json.loads(self.to_json())))
 
     def to_json(self) -> str:
         document = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
@@ -178,7 +178,7 @@ class Manifest:
             raise ModelError(f"the manifest of {where} is a {type(values).__name__}; expected an object")
         _check_format(values.get("format"), where)
         manifest = f"the manifest of {where}"
-        if values["format"] > WITHOUT_SEAL and values.get("seal") != _seal_of(values):
+        if values["format"] > WITHOUT_SEAL and values.get("seal") != seal_of(values):
             raise ModelError(
                 f"{manifest} was changed after the model was written; get the model as it was, or export it "
                 "again (--licence and --origin say what it is to say)"
@@ -209,7 +209,7 @@ def check_known(manifest: Manifest, text: bytes, where: str) -> None:
         )
 
 
-def _seal_of(values: dict[str, Any]) -> str:
+def seal_of(values: dict[str, Any]) -> str:
     """The sha256 of a manifest's ``values`` but for its seal."""
     plain = {key: value for key, value in values.items() if key != "seal"}
     return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -172,7 +172,7 @@ def _opaque(picture: Picture) -> np.ndarray:
             f"cannot take the mask from the transparency of {picture.name!r}: it has none; expected an alpha "
             "channel or a transparent colour; choose another mask"
         )
-    known: np.ndarray = picture.alpha > _THRESHOLD
+    known: np.ndarray = picture.alpha == np.iinfo(np.uint8).max  # a soft edge would stay as a ring
     return known
 
 
@@ -229,6 +229,9 @@ def _read_known(path: Path, size: tuple[int, int], resize: bool, notices: list[s
     if mask.alpha is not None and (mask.alpha <= _THRESHOLD).any():
         notices.append(f"the mask {path.name!r} is transparent in places: nothing is filled there")
         grey = np.where(mask.alpha > _THRESHOLD, grey, np.uint8(0))
+    if grey.max() == 1:  # as programs write what is true
+        notices.append(f"the mask {path.name!r} has the values 0 and 1: 1 is filled")
+        grey = grey * np.uint8(255)
     if ((grey > 0) & (grey < 255)).any():
         notices.append(f"the mask {path.name!r} has grey values: those above {_THRESHOLD} are filled")
     hole = Image.fromarray(grey > _THRESHOLD)
