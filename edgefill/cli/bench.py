@@ -18,10 +18,11 @@ from edgefill.cli.console import (
     say,
     show,
 )
+from edgefill.cli.examples import examples
 from edgefill.runtimes.registry import choice
 
 
-@app.command()
+@app.command(epilog=examples("bench"))
 def bench(
     model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
     backend: Annotated[str, typer.Option(help=f"{choice()}.")] = "auto",

@@ -10,6 +10,7 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import numbers, path_option, print_json, progress_bar, say, show
+from edgefill.cli.examples import examples
 from edgefill.errors import BackendUnavailable
 from edgefill.extras import install_line
 from edgefill.runtimes.registry import LIBRARIES, choice, row_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from edgefill.model.manifest import Manifest
 
 
-@app.command()
+@app.command(epilog=examples("build"))
 def build(
     model: Annotated[str, typer.Argument(help="Name of an installed model, or path of one.")],
     library: Annotated[

@@ -21,6 +21,7 @@ from edgefill.cli.console import (
     read_stdin,
     say,
 )
+from edgefill.cli.examples import examples
 from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raised
 from edgefill.cli.writer import Writer
 from edgefill.errors import EdgefillError, InputError
@@ -41,7 +42,7 @@ _MASKS = (
 _PIPED = Path("-")
 
 
-@app.command()
+@app.command(epilog=examples("complete"))
 def complete(
     pictures: Annotated[
         list[Path],
@@ -163,10 +164,9 @@ def complete(
         refuse_existing([path for outputs in plan for path in outputs.paths] + [folder / SHEET_NAME] * sheet)
     check_writable([path for outputs in plan for path in outputs.paths] + [folder / SHEET_NAME] * sheet)
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
-        searches, encoder = completer.model.latent is not None, completer.model.has_encoder
-        say(
-            f"{completer.model.name} on {completer.backend.info}; licence of the model: {completer.model.licence}"
-        )
+        own = completer.model
+        searches, encoder = own.latent is not None, own.has_encoder
+        say(f"{own.name} on {completer.backend.info}; licence of the model: {own.licence}")
         if searches and not encoder and preset == "default" and start is None:
             say(f"{completer.model.name} has no encoder: searches start at random, which takes longer")
         settings = None

@@ -9,12 +9,13 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import print_json, show
+from edgefill.cli.examples import examples
 
 if TYPE_CHECKING:
     from edgefill.doctor import Finding
 
 
-@app.command()
+@app.command(epilog=examples("doctor"))
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import path_option, print_json, require, say
+from edgefill.cli.examples import examples
 from edgefill.errors import InputError, ModelError, OutputError
 from edgefill.files import check_writable
 from edgefill.limits import shown
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _PRECISIONS, _WEIGHTS = ("fp32", "fp16", "both", "int8"), ("fp32", "fp16")
 
 
-@app.command()
+@app.command(epilog=examples("export"))
 def export(
     source: Annotated[
         str,

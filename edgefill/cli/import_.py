@@ -11,6 +11,7 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import path_option, print_json, require, say
+from edgefill.cli.examples import examples
 from edgefill.errors import InputError, OutputError
 from edgefill.files import check_writable, write_atomically
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _PANEL = "What the network takes, where its file does not tell"
 
 
-@app.command("import")
+@app.command("import", epilog=examples("import"))
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The network.")],
     out: Annotated[

@@ -8,12 +8,13 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import print_json, say, show
+from edgefill.cli.examples import examples
 
 if TYPE_CHECKING:
     from edgefill.model.catalogue import Entry
 
 
-@app.command()
+@app.command(epilog=examples("models"))
 def models(
     known: Annotated[
         bool,

@@ -10,6 +10,7 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import number_option, path_option, print_json, say
+from edgefill.cli.examples import examples
 from edgefill.errors import InputError
 from edgefill.limits import LIMITS, shown, whole_number
 from edgefill.runtimes.registry import choice
@@ -17,7 +18,7 @@ from edgefill.runtimes.registry import choice
 _MOST = 4096  # pictures on one sheet, frames of one animation
 
 
-@app.command()
+@app.command(epilog=examples("sample"))
 def sample(
     out: Annotated[Path, path_option("The sheet or strip, or a .gif.", show_default=False)],
     model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",

@@ -13,6 +13,7 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import path_option, print_json, progress_bar, require, say
+from edgefill.cli.examples import examples
 from edgefill.cli.stopping import StopRequest
 from edgefill.errors import BackendUnavailable, InputError
 from edgefill.files import write_atomically
@@ -43,7 +44,7 @@ def _option(name: str, help: str) -> Any:
     return typer.Option(help=help, show_default="; ".join(kind + value for value, kind in shown.items()))
 
 
-@app.command()
+@app.command(epilog=examples("train"))
 def train(
     folder: Annotated[
         Path, typer.Argument(help="Folder of pictures, searched recursively; for an encoder, of the run.")

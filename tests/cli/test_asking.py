@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 import sys
 
 import numpy as np
 import pytest
+import typer.main
 from PIL import Image
 
 from edgefill.cli import main
+from edgefill.cli.app import app
+from edgefill.cli.examples import _EXAMPLES
 from tests.bundles import tiny_bundle, tiny_one_pass
 
 
@@ -110,3 +115,67 @@ def test_precision_is_in_banner_json_and_png(place, edgefill):
 def test_success_says_where_the_pictures_went(place, edgefill):
     _, _, said = edgefill("complete", "a.png", "--model", "m.edgefill", "--out", "o")
     assert "completed 1 of 1 pictures, written to o" in said
+
+
+def test_one_picture_goes_from_stdin_to_stdout(place):
+    complete = [sys.executable, "-m", "edgefill", "complete", "--model", "m.edgefill", "--mask", "left"]
+    picture = (place / "a.png").read_bytes()
+    piped = subprocess.run([*complete, "-"], input=picture, capture_output=True, check=True)
+    subprocess.run([*complete, "a.png", "--out", "o"], capture_output=True, check=True)
+    assert piped.stdout == (place / "o" / "a.png").read_bytes()
+    for words in (["-", "--out", "o"], ["-", "a.png"], ["-", "--json"], ["-", "--format", "same"]):
+        done = subprocess.run([*complete, *words], input=picture, capture_output=True)
+        assert (done.returncode, b"stdin to stdout" in done.stderr) == (3, True)
+    done = subprocess.run([*complete, "-"], input=b"", capture_output=True)
+    assert (done.returncode, done.stdout) == (3, b"")
+
+
+def test_format_same_keeps_suffix_and_metadata(place, edgefill):
+    from edgefill.cli.outputs import plan_outputs
+
+    for name in ("p.JPG", "q.jpeg", "r.tif", "s.gif"):
+        Image.new("L", (16, 16), 99).save(place / name, dpi=(300, 300))
+    sources = sorted(place.glob("[p-s].*"))
+    plan = plan_outputs(sources, place / "o", format="same")
+    assert [outputs.picture.name for outputs in plan] == ["p.JPG", "q.jpeg", "r.tif", "s.png"]
+    plan = plan_outputs(sources, place / "o", format="jpeg")
+    assert [outputs.picture.name for outputs in plan] == ["p.JPG", "q.jpeg", "r.jpeg", "s.jpeg"]
+    options = ("--model", "m.edgefill", "--format", "same", "--quality", 30)
+    code, _, said = edgefill("complete", "p.JPG", "--out", "o", *options)
+    assert code == 0, said
+    with Image.open(place / "o" / "p.JPG") as image:
+        assert image.info["dpi"] == (300, 300)
+    code, _, said = edgefill("complete", "a.png", "--out", "o", "--model", "m.edgefill", "--quality", 30)
+    assert (code, "is for JPEG" in said) == (3, True)
+
+
+def test_animation_of_a_large_picture_is_made_small_and_says_so(place, edgefill):
+    Image.linear_gradient("L").resize((1500, 1200)).save(place / "large.png")
+    options = ("--model", "m.edgefill", "--gif", "--steps", 4, "--json")
+    code, out, said = edgefill("complete", "large.png", "--out", "o", *options)
+    assert code == 0, said
+    assert json.loads(out)["results"][0]["notices"] == ["its animation is scaled down to 512 pixels"]
+    with Image.open(place / "o" / "large.gif") as image:
+        assert max(image.size) == 512
+
+
+def test_picture_too_large_for_memory_fails_alone(place, edgefill, monkeypatch):
+    Image.new("L", (1500, 1200), 99).save(place / "large.png")
+    monkeypatch.setattr("edgefill.memory.available_memory", lambda: 20_000_000)
+    words = ("complete", "a.png", "large.png", "b.png", "--model", "m.edgefill", "--out", "o", "--json")
+    code, out, _ = edgefill(*words)
+    document = json.loads(out)
+    assert code == 3
+    assert len(document["results"]) == 2
+    assert "need about 54 MB of memory, and 20 MB are left" in document["failed"][0]["message"]
+
+
+@pytest.mark.parametrize("name", sorted(_EXAMPLES))
+def test_examples_of_the_help_can_be_asked(name):
+    command = typer.main.get_command(app).commands[name]
+    options = {option for parameter in command.params for option in parameter.opts}
+    for line in _EXAMPLES[name]:
+        program, command_name, *words = shlex.split(line)
+        assert (program, command_name) == ("edgefill", name)
+        assert {word for word in words if word.startswith("--")} <= options
+        assert line in command.epilog

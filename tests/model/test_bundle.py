@@ -462,5 +462,5 @@ def test_odd_manifests_end_in_words(path):
             try:
                 Manifest.from_json(text.encode(), "it")
             except ModelError as error:
-                assert "it" in str(error)
+                assert "expected" in str(error) or "has no" in str(error) or "reads" in str(error)
         holder[key] = before
