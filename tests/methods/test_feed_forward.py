@@ -234,3 +234,29 @@ def test_an_output_that_is_pasted_says_nothing_of_the_seam(backend, monkeypatch)
 def test_a_mask_of_another_type_is_refused(completer):
     with pytest.raises(InputError, match=r"a mask of the type ndarray.*taken by fill\(\)"):
         completer.complete(picture(8, 8), np.zeros((8, 8), bool))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda drawn: drawn[:, :1],
+        lambda drawn: drawn[:, :, ::2],
+        lambda drawn: drawn[:, :, :, ::2],
+        lambda drawn: drawn.repeat(2, 2).repeat(2, 3),
+        lambda drawn: drawn.swapaxes(2, 3)[:, :, 1:],
+        lambda drawn: drawn[0, 0],
+        lambda drawn: drawn.ravel(),
+        lambda drawn: np.concatenate([drawn, drawn]),
+        lambda drawn: drawn[:0],
+    ],
+)
+def test_drawing_of_another_shape_is_no_picture(wrong):
+    class Wrong(Averages):
+        def complete(self, picture, known):
+            return wrong(super().complete(picture, known))
+
+    source = np.full((40, 60, 3), 99, np.uint8)
+    (outcome,) = Completer(MODEL, Wrong()).complete_many([source], Request(mask="center"))
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, ModelError)
+    assert "expected" in str(outcome.error)
