@@ -95,9 +95,9 @@ def _set_aside(path: Path) -> Path:
 
 
 def check_writable(paths: Iterable[Path]) -> None:
-    """Raises OutputError where one of ``paths`` cannot be written; nothing is left behind.
+    """Raises OutputError where the folder of one of ``paths`` cannot be written; nothing is left behind.
 
-    It is tried in the nearest folder above that is there.
+    It is tried in the nearest folder above that is there. A name that is too long is its own affair.
     """
     tried: set[Path] = set()
     for path in paths:
@@ -110,8 +110,6 @@ def check_writable(paths: Iterable[Path]) -> None:
                 tried.add(folder)
                 with tempfile.TemporaryFile(dir=folder, prefix=_PREFIX):
                     pass
-            if len(os.fsencode(path.name)) > _longest_name(folder):
-                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         except OSError as error:
             raise OutputError(_explain(path, error)) from error
 
@@ -165,19 +163,14 @@ def _refuse_what_is_no_file(path: Path) -> None:
     """Raises OSError for a folder, a device or a pipe, which a rename would replace or fail at."""
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError:
-        return
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+            return
+        raise
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "a folder has that name")
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "it is a device, pipe or socket")
-
-
-def _longest_name(folder: Path) -> int:
-    try:
-        return os.pathconf(folder, "PC_NAME_MAX")
-    except (AttributeError, OSError, ValueError):
-        return 255
 
 
 def _sync_folder(folder: Path) -> None:

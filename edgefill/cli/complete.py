@@ -243,8 +243,8 @@ class _Run:
                 "go on with --skip-existing"
             )
         elif total > 1 or self.results:
-            where = f", written to {folder}" if self.results else ""
-            say(f"completed {len(self.results)} of {total} pictures{where}" + self._failures())
+            where = f"; written to {folder}" if self.results else ""
+            say(f"completed {len(self.results)} of {total} pictures{self._failures()}{where}")
         if self.skipped:
             document["skipped"] = self.skipped
             say(f"left out {self.skipped} pictures whose outputs are there")

@@ -14,8 +14,6 @@ from edgefill.cli.examples import examples
 from edgefill.errors import InputError, ModelError, OutputError
 from edgefill.files import check_writable
 from edgefill.limits import shown
-from edgefill.model.bundle import MANIFEST, Bundle
-from edgefill.model.catalogue import find
 from edgefill.training.config import CONFIG, GlcicTraining, kind_in
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ def export(
     """Export G, D and the step with its gradient, or a network of one pass, as one proven model."""
     if out.exists() and not force:
         raise OutputError(f"{out} is already there; choose another name or replace it with --force")
-    check_writable([out] if out.suffix else [out / MANIFEST])
+    check_writable([out if out.suffix else out / "manifest.json"])
     if pipeline:
         _check_pipeline(source, out)
     elif not (Path(source) / CONFIG).is_file():
@@ -103,6 +101,9 @@ def export(
 
 def _check_pipeline(source: str, out: Path) -> None:
     """Raises EdgefillError where no pipeline of ``source`` can be at ``out``; loads nothing heavy."""
+    from edgefill.model.bundle import Bundle
+    from edgefill.model.catalogue import find
+
     if out.suffix != ".onnx":
         raise OutputError(f"cannot write the pipeline to {out}: expected a name that ends in .onnx")
     config = Path(source) / CONFIG

@@ -114,7 +114,7 @@ def test_precision_is_in_banner_json_and_png(place, edgefill):
 
 def test_success_says_where_the_pictures_went(place, edgefill):
     _, _, said = edgefill("complete", "a.png", "--model", "m.edgefill", "--out", "o")
-    assert "completed 1 of 1 pictures, written to o" in said
+    assert "completed 1 of 1 pictures; written to o" in said
 
 
 def test_one_picture_goes_from_stdin_to_stdout(place):
