@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, require, say
-from edgefill.errors import OutputError
+from edgefill.cli.console import path_option, print_json, require, say
+from edgefill.cli.examples import examples
+from edgefill.errors import InputError, ModelError, OutputError
+from edgefill.files import check_writable
+from edgefill.limits import shown
+from edgefill.training.config import CONFIG, GlcicTraining, kind_in
 
 if TYPE_CHECKING:
     from edgefill.model.manifest import Manifest
 
 
-@app.command()
+_PRECISIONS, _WEIGHTS = ("fp32", "fp16", "both", "int8"), ("fp32", "fp16")
+
+
+@app.command(epilog=examples("export"))
 def export(
     source: Annotated[
         str,
@@ -24,7 +31,7 @@ def export(
             metavar="RUN", help="The run folder that `edgefill train` wrote; for --pipeline a model too."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The model to write, e.g. faces.edgefill.")],
+    out: Annotated[Path, path_option("The model to write, e.g. faces.edgefill.", "--out", "-o")],
     name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
     precision: Annotated[
         str | None,
@@ -56,6 +63,17 @@ def export(
     """Export G, D and the step with its gradient, or a network of one pass, as one proven model."""
     if out.exists() and not force:
         raise OutputError(f"{out} is already there; choose another name or replace it with --force")
+    check_writable([out if out.suffix else out / "manifest.json"])
+    if pipeline:
+        _check_pipeline(source, out)
+    elif not (Path(source) / CONFIG).is_file():
+        raise ModelError(
+            f"{source!r} holds no training: {CONFIG} is missing; expected the folder given to "
+            "`edgefill train --out`"
+        )
+    for option, value, choices in (("precision", precision, _PRECISIONS), ("weights", weights, _WEIGHTS)):
+        if value is not None and value not in choices:
+            raise InputError(f"--{option} is {shown(value)!r}; expected one of {', '.join(choices)}")
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
     from edgefill.export.run import export_run, exported_or_found
 
@@ -79,6 +97,30 @@ def export(
     )
     if as_json:
         print_json({"model": str(out), **dataclasses.asdict(manifest)})
+
+
+def _check_pipeline(source: str, out: Path) -> None:
+    """Raises EdgefillError where no pipeline of ``source`` can be at ``out``; loads nothing heavy."""
+    from edgefill.model.bundle import Bundle
+    from edgefill.model.catalogue import find
+
+    if out.suffix != ".onnx":
+        raise OutputError(f"cannot write the pipeline to {out}: expected a name that ends in .onnx")
+    config = Path(source) / CONFIG
+    if config.is_file():
+        kind = kind_in(config.read_bytes(), str(config))
+        if kind != GlcicTraining.kind:
+            raise ModelError(
+                f"cannot make a pipeline of {source}, a {kind}: it searches, which one graph cannot; "
+                "expected a run of a model that completes in one pass"
+            )
+    else:
+        manifest = Bundle.open(find(source)).manifest
+        if manifest.latent:
+            raise ModelError(
+                f"cannot make a pipeline of {manifest.name}: it searches, which one graph cannot; expected a "
+                "model that completes in one pass"
+            )
 
 
 def _proven(manifest: Manifest, out: Path) -> str:
