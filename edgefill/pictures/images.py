@@ -128,7 +128,8 @@ def encode_picture(picture: Picture, format: str = "png", *, quick: bool = False
     """The file content of ``picture`` as ``png``, ``webp``, ``tiff``, ``bmp`` (all lossless) or ``jpeg``.
 
     ``quick`` makes PNG and WebP in a fraction of the time, and somewhat larger. JPEG and BMP hold no
-    transparency: it is laid on white. 16-bit grey fits PNG and TIFF only. Raises InputError for another format, for 16 bits elsewhere, and for a picture larger than the format allows.
+    transparency: it is laid on white. 16-bit grey fits PNG and TIFF only. Raises InputError for another
+    format, for 16 bits elsewhere, and for a picture larger than the format allows.
     """
     kind = _SHORT_NAMES.get(format.lower(), format.lower())
     if kind not in _WRITABLE:

@@ -24,7 +24,7 @@ class Encoded:
 
     media_type: str
     picture: bytes
-    candidates: tuple[bytes, ...]  # the picture itself first, where more than one was asked for
+    candidates: tuple[bytes, ...]  # the picture itself first; none where one was asked for
     confidence: bytes | None
     about: dict[str, Any]
 
@@ -54,7 +54,7 @@ def encode(result: Result, model: str, format: str) -> Encoded:
     confidence = None
     if result.confidence is not None:
         confidence = encode_picture(Picture(result.confidence[:, :, None]), quick=True)
-    candidates = (picture, *others) if others else ()
+    candidates = (picture, *others) if result.candidates else ()
     return Encoded(MEDIA_TYPES[format], picture, candidates, confidence, _about(result, model, candidates))
 
 

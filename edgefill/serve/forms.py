@@ -34,11 +34,13 @@ async def read_form(request: Request, limits: Limits, claim: Claim) -> Form:
     parser = _Parser(request, chunks(request, limits, claim))
     try:
         items = (await parser.parse()).multi_items()
+        if not parser.is_whole:
+            raise Problem("request", "the form ends before its last boundary")
+        return _sorted(items)
     except (MultiPartException, KeyError, ValueError) as error:
         raise Problem("request", f"the form cannot be read: {_reason(error)}", _CLOSE) from error
-    if not parser.is_whole:
-        raise Problem("request", "the form ends before its last boundary")
-    return _sorted(items)
+    finally:
+        parser.close()
 
 
 _CLOSE = {"Connection": "close"}  # where a form is given up, its rest has not been read
@@ -70,6 +72,11 @@ class _Parser(MultiPartParser):
     def on_end(self) -> None:
         self.is_whole = True
 
+    def close(self) -> None:
+        """Gives up the files, also those that have no end."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
     def _check_headers(self) -> None:
         size = len(self._current_partial_header_name) + len(self._current_partial_header_value)
         if size > _MOST_IN_HEADERS or len(self._current_part.item_headers) > _MOST_FIELDS:
@@ -91,7 +98,6 @@ def _sorted(items: list[tuple[str, UploadFile | str]]) -> Form:
             fields[name] = value
         else:
             files[name] = value.file.read()
-            value.file.close()
     return Form(files, fields)
 
 

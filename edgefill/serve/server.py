@@ -19,6 +19,7 @@ from edgefill.serve.service import Service
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 256
+_SPARE = 32  # connections beyond those that may ask: who has to be told that there are too many
 _HEADER_BYTES = 16 << 10
 
 
@@ -64,7 +65,7 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=2 * limits.connections,
+            limit_concurrency=2 * limits.connections + _SPARE,
             timeout_graceful_shutdown=int(limits.drain_seconds) + 1,
             h11_max_incomplete_event_size=_HEADER_BYTES,
         )
