@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export OMP_NUM_THREADS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 
-.PHONY: setup demo test check bench kernels clean
+.PHONY: setup demo test test-page check bench kernels clean
 
 setup: $(VENV)/.dev
 
@@ -15,6 +15,11 @@ demo: $(VENV)/.demo
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# The page in the system's Chromium, which is installed where there is none.
+test-page: $(VENV)/.page
+	command -v chromium >/dev/null || (apt-get update && apt-get install --yes --no-install-recommends chromium)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/serve/page
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -32,8 +32,7 @@ def serve(
         str,
         typer.Option(
             envvar="EDGEFILL_TOKEN",
-            help="What clients must send: Authorization: Bearer TOKEN.",
-            show_envvar=True,
+            help="What clients must send, Authorization: Bearer TOKEN; also EDGEFILL_TOKEN.",
         ),
     ] = "",
     allow_host: Annotated[
