@@ -273,9 +273,10 @@ class Scheduler:
     # Reading, in helpers.
 
     def _read_on(self) -> None:
-        """Has the next pictures read, as far as there is room for them."""
-        while self._waiting and len(self._reading) + len(self._ready) < self.room:
-            if self._finishing > 2 * self.room:
+        """Has the next pictures read, as far as there is room for them before those that they go before."""
+        while self._waiting and self._finishing <= 2 * self.room:
+            before = sum(entry < self._waiting[0] for entry in (*self._reading, *self._ready))
+            if before >= self.room:
                 return
             self._have_read(heapq.heappop(self._waiting))
 

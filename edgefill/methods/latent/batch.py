@@ -23,7 +23,7 @@ from edgefill.runtimes import Runtime
 
 _FIRST_TURN = 2  # steps: a row that ends within a turn waits for its end
 _TURN = 0.02  # seconds of steps, at least, between two looks at who has ended and who has come
-_IDLE, _BUSY = 0.06, 0.02  # shares of places of rows that wait for a turn's end: shorter turns, or longer
+_IDLE, _BUSY = 0.04, 0.01  # shares of places of rows that wait for a turn's end: shorter turns, or longer
 _MEMORY = 0.9  # of a turn's share, at the next
 _LONGEST_TURN = 1024  # steps
 _SAME_RATES = 1024  # steps: searches of up to so many share their schedule

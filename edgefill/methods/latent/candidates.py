@@ -87,6 +87,7 @@ class _Good:
     generated: np.ndarray  # [N, C, H, W]
     shown: np.ndarray  # [N, values in the hole]
     contextual: np.ndarray  # [N]
+    any_searched: bool = True  # whether there was time for any search at all
 
     @classmethod
     def of(cls, found: Sequence[Found], contextual: float, photograph: Photograph) -> _Good:
@@ -96,7 +97,7 @@ class _Good:
             each for each in usable if each.contextual <= _GOOD * least and is_finite(each.generated[None])
         ]
         if not good:
-            return cls(np.zeros((0, 1, 1, 1)), np.zeros((0, 1)), np.zeros(0))
+            return cls(np.zeros((0, 1, 1, 1)), np.zeros((0, 1)), np.zeros(0), bool(usable))
         return cls(
             np.stack([each.generated for each in good]),
             np.array([_shown(photograph, each.generated) for each in good]),
@@ -129,13 +130,15 @@ def _distance(shown: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _confidence(photograph: Photograph, found: _Good) -> np.ndarray:
-    """How much the searches agree, uint8 [H, W] of the picture: 255 where it is known, 0 where not at all."""
+    """How much the searches agree, uint8 [H, W] of the picture: 255 where it is known, 0 where not at all.
+
+    Where there was no time to search, nothing is sure.
+    """
     box = photograph.box
-    region = np.full((box.height, box.width), 255, np.uint8)
+    sure = np.full((box.height, box.width), float(found.any_searched))
     if len(found.generated) > 1:
         spread = found.generated.std(0).mean(0)[:, :, None]  # over the searches, then the channels
         sure = 1 - np.clip(scale(spread, (box.height, box.width)) / _UNSURE, 0, 1)[:, :, 0]
-        region = np.where(photograph.known, region, np.rint(255 * sure).astype(np.uint8))
     whole = np.full(photograph.picture.size, 255, np.uint8)
-    box.cut(whole)[:] = region
+    box.cut(whole)[~photograph.known] = np.rint(255 * sure).astype(np.uint8)[~photograph.known]
     return whole

@@ -19,7 +19,7 @@ from edgefill.methods.latent.batch import Batch, Search, common
 from edgefill.methods.latent.candidates import Alternatives
 from edgefill.methods.latent.pixels import pixel_evidence
 from edgefill.methods.latent.recording import Recording
-from edgefill.methods.latent.settings import SearchSettings, default_settings
+from edgefill.methods.latent.settings import SearchSettings
 from edgefill.methods.latent.start import check_encoder
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
@@ -44,7 +44,7 @@ class LatentSearch:
 
     def resolved(self, request: Request) -> Request:
         """With settings. Raises ModelError where they need an encoder and there is none."""
-        settings = request.settings or default_settings(encoder=self._model.has_encoder)
+        settings = (request.settings or SearchSettings()).suited(encoder=self._model.has_encoder)
         if settings.start == "encoder":
             check_encoder(self._model)
         return replace(request, settings=settings)

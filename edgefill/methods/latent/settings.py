@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,9 @@ _MAX_STARTS = 4096
 class SearchSettings:
     """A solver and its objective. A step is one evaluation of the loss and its gradient.
 
-    Raises InputError for values that no search can run with.
+    Where no ``solver`` is named a model takes its default search, with what is given here changed:
+    ``SearchSettings(steps=20)`` is that search made shorter. Where one is named, what is not given is as it
+    is written here. Raises InputError for values that no search can run with.
     """
 
     solver: str = "adam"  # or "momentum", "lbfgs", "hmc"
@@ -52,11 +54,27 @@ class SearchSettings:
     patience: int = 0  # or where its loss has not fallen within so many steps; 0 is never
     tolerance: float = 0.01  # by this share of itself
 
+    def __new__(cls, *values: Any, **named: Any) -> SearchSettings:
+        """Remembers what was given."""
+        settings = super().__new__(cls)
+        given = {*(each.name for each in fields(cls)[: len(values)]), *named}
+        object.__setattr__(settings, "_given", given)
+        return settings
+
     def __post_init__(self) -> None:
         for name, is_right, expected in _RULES:
             value = getattr(self, name)
-            if not is_right(value):
+            if not _holds(is_right, value):
                 raise InputError(f"cannot search with {name} {value!r}: expected {expected}")
+
+    def suited(self, *, encoder: bool) -> SearchSettings:
+        """These settings for a model with or without an ``encoder``; see above."""
+        given: set[str] = getattr(self, "_given", set())
+        if "solver" in given:
+            return self
+        start = self.start if "start" in given else "encoder" if encoder else "random"
+        default = default_settings(encoder=start == "encoder")
+        return replace(default, **{name: getattr(self, name) for name in given})
 
     @property
     def trajectories(self) -> int:
@@ -78,6 +96,14 @@ class SearchSettings:
         if self.solver == "hmc":
             rates["beta"] = self.hmc_beta * self.hmc_anneal ** ((t - 1) // (self.hmc_leapfrog + 1))
         return rates
+
+
+def _holds(is_right: Any, value: object) -> bool:
+    """Whether a rule holds of ``value``, of whatever type."""
+    try:
+        return bool(is_right(value))
+    except TypeError:
+        return False
 
 
 def _between(low: float, high: float) -> Any:
@@ -114,7 +140,7 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
 # random start to the mean of its prior, from the encoder's z to that. The first of each is the default: near
 # the encoder's z L-BFGS gets in ten steps where Adam is after forty; from a random start it is not better.
 # HMC's temperature suits the plain loss.
-_RANDOM = SearchSettings(lam=0.0, pull=0.5, importance=15)
+_RANDOM = SearchSettings("adam", lam=0.0, pull=0.5, importance=15)
 _ENCODED = replace(
     _RANDOM, start="encoder", solver="lbfgs", power=2, steps=32, lr=0.03, pull=0.05, importance=11,
     patience=5, tolerance=0.005,
