@@ -34,6 +34,12 @@ class Asked:
     priority: int
     format: str
 
+    @property
+    def bytes(self) -> int:
+        """What its mask holds in memory; its picture is not decoded yet."""
+        mask = self.request.mask_spec.picture
+        return 0 if mask is None else mask.values.nbytes
+
 
 def model_asked_for(form: Form) -> str | None:
     """The name of the model, or None for the first."""
@@ -57,6 +63,7 @@ def read_asked(form: Form, model: Manifest, limits: Limits) -> Asked:
         candidates=options.get("candidates", 1),
         confidence=options.get("confidence", False),
     )
+    _ = request.mask_spec  # decoded here, beside the loop
     seconds = min(options.get("seconds", limits.seconds), limits.seconds)
     return Asked(picture, request, seconds, options.get("priority", 0), options.get("format", "png"))
 

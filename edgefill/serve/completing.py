@@ -35,7 +35,9 @@ async def read_request(request: Request, service: Service, claim: Claim) -> tupl
     """The model that the form of ``request`` names, and what it asks of it. Raises Problem, InputError."""
     form = await read_form(request, service.limits, claim)
     served = service.models.find(model_asked_for(form))
-    return served, await service.aside(read_asked, form, served.model, service.limits)
+    asked = await service.aside(read_asked, form, served.model, service.limits)
+    claim.take(asked.bytes)
+    return served, asked
 
 
 async def answer_of(served: Served, asked: Asked, request: Request, service: Service) -> tuple[Encoded, str]:

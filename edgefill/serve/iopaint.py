@@ -29,6 +29,7 @@ async def inpaint(request: Request, service: Service) -> Response:
     with service.held.claim() as claim:
         body = await whole(request, service.limits, claim)
         asked = await service.aside(_read, body, service)
+        claim.take(asked.bytes)
         encoded, timing = await answer_of(service.models.first, asked, request, service)
     headers = {"X-Seed": str(asked.request.seed), "Server-Timing": timing}
     return Response(encoded.picture, headers=headers, media_type=encoded.media_type)
@@ -46,7 +47,9 @@ def _read(body: bytes, service: Service) -> Asked:
     picture, mask = (
         open_picture(_content(document, name), f"the {name}", max_pixels=pixels) for name in ("image", "mask")
     )
-    return Asked(picture, Completion(mask, _seed(document)), service.limits.seconds, 0, "png")
+    request = Completion(mask, _seed(document))
+    _ = request.mask_spec  # decoded here, beside the loop
+    return Asked(picture, request, service.limits.seconds, 0, "png")
 
 
 def _content(document: dict[str, Any], name: str) -> bytes:

@@ -79,7 +79,8 @@ class Service:
         result = asyncio.wrap_future(future)
         gone = asyncio.ensure_future(_gone(request))
         try:
-            await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {result, gone}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if not result.done():
                 raise ClientDisconnect
             return result.result()

@@ -8,6 +8,7 @@ const MASK_RGB = [225, 29, 63];
 const MASK_OPACITY = 0.55;
 const UNSURE_RGB = [255, 176, 0];
 const HISTORY_BYTES = 192e6;
+const TURN = 12; // milliseconds of work at a stretch, so that the page stays awake
 const FRAMES = 24; // of a search, to look at
 const THUMB = { width: 168, height: 126 };
 const NARROW = matchMedia("(max-width: 820px)");
@@ -41,7 +42,7 @@ class Picture {
     return picture;
   }
 
-  /** Draws what `view` shows of it, over its whole width or from `from` on (in pixels of the stage). */
+  /** Draws what `view` shows of it. */
   draw(ctx, view) {
     ctx.drawImage(this.preview, view.x, view.y, this.width * view.scale, this.height * view.scale);
     if (this.patch) {
@@ -174,6 +175,10 @@ class Mask {
       tile.alpha = after;
     }
     this.touched.clear();
+    this.remember(changes);
+  }
+
+  remember(changes) {
     if (!changes.size) return;
     this.done.push(changes);
     this.undone = [];
@@ -227,18 +232,18 @@ class Mask {
 
   /** Every tile anew, as `alphaAt(left, top)` says (a Uint8ClampedArray, or null); without freezing the page. */
   async replace(alphaAt) {
+    const changes = new Map();
+    let rested = performance.now();
     for (let index = 0; index < this.columns * this.rows; index++) {
       const left = (index % this.columns) * TILE, top = Math.floor(index / this.columns) * TILE;
-      const alpha = await alphaAt(left, top, this.tiles.get(index));
-      if (!alpha && !this.tiles.has(index)) continue;
-      const tile = this.tile(index);
-      const before = tile.alpha;
-      this.restore(index, alpha);
-      tile.alpha = before; // until it is committed
-      this.touched.add(index);
-      if (index % 8 === 7) await pause();
+      const before = this.tiles.get(index)?.alpha ?? null;
+      const after = alphaAt(left, top, before);
+      if (!before && !after) continue;
+      changes.set(index, { before, after });
+      this.restore(index, after);
+      if (performance.now() - rested > TURN) { await pause(); rested = performance.now(); }
     }
-    this.commit();
+    this.remember(changes);
   }
 
   clear() {
@@ -246,13 +251,13 @@ class Mask {
   }
 
   invert() {
-    return this.replace((left, top, tile) => {
+    return this.replace((left, top, before) => {
       const alpha = new Uint8ClampedArray(TILE * TILE);
       const right = Math.min(TILE, this.width - left), bottom = Math.min(TILE, this.height - top);
       for (let y = 0; y < bottom; y++) {
-        for (let x = 0; x < right; x++) alpha[y * TILE + x] = tile?.alpha && tile.alpha[y * TILE + x] > 127 ? 0 : 255;
+        for (let x = 0; x < right; x++) alpha[y * TILE + x] = before?.[y * TILE + x] ? 0 : 255;
       }
-      return alpha.some((value) => value) ? alpha : null;
+      return alpha.includes(255) ? alpha : null;
     });
   }
 
@@ -459,14 +464,28 @@ function draw() {
   ctx.clearRect(0, 0, stage.width, stage.height);
   if (!picture) return;
   ctx.imageSmoothingEnabled = view.scale * devicePixelRatio < 3;
-  ctx.imageSmoothingQuality = "high";
-  picture.draw(ctx, view);
+  drawBackdrop(picture);
   if (chosen >= 0) drawResult(picture);
   else if (state.live) drawLive(picture);
   else mask.draw(ctx, view, stage);
   if (state.marquee) drawBox(state.marquee, false);
   if (state.frame && chosen < 0 && model()?.searches) drawBox(state.frame, true);
   placeDivider();
+}
+
+let backdrop = null; // the picture as it lies on the stage, drawn again only when that changes
+
+function drawBackdrop(picture) {
+  const lies = [picture, picture.patch, view.x, view.y, view.scale, canvas.width, canvas.height];
+  if (!backdrop || lies.some((each, at) => each !== backdrop.lies[at])) {
+    const [drawn, pen] = canvasOf(canvas.width, canvas.height);
+    pen.scale(devicePixelRatio, devicePixelRatio);
+    pen.imageSmoothingEnabled = ctx.imageSmoothingEnabled;
+    pen.imageSmoothingQuality = "high";
+    picture.draw(pen, view);
+    backdrop = { drawn, lies };
+  }
+  ctx.drawImage(backdrop.drawn, 0, 0, stage.width, stage.height);
 }
 
 function drawResult(picture) {

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from tests.serve.page.conftest import desk_at, gradient
 from tests.serve.serving import QUICK, Gate, running, waiting_model
 

@@ -59,6 +59,8 @@ def test_invert_turns_it_around(desk, photograph):
     desk.page.click("#invert-mask")
     desk.page.wait_for_function("() => document.getElementById('said').textContent === 'Mask inverted'")
     assert np.array_equal(desk.mask(), ~before)
+    desk.press("Control+z")
+    assert np.array_equal(desk.mask(), before)
 
 
 def test_closer_the_same_brush_paints_finer(desk, photograph):
