@@ -127,9 +127,12 @@ class Subject:
         return times
 
     def _searched(self) -> SearchState:
-        """Where the search of a completion ends."""
-        state = self._started(self._settings)
-        self._runtime.solve(state, self._settings.steps)
+        """Where the search of a completion ends; a time that the settings give it holds to within a step."""
+        state, limit = self._started(self._settings), self._settings.milliseconds
+        ends_at = math.inf if limit is None else time.perf_counter() + limit / 1e3
+        at_once = self._settings.steps if limit is None else 1
+        while not state.ended and time.perf_counter() < ends_at:
+            self._runtime.solve(state, at_once)
         _check(state)
         return state
 

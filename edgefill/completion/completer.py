@@ -13,12 +13,11 @@ from edgefill.completion.arrays import check_arrays
 from edgefill.completion.in_order import InOrder
 from edgefill.completion.scheduler import JobFuture, Scheduler
 from edgefill.jobs.job import Job
-from edgefill.jobs.request import Failure, Request, Result, Source
+from edgefill.jobs.request import Failure, Mask, Request, Result, Source
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.model.manifest import Manifest
-from edgefill.pictures.masks import MaskSpec
 from edgefill.runtimes import Runtime, open_backend
 
 T = TypeVar("T")
@@ -48,7 +47,7 @@ class Completer:
     def complete(
         self,
         source: Source,
-        mask: str | MaskSpec = "center",
+        mask: Mask = "center",
         *,
         seed: int = 0,
         box: tuple[int, int, int, int] | None = None,
@@ -59,9 +58,11 @@ class Completer:
         confidence: bool = False,
         deadline: float | None = None,
     ) -> Result:
-        """The Result for one picture: a file, a Pillow picture or an array. Raises EdgefillError.
+        """The Result for one picture: a file or its bytes, a Pillow picture or an array.
 
-        After ``deadline`` seconds, if that is given, it is the best so far, and ``ended`` says "time".
+        ``mask`` is the name of a kind, or a picture (a file, Pillow's or an array) that is white, or True,
+        where it is filled; see Request. After ``deadline`` seconds, if that is given, it is the best so far,
+        and ``ended`` says "time". Raises EdgefillError.
         """
         request = Request(
             mask, seed, box, settings, blend, trace=trace, candidates=candidates, confidence=confidence
@@ -97,7 +98,8 @@ class Completer:
         """Completed pictures, uint8 [N, H, W, C], of uint8 ``pictures`` of that shape and the model's size.
 
         The short way for pictures that lie in memory: they are searched for together and composed where the
-        model runs, without blending. ``known [N, H, W]`` (bool) says which pixels are kept, bit for bit.
+        model runs, without blending. ``known [N, H, W]`` (bool) is True where a pixel is kept, bit for bit:
+        the opposite of a mask, which is white where it is filled.
         ``seeds`` are 0 unless given, and mean nothing to a model of one pass. Raises InputError for other
         shapes and for settings where there is no search, ModelError where a search fails.
         """

@@ -48,10 +48,9 @@ class Job:
     on_progress: Watcher | None = None  # called in the scheduler's thread, which waits for it
 
     def __post_init__(self) -> None:
-        if self.deadline is not None and not 0 < self.deadline < math.inf:
-            raise InputError(
-                f"cannot complete within {self.deadline} seconds: expected a time above 0, or None"
-            )
+        deadline = self.deadline
+        if deadline is not None and not (isinstance(deadline, int | float) and 0 < deadline < math.inf):
+            raise InputError(f"cannot complete within {deadline!r} seconds: expected a time above 0, or None")
 
 
 @dataclass(eq=False)

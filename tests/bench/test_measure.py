@@ -15,13 +15,13 @@ from edgefill.errors import ModelError
 from edgefill.kernels.device import CaptureFailed, Device
 from edgefill.methods.latent.search import Evaluation
 from edgefill.runtimes.device.runtime import DeviceRuntime
-from tests.bench.fakes import FIRST_SECONDS, MODEL, TimedRuntime
+from tests.bench.fakes import FIRST_SECONDS, MODEL, SEARCH_STEPS, TimedRuntime
 from tests.completion.fakes import fake_runtime
 from tests.fakes.cuda import FakeCuda
 from tests.runtimes.device.gpu import FunctionExecutor, specified_kernels
 
 QUICK = Rule(warm_up=0.0, seconds=1e-6, iterations=10)
-SETTINGS = SearchSettings(steps=12)
+SETTINGS = SearchSettings("adam", steps=SEARCH_STEPS)
 
 
 class Counter:
@@ -107,7 +107,7 @@ def test_energy_is_shared_by_the_pictures_that_it_made(measured):
 
 def test_a_stop_rule_ends_pictures_and_not_the_steps_that_are_timed(measured):
     runtime = TimedRuntime(at_once=4)
-    figures, _ = measured(runtime, settings=SearchSettings(steps=12, goal=1e9))
+    figures, _ = measured(runtime, settings=SearchSettings("adam", steps=12, goal=1e9))
     assert figures.steps_per_picture == 1
     assert all((state.steps % 4 == 0).all() and state.settings.goal is None for _, state in runtime.launches)
     assert measured(TimedRuntime())[0].steps_per_picture == 12
@@ -177,7 +177,7 @@ def test_progress_is_told_by_phase(measured):
 
 @pytest.mark.parametrize(("graph", "at_once"), [(True, 10), (False, 1)])
 def test_a_device_is_measured_by_the_same_code(monkeypatch, graph, at_once):
-    settings = SearchSettings(steps=measure._STEPS)
+    settings = SearchSettings("adam", steps=measure._STEPS)
     cuda = FakeCuda(specified_kernels(settings)).install(monkeypatch)
     executor = FunctionExecutor(cuda, MODEL, fake_runtime(MODEL))
     runtime = DeviceRuntime("fake", MODEL, Device(), executor, graph=graph)
@@ -191,7 +191,7 @@ def test_a_device_is_measured_by_the_same_code(monkeypatch, graph, at_once):
 
 
 def test_a_capture_that_fails_is_measured_step_by_step(monkeypatch):
-    settings = SearchSettings(steps=measure._STEPS)
+    settings = SearchSettings("adam", steps=measure._STEPS)
     cuda = FakeCuda(specified_kernels(settings)).install(monkeypatch)
     executor = FunctionExecutor(cuda, MODEL, fake_runtime(MODEL))
     runtime = DeviceRuntime("fake", MODEL, Device(), executor, say=lambda _: None)

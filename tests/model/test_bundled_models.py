@@ -110,7 +110,7 @@ def test_in_fp16_its_search_ends_where_it_does_in_fp32(bundle):
     pictures = from_unit(faces).transpose(0, 2, 3, 1)  # as far from what G can draw as photographs are
     known = np.ones((2, 64, 64), bool)
     known[:, 16:48, 16:48] = False
-    settings = SearchSettings(steps=200)
+    settings = SearchSettings("adam", steps=200)
     losses, drawn = [], []
     for precision in bundle.precisions:
         runtime = OnnxRuntime(bundle, precision=precision)

@@ -88,6 +88,26 @@ def test_auto_with_a_gpu_that_nothing_can_use_says_why_before_it_takes_the_cpu(b
     assert all(f"\n{name}: pycuda cannot be imported" in reasons for name in runtimes.DEVICE_BACKENDS)
 
 
+def test_auto_goes_on_whatever_the_reason_is_and_says_it(one_pass, bundle, monkeypatch):
+    """A driver that is half there, or a library that cannot be set up, may raise anything."""
+
+    def broken(*_: object, **__: object):
+        raise RuntimeError("no such\ndevice plugin")
+
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
+    monkeypatch.setattr("edgefill.runtimes.device.runtime.DeviceRuntime.open", broken)
+    monkeypatch.setattr("edgefill.runtimes.openvino.open_runtime", broken)
+    said: list[str] = []
+    assert open_backend("auto", one_pass, threads=1, say=said.append).info.name == "cpu"
+    devices, host = said
+    assert all(
+        f"\n{name}: RuntimeError: no such device plugin" in devices for name in runtimes.DEVICE_BACKENDS
+    )
+    assert host.startswith("the backend openvino does not work here") and "no such device plugin" in host
+    with pytest.raises(RuntimeError):
+        open_backend("openvino", one_pass)
+
+
 def test_auto_takes_the_first_that_works(bundle, monkeypatch, without):
     monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
     FakeCuda().install(monkeypatch)

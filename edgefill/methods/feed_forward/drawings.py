@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ class Drawing:
         self._shown = shown
         self._next = next(shown, None)
         self._under_way, self._passes = 0, 0
-        self._seconds = 0.0
+        self.seconds = 0.0  # its share of the passes, and its finishing
         self._error: EdgefillError | None = None
 
     @property
@@ -53,11 +54,10 @@ class Drawing:
         self._next = next(self._shown, None)
         return shown
 
-    def done(self, shown: Shown, drawn: np.ndarray | EdgefillError, seconds: float) -> None:
-        """Takes what was drawn of ``shown``, and how long that took."""
+    def done(self, shown: Shown, drawn: np.ndarray | EdgefillError) -> None:
+        """Takes what was drawn of ``shown``."""
         self._under_way -= 1
         self._passes += 1
-        self._seconds += seconds
         if isinstance(drawn, EdgefillError):
             self._error = drawn
         else:
@@ -93,8 +93,10 @@ class PictureDrawing(Drawing):
     def _finished(self) -> Result:
         # It is joined in its frame. Where there was no time for that it is as smooth as can be.
         blend, ended = ("none", "pass") if self.is_over else ("poisson", "time")
+        started = time.perf_counter()
         picture = self._photograph.finished(self._canvas.values, blend)
-        return Result(self.order.source, self._photograph, picture, ended=ended, seconds=self._seconds)
+        seconds = self.seconds + time.perf_counter() - started
+        return Result(self.order.source, self._photograph, picture, ended=ended, seconds=seconds)
 
 
 class ArraysDrawing(Drawing):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -31,7 +32,7 @@ class FeedForward:
     def __init__(self, model: Manifest, runtime: Runtime, places: int) -> None:
         self._model, self._runtime, self.places = model, runtime, places
         self._drawings: list[Drawing] = []  # by rank
-        self._pass_seconds = 0.0  # of one frame, at the last turn
+        self._pass_seconds = 0.0  # of one frame, with what is around it, at the last turn
         self.tally = Tally()
 
     @property
@@ -57,14 +58,13 @@ class FeedForward:
 
     def turn(self, until: float) -> list[Ended]:
         self._drawings = [drawing for drawing in self._drawings if not drawing.order.is_off()]
-        ended = self._end()
+        ended, started = self._end(), time.perf_counter()
         portion = self._portion(until)
         if portion:
-            started = time.perf_counter()
             drawn = self._drawn([shown for _, shown in portion])
-            self._pass_seconds = (time.perf_counter() - started) / len(portion)
             for (drawing, shown), each in zip(portion, drawn, strict=True):
-                drawing.done(shown, each, self._pass_seconds)
+                drawing.done(shown, each)
+            self._pass_seconds = (time.perf_counter() - started) / len(portion)
             self._count(portion)
             ended += self._end()
         return ended
@@ -121,7 +121,8 @@ class FeedForward:
         self.tally.steps += 1
         self.tally.used += len(portion)
         self.tally.there += self._most(portion[0][1])
-        for drawing in dict.fromkeys(drawing for drawing, _ in portion):
+        for drawing, count in Counter(drawing for drawing, _ in portion).items():
+            drawing.seconds += count * self._pass_seconds
             drawing.report()
 
 

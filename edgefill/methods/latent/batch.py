@@ -92,7 +92,8 @@ class Batch:
         self._rates = settings.rates()
         self.searches: list[Search] = []  # one for each row of the state
         self._state: SearchState | None = None
-        self._turn_length = _FIRST_TURN
+        self._least = runtime.info.steps_at_once  # fewer are hardly quicker
+        self._turn_length = max(_FIRST_TURN, self._least)
         self._step_seconds = 0.0  # of the last turn
         self._used, self._there = 0.0, 0.0  # steps of rows, and what they could have been, of late
 
@@ -198,7 +199,7 @@ class Batch:
         self._there = _MEMORY * self._there + done.steps * len(self.searches)
         idle = 1 - self._used / max(self._there, 1)
         if idle > _IDLE:
-            self._turn_length = max(1, self._turn_length // 2)
+            self._turn_length = max(self._least, self._turn_length // 2)
         elif idle < _BUSY and elapsed < _TURN:
             self._turn_length = min(2 * self._turn_length, _LONGEST_TURN)
 

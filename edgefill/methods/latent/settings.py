@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,10 +14,27 @@ from edgefill.kernels.arguments import MOST_PAIRS, RATES
 from edgefill.model.manifest import FIT
 
 STARTS = ("random", "encoder")
+T = TypeVar("T")
+
 _MAX_STEPS = 1_000_000
 _MAX_STARTS = 4096
 
 
+def _remembering(kind: type[T]) -> type[T]:
+    """The dataclass ``kind``, whose objects know which of their fields were given, as ``_given``."""
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    begin: Any = kind.__init__
+
+    @wraps(begin)
+    def init(self: Any, *values: Any, **named: Any) -> None:
+        object.__setattr__(self, "_given", {*names[: len(values)], *named})
+        begin(self, *values, **named)
+
+    setattr(kind, "__init__", init)  # noqa: B010  what a type checker knows of it stays true
+    return kind
+
+
+@_remembering
 @dataclass(frozen=True)
 class SearchSettings:
     """A solver and its objective. A step is one evaluation of the loss and its gradient.
@@ -53,13 +71,6 @@ class SearchSettings:
     goal: float | None = None  # or at this loss
     patience: int = 0  # or where its loss has not fallen within so many steps; 0 is never
     tolerance: float = 0.01  # by this share of itself
-
-    def __new__(cls, *values: Any, **named: Any) -> SearchSettings:
-        """Remembers what was given."""
-        settings = super().__new__(cls)
-        given = {*(each.name for each in fields(cls)[: len(values)]), *named}
-        object.__setattr__(settings, "_given", given)
-        return settings
 
     def __post_init__(self) -> None:
         for name, is_right, expected in _RULES:

@@ -24,7 +24,7 @@ from tests.fakes.cuda import FakeCuda, floats
 from tests.fakes.tensorrt import FakeTensorRT
 from tests.runtimes.device.gpu import specified_kernels
 
-SETTINGS = SearchSettings(steps=24)
+SETTINGS = SearchSettings("adam", steps=24)
 
 
 @pytest.fixture
