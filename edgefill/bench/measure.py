@@ -131,6 +131,7 @@ class Subject:
         state, limit = self._started(self._settings), self._settings.milliseconds
         ends_at = math.inf if limit is None else time.perf_counter() + limit / 1e3
         at_once = self._settings.steps if limit is None else 1
+        self._runtime.solve(state, at_once)
         while not state.ended and time.perf_counter() < ends_at:
             self._runtime.solve(state, at_once)
         _check(state)

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edgefill.completion.arrays import check_arrays
+from edgefill.completion.future import JobFuture
 from edgefill.completion.in_order import InOrder
-from edgefill.completion.scheduler import JobFuture, Scheduler
+from edgefill.completion.scheduler import Scheduler
 from edgefill.jobs.job import Job
 from edgefill.jobs.request import Failure, Mask, Request, Result, Source
 from edgefill.methods.latent.settings import SearchSettings

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
-from edgefill.completion.scheduler import JobFuture, Scheduler
+from edgefill.completion.future import JobFuture
+from edgefill.completion.scheduler import Scheduler
 from edgefill.errors import EdgefillError
 from edgefill.jobs.job import Job, Progress
 from edgefill.jobs.request import Failure, Request, Result, Source

@@ -6,22 +6,23 @@ are there while there are jobs. What becomes of a job does not depend on the oth
 
 from __future__ import annotations
 
-import heapq
 import math
 import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from edgefill.completion.future import JobFuture
+from edgefill.completion.line import Entry, Line
 from edgefill.errors import Busy, InputError
 from edgefill.holes.boxes import Box
 from edgefill.jobs.job import Job, Order, Progress, Watcher
@@ -33,8 +34,6 @@ from edgefill.methods.latent.method import LatentSearch
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.images import read_picture
 from edgefill.runtimes import Runtime
-
-T = TypeVar("T")
 
 _AHEAD_BYTES = 64 << 20  # of pictures that are read before their turn, about
 _GATHER = 0.01  # seconds that the first of some pictures waits for those that are being read
@@ -55,53 +54,6 @@ class Load:
     finished: dict[str, int]  # jobs by what ended them: Result.ended, "failed" or "cancelled"
 
 
-class JobFuture(Future[T]):
-    """What becomes of a job: ``result()`` is its Result, or raises EdgefillError."""
-
-    concerns_all = False  # whether what went wrong is not this job's alone
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._cancelling = threading.Lock()
-
-    def cancel(self) -> bool:
-        """Ends the job, also while it runs: its place is free at the next turn. False where it is done."""
-        with self._cancelling:
-            if self.cancelled():
-                return True
-            if not super().cancel():
-                return False
-            self.set_running_or_notify_cancel()  # who waits for several is told here
-            return True
-
-    def settle(self, value: T | None = None, error: BaseException | None = None) -> bool:
-        """Sets the result or the ``error``; False where it was cancelled before."""
-        try:
-            if error is None:
-                self.set_result(value)  # type: ignore[arg-type]  # None is a value where T has it
-            else:
-                self.set_exception(error)
-        except InvalidStateError:
-            return False
-        return True
-
-
-@dataclass(eq=False)
-class _Entry:
-    """A job on its way."""
-
-    order: Order
-    future: JobFuture[Any]
-    take: Callable[[], Photograph | None]  # reads it; None where nothing is missing
-    accept: Callable[[Photograph | None], None]
-    photograph: Photograph | None = None
-    is_read: bool = False
-    ready_at: float = 0.0  # of time.perf_counter
-
-    def __lt__(self, other: _Entry) -> bool:
-        return self.order.rank < other.order.rank
-
-
 class Scheduler:
     """Completes the pictures of jobs with ``model`` on ``runtime``, up to ``batch`` at once.
 
@@ -117,11 +69,9 @@ class Scheduler:
         method = FeedForward if model.interface else LatentSearch
         self._method: Method = method(model, runtime, batch)
         self._changed = threading.Condition()
-        self._entries: dict[Order, _Entry] = {}  # that have not ended
-        self._waiting: list[_Entry] = []  # a heap
-        self._reading: set[_Entry] = set()
-        self._ready: list[_Entry] = []  # a heap of those that are read
-        self._deadlines: list[tuple[float, int, _Entry]] = []  # a heap
+        self._entries: dict[Order, Entry] = {}  # that have not ended
+        self._line = Line()
+        self._running: dict[Order, Entry] = {}  # that the method has
         self._finishing = 0
         self._room = _FIRST_ROOM
         self._number, self._coming = 0, 0
@@ -148,7 +98,7 @@ class Scheduler:
             assert photograph is not None
             self._method.accept(order, photograph)
 
-        self._enter(_Entry(order, future, partial(self._read, order, future), accept))
+        self._enter(Entry(order, future, partial(self._read, order, future), accept))
         return future
 
     def fill(
@@ -162,7 +112,7 @@ class Scheduler:
         def accept(_: Photograph | None) -> None:
             self._method.accept_arrays(order, pictures, known, seeds)
 
-        entry = _Entry(order, future, lambda: None, accept, is_read=True)
+        entry = Entry(order, future, lambda: None, accept, is_read=True)
         self._enter(entry)
         return future
 
@@ -185,7 +135,7 @@ class Scheduler:
     def load(self) -> Load:
         """How much it has to do and has done."""
         with self._changed:
-            waiting = len(self._waiting) + len(self._reading) + len(self._ready)
+            waiting = len(self._line)
             tally = self._method.tally
             return Load(
                 waiting, len(self._entries) - waiting, tally.steps, tally.used, tally.there,
@@ -225,11 +175,11 @@ class Scheduler:
     ) -> None:
         self.close()
 
-    def _enter(self, entry: _Entry) -> None:
+    def _enter(self, entry: Entry) -> None:
         with self._changed:
             if self._is_closed:
                 raise Busy(f"the scheduler of {self.model.name} takes no more jobs: it is closing")
-            waiting = len(self._waiting) + len(self._reading) + len(self._ready)
+            waiting = len(self._line)
             if self._most is not None and waiting >= self._most:
                 raise Busy(
                     f"{waiting} jobs wait for {self.model.name}, expected fewer than {self._most}; try later"
@@ -237,9 +187,7 @@ class Scheduler:
             self._number += 1
             entry.order.rank = (entry.order.rank[0], self._number)
             self._entries[entry.order] = entry
-            heapq.heappush(self._ready if entry.is_read else self._waiting, entry)
-            if entry.order.ends_at < math.inf:
-                heapq.heappush(self._deadlines, (entry.order.ends_at, self._number, entry))
+            self._line.add(entry)
             self._read_on()
             if not self._is_working:
                 self._is_working = True
@@ -252,7 +200,7 @@ class Scheduler:
             self._coming += clients
             self._changed.notify_all()
 
-    def _ended(self, entry: _Entry, future: Future[Any]) -> None:
+    def _ended(self, entry: Entry, future: Future[Any]) -> None:
         """Counts what became of it; one that was cancelled is forgotten."""
         if future.cancelled():
             outcome = "cancelled"
@@ -262,29 +210,30 @@ class Scheduler:
             outcome = getattr(future.result(), "ended", "filled")
         with self._changed:
             self._entries.pop(entry.order, None)
+            self._running.pop(entry.order, None)
             self._finished[outcome] += 1
             if outcome in ("cancelled", "failed"):
-                self._waiting = [each for each in self._waiting if each is not entry]
-                self._ready = [each for each in self._ready if each is not entry]
-                heapq.heapify(self._waiting)
-                heapq.heapify(self._ready)
+                self._line.forget(entry)
             self._changed.notify_all()
 
     # Reading, in helpers.
 
     def _read_on(self) -> None:
         """Has the next pictures read, as far as there is room for them before those that they go before."""
-        while self._waiting and self._finishing <= 2 * self.room:
-            before = sum(entry < self._waiting[0] for entry in (*self._reading, *self._ready))
-            if before >= self.room:
+        while self._finishing <= 2 * self.room:
+            entry = self._line.next_to_read(self.room)
+            if entry is None:
                 return
-            self._have_read(heapq.heappop(self._waiting))
+            self._have_help(self._take, entry)
 
-    def _have_read(self, entry: _Entry) -> None:
-        self._reading.add(entry)
-        self._helpers.submit(self._take, entry)
+    def _have_help(self, task: Callable[..., None], *arguments: Any) -> None:
+        """Has a helper do ``task``; it is done here where the interpreter ends and starts no thread."""
+        try:
+            self._helpers.submit(task, *arguments)
+        except RuntimeError:
+            task(*arguments)
 
-    def _take(self, entry: _Entry) -> None:
+    def _take(self, entry: Entry) -> None:
         photograph, error = None, None
         if not entry.future.done():
             try:
@@ -292,13 +241,9 @@ class Scheduler:
             except BaseException as raised:  # noqa: BLE001  it belongs to who waits for the job
                 error = raised
         with self._changed:
-            self._reading.discard(entry)
+            self._line.was_read(entry, photograph, time.perf_counter())
             if photograph is not None:
-                entry.photograph = photograph
                 self._room = max(1, _AHEAD_BYTES // max(photograph.picture.values.nbytes, 1))
-                entry.ready_at = time.perf_counter()
-                if not entry.future.done():
-                    heapq.heappush(self._ready, entry)
             self._read_on()
             self._changed.notify_all()
         if error is not None:
@@ -345,7 +290,7 @@ class Scheduler:
         """Waits until there is something to take a turn with; False where no job is left that could be."""
         with self._changed:
             while not (self._method.is_busy or self._fits(time.perf_counter())):
-                if not (self._waiting or self._reading or self._ready):
+                if not self._line:
                     self._is_working = False
                     return False
                 self._changed.wait(self._patience())
@@ -363,70 +308,62 @@ class Scheduler:
             self._have_finished(order, finish)
         self._spend(search=time.perf_counter() - started)
 
-    def _admitted(self) -> _Entry | None:
+    def _admitted(self) -> Entry | None:
         """The next job that has a place now, taken from those that are read."""
         with self._changed:
             entry = self._fits(time.perf_counter())
             if entry is not None:
-                self._ready.remove(entry)
-                heapq.heapify(self._ready)
+                self._line.take(entry)
+                self._running[entry.order] = entry
                 self._read_on()
             return entry
 
-    def _fits(self, now: float) -> _Entry | None:
+    def _fits(self, now: float) -> Entry | None:
         """The next job that has a place, or whose time is up."""
-        self._hurry(now)
+        for entry in self._line.overdue(now):
+            self._have_help(self._take, entry)
         gathers = self._gathers_until() > now
-        for entry in sorted(self._ready):
+        for entry in self._line.ready:
             if entry.order.ends_at <= now or (not gathers and self._method.has_room(entry.order)):
                 return entry
         return None
 
     def _gathers_until(self) -> float:
         """Until when those that are read wait for those that are being read, to begin with them together."""
-        more = self._reading or self._coming
-        if self._method.is_busy or not more or len(self._ready) >= self.batch:
+        more = self._line.is_reading or self._coming
+        if self._method.is_busy or not more or len(self._line.ready) >= self.batch:
             return -math.inf
-        return min((entry.ready_at for entry in self._ready), default=math.inf) + _GATHER
-
-    def _hurry(self, now: float) -> None:
-        """Has those read at once whose time is up."""
-        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2].future.done()):
-            entry = heapq.heappop(self._deadlines)[2]
-            if entry in self._waiting:
-                self._waiting.remove(entry)
-                heapq.heapify(self._waiting)
-                self._have_read(entry)
+        return self._line.ready_since + _GATHER
 
     def _soonest(self) -> float:
         """When the next deadline is."""
         with self._changed:
-            return self._deadlines[0][0] if self._deadlines else math.inf
+            return self._line.soonest
 
     def _patience(self) -> float | None:
         """Seconds until something may have to be done though nothing happens."""
-        gathered = self._gathers_until() if self._ready else math.inf
-        soonest = min(self._deadlines[0][0] if self._deadlines else math.inf, gathered)
+        soonest = min(self._line.soonest, self._gathers_until() if self._line.ready else math.inf)
         return max(0.0, soonest - time.perf_counter()) if math.isfinite(soonest) else None
 
     def _give_up(self, error: BaseException) -> None:
         """Ends all that is under way: the runtime has failed."""
-        for order in self._method.withdraw():
-            entry = self._entries.get(order)
-            if entry is not None:
-                entry.future.concerns_all = True
-                entry.future.settle(error=error)
+        self._method.withdraw()
+        with self._changed:
+            entries = list(self._running.values())
+        for entry in entries:
+            entry.future.concerns_all = True
+            entry.future.settle(error=error)
 
     # Finishing, in helpers.
 
     def _have_finished(self, order: Order, finish: Callable[[], Any]) -> None:
         with self._changed:
-            entry = self._entries.get(order)
+            entry = self._running.pop(order, None)
             if entry is not None:
                 self._finishing += 1
-                self._helpers.submit(self._finish, entry, finish)
+                self._have_help(self._finish, entry, finish)
 
-    def _finish(self, entry: _Entry, finish: Callable[[], Any]) -> None:
+    def _finish(self, entry: Entry, finish: Callable[[], Any]) -> None:
         started = time.perf_counter()
         value, error = None, None
         try:
@@ -441,14 +378,14 @@ class Scheduler:
             self._changed.notify_all()
 
 
+def _check_batch(batch: int) -> None:
+    if batch < 1:
+        raise InputError(f"cannot complete batches of {batch} pictures: expected 1 or more")
+
+
 def _watched(future: JobFuture[Any], watcher: Watcher, progress: Progress) -> None:
     """Calls ``watcher``; what goes wrong there is its own job's."""
     try:
         watcher(progress)
     except BaseException as error:  # noqa: BLE001  it belongs to who waits for the job
         future.settle(error=error)
-
-
-def _check_batch(batch: int) -> None:
-    if batch < 1:
-        raise InputError(f"cannot complete batches of {batch} pictures: expected 1 or more")

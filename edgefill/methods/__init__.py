@@ -65,5 +65,5 @@ class Method(Protocol):
         It takes no longer than ``until``, of ``time.perf_counter``, and one step or pass.
         """
 
-    def withdraw(self) -> list[Order]:
-        """Forgets everything; the orders that were under way."""
+    def withdraw(self) -> None:
+        """Forgets everything that is under way."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from edgefill.completion.scheduler import JobFuture
+from edgefill.completion import JobFuture
 from edgefill.errors import Busy
 from edgefill.jobs.job import Job, Watcher
 from edgefill.jobs.request import Result

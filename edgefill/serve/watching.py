@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from edgefill.completion.scheduler import JobFuture
+from edgefill.completion import JobFuture
 from edgefill.jobs.job import Progress
 from edgefill.jobs.request import Result
 from edgefill.pictures.images import Picture, encode_picture, from_unit

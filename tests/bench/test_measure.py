@@ -15,7 +15,7 @@ from edgefill.errors import ModelError
 from edgefill.kernels.device import CaptureFailed, Device
 from edgefill.methods.latent.search import Evaluation
 from edgefill.runtimes.device.runtime import DeviceRuntime
-from tests.bench.fakes import FIRST_SECONDS, MODEL, SEARCH_STEPS, TimedRuntime
+from tests.bench.fakes import FIRST_SECONDS, MODEL, SEARCH_SECONDS, SEARCH_STEPS, TimedRuntime
 from tests.completion.fakes import fake_runtime
 from tests.fakes.cuda import FakeCuda
 from tests.runtimes.device.gpu import FunctionExecutor, specified_kernels
@@ -203,3 +203,11 @@ def test_a_capture_that_fails_is_measured_step_by_step(monkeypatch):
     with Completer(MODEL, runtime) as completer:
         figures, _ = Subject(completer, 1, settings).measured(QUICK, Silent(), lambda phase, share: None)
     assert runtime.info.steps_at_once == 1 and figures.step_ms.samples == 10
+
+
+def test_a_time_that_the_settings_give_holds_in_all_that_is_measured(measured):
+    """Each search ends after its first step: its time is over then."""
+    settings = SearchSettings("adam", steps=100_000, milliseconds=1e-6)
+    figures, _ = measured(TimedRuntime(at_once=1), settings=settings)
+    assert figures.steps_per_picture == 1
+    assert figures.completion_ms.median <= 2 * 1e3 * SEARCH_SECONDS / SEARCH_STEPS

@@ -5,27 +5,29 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgefill.completion import Completer, Failure, Job, Request, Result, Scheduler, SearchSettings, scheduler
 from edgefill.errors import Busy, InputError, ModelError
-from edgefill.methods.feed_forward import method as network
-from edgefill.methods.latent import batch, method
 from edgefill.model.interface import Sizes
 from edgefill.model.manifest import Manifest, completion_interface
 from edgefill.runtimes.host import HostRuntime
-from tests.completion.fakes import FakeRuntime, fake_model, fake_runtime
+from tests.completion.fakes import Clock, FakeRuntime, fake_model, fake_runtime
 
 MODEL = fake_model()
 HEALTHY = fake_runtime(MODEL)
 SETTINGS = SearchSettings("adam", steps=60, lr=0.1)
 ENDLESS = replace(SETTINGS, steps=20_000)
+ROOT = Path(__file__).resolve().parents[2]
 LONG = 60  # seconds that nothing here takes
 NETWORK = Manifest(
     "flat", interface=completion_interface(1, trained_side=8, sizes=Sizes(multiple=4), reach=4)
@@ -40,22 +42,9 @@ def request(settings: SearchSettings = SETTINGS, **asked) -> Request:
     return Request("left", settings=settings, **asked)
 
 
-class Clock:
-    """What the time is for those who wait for their deadlines: it goes on with each evaluation alone."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
-    clock = Clock()
-    for room in (scheduler, batch, method, network):
-        monkeypatch.setattr(room, "time", clock)
-    return clock
+    return Clock().install(monkeypatch)
 
 
 class Gate:
@@ -304,7 +293,7 @@ def test_passes_for_several_clients_go_through_the_network_together():
         first = shared.submit(Job(grey(10), Request("left")))
         assert runtime.entered.wait(LONG)
         others = [shared.submit(Job(grey(20), Request("left"))) for _ in range(4)]
-        while shared._reading or shared._waiting:
+        while shared._line.is_reading or len(shared._line.ready) < 4:
             time.sleep(0.001)
         runtime.opened.set()
         wait([first, *others])
@@ -324,6 +313,38 @@ def test_a_step_that_fails_is_an_error_of_all_that_it_was_for_and_of_no_others()
             list(completer.complete_many([grey(1), grey(2)], request()))
         broken = False
         assert completer.complete(grey(1), "left", settings=SETTINGS).steps == 60
+
+
+def test_what_ended_in_the_turn_in_which_the_runtime_fails_is_not_forgotten(clock):
+    gate = Gate(clock=clock)
+    healthy = gate.runtime.step
+
+    def step(z, task):
+        if clock.now > 3.5:
+            raise ModelError("the graph does not run")
+        return healthy(z, task)
+
+    gate.runtime.step = step
+    with Scheduler(MODEL, gate.runtime, batch=1) as shared:
+        endless = shared.submit(Job(grey(200), request(ENDLESS)))
+        assert gate.entered.wait(LONG)
+        late = shared.submit(Job(grey(90), request(ENDLESS), deadline=3.5))
+        gate.opened.set()
+        assert wait([endless, late], LONG).not_done == set()
+        assert endless.concerns_all and isinstance(endless.exception(), ModelError)
+
+
+def test_jobs_that_nobody_waits_for_do_not_keep_the_interpreter_from_ending():
+    code = """
+from edgefill.completion import Job, Request, Scheduler, SearchSettings
+from tests.completion.test_scheduler import HEALTHY, MODEL, grey, request
+shared = Scheduler(MODEL, HEALTHY, batch=2)
+futures = [shared.submit(Job(grey(level), request())) for level in range(20)]
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=LONG
+    )
+    assert done.returncode == 0 and done.stderr == ""
 
 
 def test_who_watches_is_told_and_hurts_only_his_own_job():

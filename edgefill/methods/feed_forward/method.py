@@ -69,10 +69,8 @@ class FeedForward:
             ended += self._end()
         return ended
 
-    def withdraw(self) -> list[Order]:
-        orders = [drawing.order for drawing in self._drawings]
+    def withdraw(self) -> None:
         self._drawings = []
-        return orders
 
     def _enter(self, drawing: Drawing) -> None:
         self._drawings.append(drawing)

@@ -89,12 +89,10 @@ class LatentSearch:
             ended += self._end()
         return ended
 
-    def withdraw(self) -> list[Order]:
-        orders = list(self._answers)
+    def withdraw(self) -> None:
         self._batches.clear()
         self._turns.clear()
         self._answers.clear()
-        return orders
 
     def _enter(self, answer: Answer) -> None:
         self._answers[answer.order] = answer
