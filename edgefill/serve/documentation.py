@@ -7,7 +7,7 @@ from typing import Any
 
 from edgefill.serve.problems import KINDS
 
-_CURL = "curl -F picture=@photo.jpg -F mask=@mask.png http://127.0.0.1:8000/v1/complete --output filled.png"
+_CURL = "curl -F picture=@photo.jpg -F mask=@mask.png http://127.0.0.1:8000/v1/complete -o filled.png"
 
 
 def html(document: dict[str, Any]) -> str:
