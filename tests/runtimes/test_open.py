@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -96,7 +97,8 @@ def test_auto_goes_on_whatever_the_reason_is_and_says_it(one_pass, bundle, monke
 
     monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
     monkeypatch.setattr("edgefill.runtimes.device.runtime.DeviceRuntime.open", broken)
-    monkeypatch.setattr("edgefill.runtimes.openvino.open_runtime", broken)
+    home = import_module("edgefill.runtimes.openvino")  # the one that is loaded now
+    monkeypatch.setattr(home, "open_runtime", broken)
     said: list[str] = []
     assert open_backend("auto", one_pass, threads=1, say=said.append).info.name == "cpu"
     devices, host = said
