@@ -28,10 +28,14 @@ def export(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="The run folder that `edgefill train` wrote; for --pipeline a model too."
+            metavar="RUN",
+            help="The run folder that `edgefill train` wrote; for --pipeline and --triton a model.",
         ),
     ],
-    out: Annotated[Path, path_option("The model to write, e.g. faces.edgefill.", "--out", "-o")],
+    out: Annotated[
+        Path | None,
+        path_option("The model to write, e.g. faces.edgefill.", "--out", "-o", show_default=False),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
     precision: Annotated[
         str | None,
@@ -55,12 +59,23 @@ def export(
             "picture and mask of any size to the finished picture (of models of one pass).",
         ),
     ] = False,
+    triton: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write MODEL into this model repository of NVIDIA's Triton instead.", show_default=False
+        ),
+    ] = None,
     licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",
     origin: Annotated[str | None, typer.Option(help="Where the weights come from, for the manifest.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on stdout.")] = False,
 ) -> None:
     """Export G, D and the step with its gradient, or a network of one pass, as one proven model."""
+    if triton:
+        _export_triton(source, triton, force=force)
+        return
+    if out is None:
+        raise typer.BadParameter("a name for what is written is needed", param_hint="--out")
     if out.exists() and not force:
         raise OutputError(f"{out} is already there; choose another name or replace it with --force")
     check_writable([out if out.suffix else out / "manifest.json"])
@@ -121,6 +136,20 @@ def _check_pipeline(source: str, out: Path) -> None:
                 f"cannot make a pipeline of {manifest.name}: it searches, which one graph cannot; expected a "
                 "model that completes in one pass"
             )
+
+
+def _export_triton(source: str, repository: Path, *, force: bool) -> None:
+    from edgefill.model.bundle import Bundle
+    from edgefill.model.catalogue import find
+
+    path = find(source)
+    if Bundle.open(path).manifest.interface:
+        require("train", "torch", "onnx", "onnxscript", "onnxruntime")  # a pipeline is traced
+    from edgefill.export.triton import export_triton
+
+    manifest, folder = export_triton(path, repository, force=force)
+    runs = "in the Python backend, which needs edgefill" if manifest.latent else "in the ONNX Runtime backend"
+    say(f"wrote {folder}, which runs {runs}\nnext: tritonserver --model-repository {repository}")
 
 
 def _proven(manifest: Manifest, out: Path) -> str:
