@@ -5,6 +5,7 @@ ARG BASE=python:3.12-slim
 FROM ${BASE}
 
 RUN python3 -m venv /opt/edgefill
+ENV ORT_DISABLE_TELEMETRY=1
 ENV PATH=/opt/edgefill/bin:${PATH}
 
 COPY pyproject.toml README.md LICENSE /tmp/edgefill/
