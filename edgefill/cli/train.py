@@ -16,7 +16,8 @@ from edgefill.cli.console import print_json, progress_bar, require, say
 from edgefill.cli.stopping import StopRequest
 from edgefill.errors import BackendUnavailable, InputError
 from edgefill.files import write_atomically
-from edgefill.training.config import EncoderConfig, GlcicTraining, Recipe, TrainingConfig
+from edgefill.training.architectures import ARCHITECTURES
+from edgefill.training.config import EncoderConfig, Recipe, TrainingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from edgefill.training.data import Pictures
     from edgefill.training.stage import Progress
 
-_MODELS = ("dcgan", "glcic")
+_MODELS = ("dcgan", *ARCHITECTURES)
 _STAGES = ("gan", "encoder")
-_DEFAULTS = {recipe.kind: recipe for recipe in (TrainingConfig(), EncoderConfig(), GlcicTraining())}
+_DEFAULTS = {recipe.kind: recipe for recipe in (
+    TrainingConfig(), EncoderConfig(), *(row.recipe() for row in ARCHITECTURES.values()),
+)}  # fmt: skip
 _Config = TypeVar("_Config", bound=Recipe)
 _PICTURES = "pictures.txt"  # in a run: the folder that it was trained on
 
@@ -50,7 +53,10 @@ def train(
         Path | None, typer.Option(help="Folder of the run: checkpoints, log, samples.", show_default=False)
     ] = None,
     model: Annotated[
-        str, typer.Option(help="dcgan, whose z is searched for, or glcic, which completes in one pass.")
+        str, typer.Option(
+            help="; ".join(["dcgan, whose z is searched for", *(f"{name}, {row.what}"
+                           for name, row in ARCHITECTURES.items())]) + "."
+        )
     ] = "dcgan",
     stage: Annotated[
         str, typer.Option(help="Of a dcgan: gan, or encoder: a first z for the G of a run, as it is now.")
@@ -92,16 +98,28 @@ def train(
     steps: Annotated[int | None, _option("steps", "Of the encoder's training.")] = None,
     width: Annotated[int | None, _option("width", "Channels of the encoder's largest feature maps.")] = None,
     completion_steps: Annotated[
-        int | None, _option("completion_steps", "Of glcic: on the mean square over the hole alone.")
+        int | None, _option("completion_steps", "Of a network of one pass: without a discriminator.")
     ] = None,
     discriminator_steps: Annotated[
         int | None, _option("discriminator_steps", "Of glcic: of the discriminators alone, after that.")
     ] = None,
     joint_steps: Annotated[
-        int | None, _option("joint_steps", "Of glcic: of both, after that.")
+        int | None, _option("joint_steps", "Of a network of one pass: with one, after that.")
     ] = None,
     alpha: Annotated[
         float | None, _option("alpha", "Of glcic: weight of the discriminators' verdict.")
+    ] = None,
+    crop: Annotated[int | None, _option("crop", "Of unet: pixels of a side that it is shown.")] = None,
+    joint_crop: Annotated[
+        int | None, _option("joint_crop", "Of unet: the same in the joint steps.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Of unet: the .npz with AlexNet's and LPIPS's weights.", show_default=False),
+    ] = None,
+    perceptual: Annotated[float | None, _option("perceptual", "Of unet: weight of LPIPS.")] = None,
+    adversarial: Annotated[
+        float | None, _option("adversarial", "Of unet: weight of the critic's verdict.")
     ] = None,
     checkpoint_every: Annotated[
         int | None, _option("checkpoint_every", "Steps between two checkpoints.")
@@ -119,6 +137,8 @@ def train(
         raise InputError(
             f"--stage encoder does not go with --model {model}, which has no latent; leave it out"
         )
+    if features is not None:
+        given["features"] = str(features.resolve())
     kind = "encoder" if stage == "encoder" else model
     _check_options(kind, given)
     place = _device(device)
@@ -141,8 +161,8 @@ def train(
 def _train_network(
     kind: str, given: dict[str, Any], place: torch.device, stop: StopRequest
 ) -> tuple[Path, Recipe, Pictures, int]:
-    from edgefill.training.glcic import train_glcic
     from edgefill.training.loop import train as train_dcgan
+    from edgefill.training.one_pass import train_in_one_pass
     from edgefill.training.run import claim_folder, read_config
 
     folder, out, resume = given["folder"], given["out"], given["resume"]
@@ -155,7 +175,7 @@ def _train_network(
     write_atomically(out / _PICTURES, f"{folder.resolve()}\n")
     config = _with_given(wanted, {"channels": pictures.values.shape[1]})
     with _reporting(config, len(pictures)) as report:
-        run_training = train_glcic if kind == "glcic" else train_dcgan
+        run_training = train_in_one_pass if kind in ARCHITECTURES else train_dcgan
         steps = run_training(
             out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
         )

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgefill.errors import InputError, ModelError
-from edgefill.networks.config import GlcicConfig, NetworkConfig
+from edgefill.networks.config import UNET_MULTIPLE, GlcicConfig, NetworkConfig, UNetConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # Python 3.10 has none of its own
@@ -17,7 +17,9 @@ PRECISIONS = ("bf16", "fp32")
 CHANGEABLE = (
     "epochs",
     "steps",
+    "completion_steps",
     "joint_steps",
+    "features",
     "checkpoint_every",
 )  # What a resumed training may be told anew.
 
@@ -27,7 +29,7 @@ class Recipe:
     """What every training has; the keys of config.json, beside its kind. Raises InputError."""
 
     kind: ClassVar[str]
-    network: NetworkConfig | GlcicConfig = field(default_factory=NetworkConfig)
+    network: NetworkConfig | GlcicConfig | UNetConfig = field(default_factory=NetworkConfig)
     batch: int = 64
     ema_decay: float = 0.999  # Of the average of the weights, per step.
     mirror: bool = True  # Show half of the pictures mirrored, drawn anew in each epoch.
@@ -133,6 +135,41 @@ class GlcicTraining(Recipe):
         for name in ("completion_steps", "discriminator_steps", "joint_steps"):
             _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         _check("alpha", self.alpha, 0 <= self.alpha < float("inf"), "0 or more")
+        _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
+        _check("lr_decay", self.lr_decay, 0 <= self.lr_decay <= 1, "0 to 1")
+
+
+@dataclass(frozen=True)
+class UNetTraining(Recipe):
+    """Of a U-Net for photographs, which sees crops of the pictures."""
+
+    kind = "unet"
+    network: UNetConfig = field(default_factory=UNetConfig)
+    batch: int = 8
+    completion_steps: int = 1_500  # On the mean difference in the hole and LPIPS.
+    joint_steps: int = 6_000  # With the critic too.
+    crop: int = 128  # Pixels of a side, in the first phase.
+    joint_crop: int = 160  # The same in the second.
+    features: str = ""  # The file of AlexNet's and LPIPS's weights.
+    perceptual: float = 0.1  # Weight of LPIPS against the mean difference.
+    adversarial: float = 0.03  # Weight of the critic's verdict.
+    lr: float = 4e-4  # Of Adam; it falls linearly to 0 over the last share of all steps.
+    lr_decay: float = 0.4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("completion_steps", "joint_steps", "perceptual", "adversarial"):
+            value = getattr(self, name)
+            _check(name, value, 0 <= value < float("inf"), "0 or more")
+        for name in ("crop", "joint_crop"):
+            value = getattr(self, name)
+            fits = 0 < value <= self.network.size and value % UNET_MULTIPLE == 0
+            _check(
+                name, value, fits, f"a multiple of {UNET_MULTIPLE}, the pictures' {self.network.size} at most"
+            )
+        _check(
+            "joint_crop", self.joint_crop, self.joint_crop >= self.crop, f"the crop of {self.crop} or more"
+        )
         _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
         _check("lr_decay", self.lr_decay, 0 <= self.lr_decay <= 1, "0 to 1")
 

@@ -59,7 +59,10 @@ def load_config(run: str | Path, warn: Callable[[str], object] = warnings.warn) 
 
 
 def kind_of(run: str | Path) -> str:
-    """What ``run`` trains: "dcgan", "encoder" or "glcic". Raises ModelError where it holds no training."""
+    """What ``run`` trains: "dcgan", "encoder", or the name of an architecture of one pass.
+
+    Raises ModelError where it holds no training.
+    """
     try:
         kind = json.loads(_config_text(Path(run)))["kind"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
