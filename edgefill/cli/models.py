@@ -23,7 +23,7 @@ def models(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """List the models that came with the package and those in the cache folder."""
+    """List the models that came with the package and those in the cache folder; smooth needs no file."""
     if known:
         _list_known(json)
         return
@@ -35,6 +35,9 @@ def models(
         return
     for entry in entries:
         print(_line(entry))
+    print(
+        "smooth  no network, no file: biharmonic where a hole is thin, harmonic where it is deep; any picture"
+    )
     if not entries:
         say(f"no model is installed; `edgefill export` makes one, NAME{SUFFIX}")
     cache = cache_folder()

@@ -15,7 +15,7 @@ from edgefill.errors import EdgefillError, InputError
 from edgefill.holes.boxes import Box
 from edgefill.jobs.photograph import Photograph, prepare
 from edgefill.jobs.request import Failure, Request, Result, Source
-from edgefill.methods import feed_forward
+from edgefill.methods import SMOOTH, feed_forward, smooth
 from edgefill.methods.latent.candidates import with_candidates
 from edgefill.methods.latent.settings import SearchSettings, default_settings
 from edgefill.methods.latent.start import check_encoder
@@ -31,9 +31,13 @@ from edgefill.runtimes import Runtime, open_backend
 def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
     """A Completer with ``model``, the name of a bundled or cached model or a path, on ``backend``.
 
+    "smooth" is the filling without a network, which needs no backend.
+
     ``options`` are those of ``open_backend``: precision, threads, graph, engines, say. Raises ModelError for
     a model that is not there or damaged, BackendUnavailable for a missing backend.
     """
+    if str(model) == SMOOTH:
+        return Completer(smooth.MODEL, smooth.open_smooth(backend))
     bundle = Bundle.open(find(model))
     return Completer(bundle.manifest, open_backend(backend, bundle, **options))
 
@@ -89,9 +93,10 @@ class Completer:
         def prepared(source: Source) -> Photograph | EdgefillError:
             return self._prepare(source, mask, request)
 
-        if self.model.interface:
+        if not self.model.latent:
+            draw = smooth.draw_regions if self.model.method == SMOOTH else feed_forward.draw_regions
             yield from feed_forward.outcomes(
-                sources, prepared, request, self.model, self.backend, batch=batch, progress=report
+                sources, prepared, request, self.model, self.backend, draw=draw, batch=batch, progress=report
             )
             return
         stream = Stream(self.model, self.backend, request, prepared, batch=batch, progress=report)
@@ -116,8 +121,10 @@ class Completer:
         shapes and for settings where there is no search, ModelError where a search fails.
         """
         seeds = [0] * len(pictures) if seeds is None else seeds
-        if self.model.interface:
+        if not self.model.latent:
             feed_forward.check_feed_forward(Request(settings=settings), self.model)
+            if self.model.method == SMOOTH:
+                return smooth.fill(pictures, known)
             return fill_in_one_pass(pictures, known, self.model, self.backend, seeds=seeds)
         settings = settings or default_settings(encoder=self.model.has_encoder)
         return fill(pictures, known, self.model, self.backend, seeds=seeds, settings=settings)
@@ -139,7 +146,7 @@ class Completer:
 
         Raises ModelError where they need an encoder and there is none, InputError for what needs a search.
         """
-        if self.model.interface:
+        if not self.model.latent:
             feed_forward.check_feed_forward(request, self.model)
             return request
         settings = request.settings or default_settings(encoder=self.model.has_encoder)

@@ -1,3 +1,3 @@
-"""What completes a picture: the latent search, and the feed-forward pass."""
+"""What completes a picture: the latent search, the feed-forward pass, and the filling without a network."""
 
-LATENT_SEARCH, FEED_FORWARD = "latent search", "feed-forward"
+LATENT_SEARCH, FEED_FORWARD, SMOOTH = "latent search", "feed-forward", "smooth"

@@ -19,17 +19,21 @@ from edgefill.holes.boxes import Part, grown
 from edgefill.holes.contexts import Context, contexts, weight, whole
 from edgefill.holes.frames import Frame, Sight, enlarged, joined, pasted, seen
 from edgefill.holes.scaling import as_channels
+from edgefill.holes.smooth import deep_parts, thin_pixels
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Failure, Request, Result, Source
 from edgefill.model.interface import Interface
 from edgefill.model.manifest import COMPLETION, Manifest
-from edgefill.pictures.images import to_unit
+from edgefill.pictures.images import from_unit, to_unit
 from edgefill.runtimes import Runtime
 
 _CELLS_AT_ONCE = 2**20  # of frames that go through a network together: four of 512×512
+_HAIR = 2  # steps to the deepest pixel of what is filled smoothly, without the network: 4 pixels wide
 _BYTES_AT_ONCE = 64 << 20  # of pictures that are completed together, about
 
 Prepare = Callable[[Source], Photograph | EdgefillError]
+# (photographs, model, runtime, blend) → each one's region as it is drawn; see ``draw_regions``.
+Draw = Callable[[Sequence[Photograph], Manifest, Runtime, str], list[np.ndarray | EdgefillError]]
 
 
 def check_feed_forward(request: Request, model: Manifest) -> None:
@@ -57,17 +61,18 @@ def outcomes(
     model: Manifest,
     runtime: Runtime,
     *,
+    draw: Draw,
     batch: int,
     progress: Callable[[float], None],
 ) -> Iterator[Result | Failure]:
-    """What becomes of each of ``sources``, in their order; up to ``batch`` pictures are seen together.
+    """What becomes of each of ``sources`` by ``draw``, in their order; up to ``batch`` pictures together.
 
     Another thread reads the next pictures while the network draws.
     """
     for portion in _portions(sources, prepare, batch):
         photographs = [item for _, item in portion if isinstance(item, Photograph) and item.needs_search]
         started = time.perf_counter()
-        drawn = iter(draw_regions(photographs, model, runtime, request.blend))
+        drawn = iter(draw(photographs, model, runtime, request.blend))
         share = (time.perf_counter() - started) / max(len(photographs), 1)
         for source, item in portion:
             if isinstance(item, EdgefillError):
@@ -154,12 +159,17 @@ class _Canvas:
         height, width = photograph.known.shape
         # Zeros that are never touched take no memory: of a large picture, only what is near its holes.
         self._values = np.zeros((interface.channels, height, width), np.float32)
+        hole = ~photograph.known
+        self._deep = hole if blend == "none" else deep_parts(hole, _HAIR)
+        self._thin = hole & ~self._deep
         self._weight = np.zeros((height, width), np.float32)
         self._error: EdgefillError | None = None
 
     def views(self) -> Iterator[_View]:
         """What the network has to be shown. A region that was cut out is seen as one, as it was asked for."""
-        known, cells = self._photograph.known, self._interface.cells
+        known, cells = ~self._deep, self._interface.cells
+        if known.all():
+            return
         if self._photograph.is_cut_out:
             found = [whole((known.shape[0], known.shape[1]), cells)]
         else:
@@ -183,7 +193,15 @@ class _Canvas:
         values += step * (share / self._weight[core])
 
     def finished(self) -> np.ndarray | EdgefillError:
-        """The region, [C, h, w], or why there is none."""
+        """The region, [C, h, w], or why there is none; what is thin joins what was drawn, too."""
+        if not self._error and self._thin.any():
+            values = self._photograph.region
+            if values.shape[2] != self._interface.channels:
+                values = from_unit(as_channels(to_unit(values), self._interface.channels), values.dtype)
+            values = values.copy()
+            values[self._deep] = from_unit(self._values[:, self._deep].T, values.dtype)
+            rows, columns, filled = thin_pixels(values, self._thin)
+            self._values[:, rows, columns] = filled.T
         return self._error or self._values
 
     def _seen(self, frame: Frame) -> Sight:

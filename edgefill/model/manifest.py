@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgefill.errors import ModelError
-from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
+from edgefill.methods import FEED_FORWARD, LATENT_SEARCH, SMOOTH
 from edgefill.model.interface import Input, Interface, Output, Sizes
 from edgefill.model.onnx_file import Shape
 from edgefill.model.reading import one_of, read_dataclass
@@ -43,7 +43,7 @@ class Manifest:
     """What a bundle says of itself; ``files`` is filled in when it is written.
 
     A model has a ``latent``, whose z is searched for, or an ``interface``, by which a network completes in
-    one pass.
+    one pass. Without either it is no bundle but the filling without a network.
     """
 
     name: str
@@ -62,16 +62,15 @@ class Manifest:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if (self.latent is None) == (self.interface is None):
+        if self.latent and self.interface:
             raise ModelError(
-                f"the manifest of {self.name} has {'a' if self.latent else 'no'} latent and "
-                f"{'an' if self.interface else 'no'} interface; expected one of the two"
+                f"the manifest of {self.name} has a latent and an interface; expected one of them"
             )
 
     @property
     def method(self) -> str:
-        """How it completes: LATENT_SEARCH or FEED_FORWARD."""
-        return LATENT_SEARCH if self.latent else FEED_FORWARD
+        """How it completes: LATENT_SEARCH, FEED_FORWARD or SMOOTH."""
+        return LATENT_SEARCH if self.latent else FEED_FORWARD if self.interface else SMOOTH
 
     @property
     def has_encoder(self) -> bool:
@@ -101,7 +100,7 @@ class Manifest:
         """Its interface. Raises ModelError where it has none."""
         if self.interface is None:
             raise ModelError(
-                f"{self.name} searches for a latent; expected a network that completes in one pass"
+                f"{self.name} completes by {self.method}; expected a network that completes in one pass"
             )
         return self.interface
 
@@ -161,6 +160,8 @@ class Manifest:
         if values["format"] == _BEFORE:
             values = _of_format_before(values, manifest)
         found = read_dataclass(cls, values, manifest)
+        if found.method == SMOOTH:
+            raise ModelError(f"{manifest} has no latent and no interface; expected one of them")
         if found.interface:
             found.interface.check(f"the interface of {where}")
         if found.latent and not all((found.z_dim, *found.picture_shape, found.latent.block)):

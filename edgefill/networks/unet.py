@@ -4,6 +4,10 @@ The filling is made within the network, of standard operators without weights: m
 squares that double, from the widest to the finest (pull and push), each smoothed once. An untrained network
 returns it. What is drawn on top of it is computed at a half to a sixteenth of the size, where it is cheap to
 see far.
+
+A network of convolutions alone, in the middle of a wide hole, draws one tile over and over. What breaks it is
+grain: the brightness of the picture without its smooth part, carried into the hole from beside. The network
+sees it, and says how much of it to add.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from edgefill.networks.config import UNetConfig
 _HALVINGS = 5  # of the smooth filling
 _SPREADS = 3  # of its coarsest level, into what it does not reach
 _DILATIONS = 1, 2, 4  # of the residual blocks at a sixteenth
+_COARSE = 3  # The halvings behind which nothing counts as grain.
+_CARRIED = 24, 48, 96  # pixels, one after the other
 _LITTLE = 1e-4  # of a weight: nothing is known
 
 
@@ -30,7 +36,7 @@ class CompletionUNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = config.widths
-        seen = 4 * (config.channels + 1)  # squares of 2×2 pixels, with what is known of each
+        seen = 4 * (config.channels + 2)  # squares of 2×2 pixels, each with its grain and what is known of it
         self.into_half = nn.Sequential(_convolution(seen, half), nn.ReLU(inplace=True))
         self.into_quarter = nn.Sequential(_convolution(half, quarter, stride=2), Residual(quarter))
         self.into_eighth = nn.Sequential(_convolution(quarter, eighth, stride=2), Residual(eighth))
@@ -41,20 +47,22 @@ class CompletionUNet(nn.Module):
         self.to_eighth, self.at_eighth = _doubling(sixteenth, eighth), Residual(eighth)
         self.to_quarter, self.at_quarter = _doubling(eighth, quarter), Residual(quarter)
         self.to_half, self.at_half = _doubling(quarter, half), Residual(half)
-        self.drawn = _convolution(half, 4 * config.channels)
+        self.drawn = _convolution(half, 4 * (config.channels + 1))
         nn.init.zeros_(self.drawn.weight)
 
     def forward(self, picture: Tensor, known: Tensor) -> Tensor:
         picture = torch.where(known > 0, picture, torch.zeros_like(picture))
-        smooth = smooth_filling(picture, known)
-        half = self.into_half(f.pixel_unshuffle(torch.cat([smooth, known], 1), 2))
+        smooth, coarse = smooth_filling(picture, known)
+        grain = carried_grain(picture, known, coarse)
+        half = self.into_half(f.pixel_unshuffle(torch.cat([smooth, grain, known], 1), 2))
         quarter = self.into_quarter(half)
         eighth = self.into_eighth(quarter)
         x = self.to_eighth(self.into_sixteenth(eighth)) + eighth
         x = self.to_quarter(self.at_eighth(x)) + quarter
         x = self.to_half(self.at_quarter(x)) + half
         drawn = f.pixel_shuffle(self.drawn(self.at_half(x)), 2)
-        return torch.where(known > 0, picture, smooth + drawn)
+        plain, share = drawn[:, :-1], drawn[:, -1:]
+        return torch.where(known > 0, picture, smooth + plain + share * grain)
 
 
 class Residual(nn.Module):
@@ -71,8 +79,9 @@ class Residual(nn.Module):
         return x + self.second(f.relu(self.first(f.relu(x))))
 
 
-def smooth_filling(picture: Tensor, known: Tensor) -> Tensor:
-    """``picture [N, C, H, W]``, which is 0 in its holes, with the smooth surroundings of each hole in it.
+def smooth_filling(picture: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """``picture [N, C, H, W]``, which is 0 in its holes, with the smooth surroundings of each hole in it; and
+    its means over 8×8 pixels so filled, of the size of the picture.
 
     Its values come from at most some 200 pixels away; where nothing is known so near, it stays 0.
     """
@@ -86,11 +95,28 @@ def smooth_filling(picture: Tensor, known: Tensor) -> Tensor:
         values = values / share * weight  # the mean of what is known, as far as it is trusted
     for _ in range(_SPREADS):
         values, weight = _spread(values, weight)
-    filled = values / weight.clamp(min=_LITTLE)
-    for values, weight in reversed(levels):
+    filled = coarse = values / weight.clamp(min=_LITTLE)
+    for halvings, (values, weight) in reversed(list(enumerate(levels))):
         filled = values + (1 - weight) * _doubled(filled)
         filled = values + (1 - weight) * f.avg_pool2d(filled, 3, 1, 1, count_include_pad=False)
-    return filled
+        coarse = filled if halvings == _COARSE else _doubled(coarse)
+    return filled, coarse
+
+
+def carried_grain(picture: Tensor, known: Tensor, coarse: Tensor) -> Tensor:
+    """How much brighter the ``picture`` is than its ``coarse`` means, ``[N, 1, H, W]``.
+
+    In its holes what is so beside them: 24 pixels to the left, else right, above or below; what is still
+    missing then, 48 pixels; at last 96.
+    """
+    grain = (picture - coarse).mean(1, keepdim=True) * known
+    for far in _CARRIED:
+        height, width = grain.shape[2:]
+        around = f.pad(grain, (far, far, far, far))
+        for top, left in ((far, 0), (far, 2 * far), (0, far), (2 * far, far)):
+            beside = around[:, :, top : top + height, left : left + width]
+            grain = torch.where(grain == 0, beside, grain)
+    return grain
 
 
 def _halved(values: Tensor) -> Tensor:

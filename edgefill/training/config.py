@@ -147,12 +147,12 @@ class UNetTraining(Recipe):
     network: UNetConfig = field(default_factory=UNetConfig)
     batch: int = 8
     completion_steps: int = 1_500  # On the mean difference in the hole and LPIPS.
-    joint_steps: int = 6_000  # With the critic too.
+    joint_steps: int = 10_500  # With the critic too.
     crop: int = 128  # Pixels of a side, in the first phase.
     joint_crop: int = 160  # The same in the second.
     features: str = ""  # The file of AlexNet's and LPIPS's weights.
-    perceptual: float = 0.1  # Weight of LPIPS against the mean difference.
-    adversarial: float = 0.03  # Weight of the critic's verdict.
+    perceptual: float = 0.08  # Weight of LPIPS against the mean difference.
+    adversarial: float = 0.05  # Weight of the critic's verdict.
     lr: float = 4e-4  # Of Adam; it falls linearly to 0 over the last share of all steps.
     lr_decay: float = 0.4
 

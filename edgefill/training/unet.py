@@ -1,7 +1,7 @@
 """The training of a U-Net that completes photographs: towards the picture, what is seen in it, and the real.
 
-In the first phase it learns the mean difference in the hole and LPIPS; in the second a critic, which looks at
-the same features, has a say.
+In the first phase it learns the root mean square difference in the hole, and LPIPS; in the second a critic,
+which looks at the same features, has a say.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _STRIPS = 24  # in a sheet of samples
 _BETAS = 0.9, 0.99
 _JUDGED = 3  # of AlexNet's layers, by the critic
 _CELL = 4  # pixels between two places of AlexNet's first layer: what it looks at is moved by up to as many
+_DUST = 1e-6  # of a square: the root's slope ends there
+_SPECK = 1e-3  # of a picture: less, or nothing where a crop missed the hole, counts as that
 _SMALL = 0.05  # of a picture: smaller holes count as if they were as large
 
 
@@ -93,7 +95,7 @@ class UNetTrainer:
         side = self.config.joint_crop
         pictures = to_unit(_crops(self._shown, side, rng), self.device)
         known = self._known(len(pictures), side, rng)
-        smooth = smooth_filling(pictures * known, known)
+        smooth, _ = smooth_filling(pictures * known, known)
         return torch.cat([smooth, self.C_ema(pictures, known), pictures], 3).clamp(-1, 1).cpu().numpy()
 
     @property
@@ -118,10 +120,11 @@ class UNetTrainer:
             drawn = self._alexnet(moved[1])
         hole = 1 - known
         share = hole.mean((1, 2, 3))
-        difference = ((completed - pictures).abs().mean((1, 2, 3)) / share.clamp(min=1e-3)).mean()
+        squares = (completed - pictures).square().mean((1, 2, 3)) / share.clamp(min=_SPECK)
+        difference = (squares + _DUST).sqrt().mean()
         seen = (self._alexnet.distance(real, drawn) / share.clamp(min=_SMALL)).mean()
         loss = difference + self.config.perceptual * seen
-        losses = {"L1": difference.item(), "LPIPS": seen.item()}
+        losses = {"RMS": difference.item(), "LPIPS": seen.item()}
         if self._judges:
             there = hole[:, :, down:, right:]
             losses["D"] = self._update_critic(real, [each.detach() for each in drawn], there)

@@ -84,7 +84,7 @@ def test_each_phase_trains_what_it_is_about(tiny, pictures):
             }
         )
     assert changed == [{"C"}] * 3 + [{"C", "D"}] * 3
-    assert named == [{"L1", "LPIPS"}] * 3 + [{"L1", "LPIPS", "D"}] * 3
+    assert named == [{"RMS", "LPIPS"}] * 3 + [{"L1", "LPIPS", "D"}] * 3
 
 
 def test_it_learns_what_is_asked_of_it(tiny, pictures):
@@ -93,7 +93,7 @@ def test_it_learns_what_is_asked_of_it(tiny, pictures):
     stripes[:, :, :, ::2] = 255
     config = replace(tiny, batch=8, completion_steps=40, joint_steps=0, perceptual=0.0, lr=3e-3)
     trainer = UNetTrainer(config, Pictures(stripes), CPU)
-    losses = [trainer.advance(stripes)["L1"] for _ in range(40)]
+    losses = [trainer.advance(stripes)["RMS"] for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.6 * losses[0]
 
 
@@ -101,7 +101,7 @@ def test_it_learns_what_is_asked_of_it(tiny, pictures):
 def test_each_weight_counts_where_it_has_a_say(tiny, pictures, weight, steps):
     def after(value, count):
         trainer = UNetTrainer(replace(tiny, **{weight: value}), pictures, CPU)
-        return [trainer.advance(pictures.values[:2]) for _ in range(count)][-1]["L1"]
+        return [trainer.advance(pictures.values[:2]) for _ in range(count)][-1]["RMS"]
 
     assert after(0.0, steps) != after(1.0, steps)
     if weight == "adversarial":
