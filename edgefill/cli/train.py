@@ -121,6 +121,9 @@ def train(
     adversarial: Annotated[
         float | None, _option("adversarial", "Of unet: weight of the critic's verdict.")
     ] = None,
+    repetition: Annotated[
+        float | None, _option("repetition", "Of unet: weight of repeating itself from tile to tile.")
+    ] = None,
     checkpoint_every: Annotated[
         int | None, _option("checkpoint_every", "Steps between two checkpoints.")
     ] = None,

@@ -31,7 +31,7 @@ def biharmonic_pixels(values: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray,
 
 def with_neighbours(marked: np.ndarray) -> np.ndarray:
     """``marked [H, W]`` and what is beside, above and below it."""
-    spread = marked.copy()
+    spread: np.ndarray = marked.copy()
     for ahead, behind in ((slice(1, None), slice(-1)), (slice(-1), slice(1, None))):
         spread[ahead] |= marked[behind]
         spread[:, ahead] |= marked[:, behind]

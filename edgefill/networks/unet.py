@@ -18,6 +18,7 @@ from torch.nn import functional as f
 
 from edgefill.networks.config import UNetConfig
 
+TILE = 16  # pixels of a cell of the coarsest feature maps
 _HALVINGS = 5  # of the smooth filling
 _SPREADS = 3  # of its coarsest level, into what it does not reach
 _DILATIONS = 1, 2, 4  # of the residual blocks at a sixteenth

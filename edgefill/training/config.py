@@ -153,12 +153,13 @@ class UNetTraining(Recipe):
     features: str = ""  # The file of AlexNet's and LPIPS's weights.
     perceptual: float = 0.08  # Weight of LPIPS against the mean difference.
     adversarial: float = 0.05  # Weight of the critic's verdict.
+    repetition: float = 0.1  # Weight of how much what is drawn repeats itself from tile to tile.
     lr: float = 4e-4  # Of Adam; it falls linearly to 0 over the last share of all steps.
     lr_decay: float = 0.4
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("completion_steps", "joint_steps", "perceptual", "adversarial"):
+        for name in ("completion_steps", "joint_steps", "perceptual", "adversarial", "repetition"):
             value = getattr(self, name)
             _check(name, value, 0 <= value < float("inf"), "0 or more")
         for name in ("crop", "joint_crop"):

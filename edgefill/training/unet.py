@@ -1,7 +1,7 @@
 """The training of a U-Net that completes photographs: towards the picture, what is seen in it, and the real.
 
 In the first phase it learns the root mean square difference in the hole, and LPIPS; in the second a critic,
-which looks at the same features, has a say.
+which looks at the same features, has a say. What is drawn is not to repeat itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as f
 
 from edgefill.errors import InputError
 from edgefill.networks.alexnet import CHANNELS, AlexNet, load_alexnet
-from edgefill.networks.unet import CompletionUNet, Critic, smooth_filling
+from edgefill.networks.unet import TILE, CompletionUNet, Critic, smooth_filling
 from edgefill.training.config import UNetTraining
 from edgefill.training.data import Pictures
 from edgefill.training.ema import update_average
@@ -123,8 +123,9 @@ class UNetTrainer:
         squares = (completed - pictures).square().mean((1, 2, 3)) / share.clamp(min=_SPECK)
         difference = (squares + _DUST).sqrt().mean()
         seen = (self._alexnet.distance(real, drawn) / share.clamp(min=_SMALL)).mean()
-        loss = difference + self.config.perceptual * seen
-        losses = {"RMS": difference.item(), "LPIPS": seen.item()}
+        repeated = _repetition(completed, pictures, hole)
+        loss = difference + self.config.perceptual * seen + self.config.repetition * repeated
+        losses = {"RMS": difference.item(), "LPIPS": seen.item(), "repetition": repeated.item()}
         if self._judges:
             there = hole[:, :, down:, right:]
             losses["D"] = self._update_critic(real, [each.detach() for each in drawn], there)
@@ -174,6 +175,33 @@ def _crops(pictures: np.ndarray, side: int, rng: np.random.Generator) -> np.ndar
         [each[:, row : row + side, column : column + side]
          for each, (row, column) in zip(pictures, begins, strict=True)]
     )  # fmt: skip
+
+
+def _repetition(completed: Tensor, pictures: Tensor, hole: Tensor) -> Tensor:
+    """How much more alike than in ``pictures`` the fine structure of ``completed`` is one tile further.
+
+    A network that sees nothing but a smooth filling draws the same in every cell of its coarsest maps, and
+    LPIPS likes that better than nothing. The correlation is of the ``hole`` alone, mean over two directions.
+    """
+    fine = [_fine(each.mean(1, keepdim=True)) * hole for each in (completed, pictures)]
+    more = []
+    for axis in (2, 3):
+        drawn, real = (_correlation(each, hole, axis) for each in fine)
+        more.append(f.relu(drawn - real.clamp(min=0)))
+    return torch.stack(more).mean()
+
+
+def _fine(values: Tensor) -> Tensor:
+    return values - f.avg_pool2d(values, 9, 1, 4, count_include_pad=False)
+
+
+def _correlation(fine: Tensor, hole: Tensor, axis: int) -> Tensor:
+    """``[N]``, of ``fine [N, 1, H, W]`` with itself one tile further along ``axis``, both in the ``hole``."""
+    side = fine.shape[axis] - TILE
+    both = hole.narrow(axis, 0, side) * hole.narrow(axis, TILE, side)
+    one, other = (fine.narrow(axis, start, side) * both for start in (0, TILE))
+    powers = [each.square().sum((1, 2, 3)) + _DUST for each in (one, other)]
+    return (one * other).sum((1, 2, 3)) / (powers[0] * powers[1]).sqrt()
 
 
 def _within(values: Tensor, hole: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def test_what_only_a_search_can_give_is_refused(asked):
 
 
 def test_it_needs_no_backend():
-    with pytest.raises(InputError, match="'tensorrt'.*leave the backend out"):
+    with pytest.raises(InputError, match=r"'tensorrt'.*leave the backend out"):
         load("smooth", "tensorrt")
     with load("smooth") as completer, pytest.raises(ModelError, match="has no graph"):
         completer.backend.run("completion", {})

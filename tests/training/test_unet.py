@@ -84,7 +84,7 @@ def test_each_phase_trains_what_it_is_about(tiny, pictures):
             }
         )
     assert changed == [{"C"}] * 3 + [{"C", "D"}] * 3
-    assert named == [{"RMS", "LPIPS"}] * 3 + [{"L1", "LPIPS", "D"}] * 3
+    assert named == [{"RMS", "LPIPS", "repetition"}] * 3 + [{"RMS", "LPIPS", "repetition", "D"}] * 3
 
 
 def test_it_learns_what_is_asked_of_it(tiny, pictures):
