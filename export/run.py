@@ -50,10 +50,10 @@ def export_run(
         origin = origin or f"edgefill train --model {kind}"
         if calibration is not None:
             told["calibration"] = load_pictures(
-                Path(calibration), shape.size, shape.channels, track=lambda files: files[:_CALIBRATING]
+                Path(calibration), config.side, shape.channels, track=lambda files: files[:_CALIBRATING]
             ).values
         return export_completion(
-            network, path, size=shape.size, family=kind,
+            network, path, size=config.side, family=kind,
             origin=origin, **told,
         )  # fmt: skip
     if precision == INT8:

@@ -31,7 +31,9 @@ _MASKS = (
 def complete(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the completed pictures.", show_default=False)],
-    model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
+    model: Annotated[
+        str, typer.Option(help="Name of an installed model, path of one, or smooth, which needs none.")
+    ] = "photos",
     mask: Annotated[str, typer.Option(help=_MASKS)] = "center",
     box: Annotated[str, typer.Option(help="Complete only this part: x,y,w,h in pixels.")] = "",
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",

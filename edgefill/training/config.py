@@ -45,6 +45,11 @@ class Recipe:
         _check("ema_decay", self.ema_decay, 0 <= self.ema_decay < 1, "at least 0 and below 1")
         _check("seed", self.seed, 0 <= self.seed < 2**63, "0 to 2^63 - 1")
 
+    @property
+    def side(self) -> int:
+        """Pixels of a side of the pictures that the network is to be shown."""
+        return self.network.size
+
     def to_json(self) -> str:
         """As the text of config.json."""
         return json.dumps({"kind": self.kind, **asdict(self)}, indent=2) + "\n"
@@ -147,13 +152,13 @@ class UNetTraining(Recipe):
     network: UNetConfig = field(default_factory=UNetConfig)
     batch: int = 8
     completion_steps: int = 1_500  # On the mean difference in the hole and LPIPS.
-    joint_steps: int = 10_500  # With the critic too.
+    joint_steps: int = 10_000  # With the critic too.
     crop: int = 128  # Pixels of a side, in the first phase.
-    joint_crop: int = 160  # The same in the second.
+    joint_crop: int = 160  # The same in the second, where holes are cut wider than the model is shown them.
     features: str = ""  # The file of AlexNet's and LPIPS's weights.
-    perceptual: float = 0.08  # Weight of LPIPS against the mean difference.
+    perceptual: float = 0.04  # Weight of LPIPS against the mean difference.
     adversarial: float = 0.05  # Weight of the critic's verdict.
-    repetition: float = 0.1  # Weight of how much what is drawn repeats itself from tile to tile.
+    repetition: float = 0.3  # Weight of how much what is drawn repeats itself from tile to tile.
     lr: float = 4e-4  # Of Adam; it falls linearly to 0 over the last share of all steps.
     lr_decay: float = 0.4
 
@@ -173,6 +178,10 @@ class UNetTraining(Recipe):
         )
         _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
         _check("lr_decay", self.lr_decay, 0 <= self.lr_decay <= 1, "0 to 1")
+
+    @property
+    def side(self) -> int:
+        return self.crop
 
 
 def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:

@@ -129,5 +129,5 @@ def test_a_run_is_exported_with_the_averaged_network(tmp_path, tiny, pictures):
     assert config == tiny and not network.training
     manifest = export_run(run, tmp_path / "model.edgefill")
     assert manifest.family == "unet" and manifest.origin == "edgefill train --model unet"
-    assert manifest.passed.trained_side == 128 and manifest.passed.sizes.multiple == 32
+    assert manifest.passed.trained_side == 64 and manifest.passed.sizes.multiple == 32
     assert manifest.passed.reach is not None
