@@ -42,7 +42,7 @@ from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import COMPLETION, INT8
 from edgefill.pictures.images import find_pictures, read_picture, to_unit
 from edgefill.runtimes import open_backend
-from edgefill.training.glcic import load_completion_network
+from edgefill.training.one_pass import load_completion_network
 
 _TOLERANCE = 1e-3  # of what fp32 contenders compute, in norm
 _ORIGIN = "benchmarks.one_pass"

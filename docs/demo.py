@@ -1,4 +1,4 @@
-"""Completes a photograph and a batch of faces with the bundled model; `make demo` runs it.
+"""Completes photographs and a batch of faces with the bundled models; `make demo` runs it.
 
 Everything it writes lies in out/demo.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from skimage import data
 
 import edgefill
@@ -28,6 +28,9 @@ _SHOWN = 24
 
 
 def main() -> None:
+    with edgefill.load("photos") as completer:
+        print(f"{completer.model.name} on {completer.backend.info}")
+        scratched(completer, OUT / "scratched.png")
     with edgefill.load("faces64") as completer:
         print(f"{completer.model.name} on {completer.backend.info}")
         photograph(completer, OUT / "photograph.png")
@@ -45,6 +48,22 @@ def photograph(completer: edgefill.Completer, path: Path) -> None:
     save(strip(heads), path)
     search = f", {result.steps} steps, loss {result.loss:.1f}" if result.steps else ""
     print(f"  {result.seconds:.3f} s{search}")
+
+
+def scratched(completer: edgefill.Completer, path: Path) -> None:
+    """A cup of coffee (Rachel Michetti, CC0) with holes of some kinds: as seen, as completed, as it was."""
+    picture = data.coffee()
+    hole = Image.new("L", (picture.shape[1], picture.shape[0]))
+    draw = ImageDraw.Draw(hole)
+    draw.line([(20, 40), (180, 90), (330, 30), (580, 120)], fill=255, width=5, joint="curve")
+    draw.line([(60, 380), (200, 300), (350, 340)], fill=255, width=12, joint="curve")
+    for x, y in ((150, 180), (420, 110), (520, 300)):
+        draw.ellipse((x - 28, y - 22, x + 28, y + 22), fill=255)
+    opaque = 255 - np.asarray(hole)
+    result = completer.complete(np.dstack([picture, opaque]), mask="alpha")
+    views = [result.masked.convert("RGB"), result.image.convert("RGB"), Image.fromarray(picture)]
+    save(strip(views), path)
+    print(f"  {result.seconds:.3f} s")
 
 
 def faces(completer: edgefill.Completer) -> None:

@@ -12,10 +12,11 @@ from edgefill.export.completion import export_completion
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.model.manifest import INT8, Manifest
-from edgefill.training.config import CONFIG, GlcicTraining
+from edgefill.training.architectures import ARCHITECTURES
+from edgefill.training.config import CONFIG
 from edgefill.training.data import load_pictures
 from edgefill.training.encoder import load_encoder
-from edgefill.training.glcic import load_completion_network
+from edgefill.training.one_pass import load_completion_network
 from edgefill.training.run import kind_of, load_config, load_discriminator, load_generator
 
 _CALIBRATING = 256  # pictures of a folder that are read
@@ -43,20 +44,23 @@ def export_run(
     told: dict[str, Any] = {"name": name, "precision": precision, "weights": weights, "licence": licence}
     if calibration is not None and precision != INT8:
         raise InputError(f"calibration is for int8; found the precision {precision!r}: leave one out")
-    if kind_of(run) == GlcicTraining.kind:
+    kind = kind_of(run)
+    if kind in ARCHITECTURES:
         network, config = load_completion_network(run)
         shape = config.network
-        origin = origin or "edgefill train --model glcic"
+        origin = origin or f"edgefill train --model {kind}"
         if calibration is not None:
             told["calibration"] = load_pictures(
-                Path(calibration), shape.size, shape.channels, track=lambda files: files[:_CALIBRATING]
+                Path(calibration), config.side, shape.channels, track=lambda files: files[:_CALIBRATING]
             ).values
         return export_completion(
-            network, path, size=shape.size, family=GlcicTraining.kind,
+            network, path, size=config.side, family=kind,
             origin=origin, **told,
         )  # fmt: skip
     if precision == INT8:
-        raise InputError(f"{run} is a dcgan, whose search needs gradients; int8 is for the kind glcic")
+        raise InputError(
+            f"{run} is a {kind}, whose search needs gradients; int8 is for {' and '.join(ARCHITECTURES)}"
+        )
     recipe = load_config(run)
     return export_bundle(
         load_generator(run), load_discriminator(run), path, z_dim=recipe.network.z_dim,

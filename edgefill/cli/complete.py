@@ -57,7 +57,9 @@ def complete(
     out: Annotated[
         Path | None, path_option("Folder for the completed pictures; none with -.", show_default=False)
     ] = None,
-    model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
+    model: Annotated[
+        str, typer.Option(help="Name of an installed model, path of one, or smooth, which needs none.")
+    ] = "photos",
     mask: Annotated[str, typer.Option(help=_MASKS)] = "center",
     box: Annotated[str, typer.Option(help="Complete only this part: x,y,w,h in pixels.")] = "",
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",

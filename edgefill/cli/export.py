@@ -14,7 +14,8 @@ from edgefill.cli.examples import examples
 from edgefill.errors import InputError, ModelError, OutputError
 from edgefill.files import check_writable
 from edgefill.limits import shown
-from edgefill.training.config import CONFIG, GlcicTraining, kind_in
+from edgefill.training.architectures import ARCHITECTURES
+from edgefill.training.config import CONFIG, kind_in
 
 if TYPE_CHECKING:
     from edgefill.model.manifest import Manifest
@@ -124,7 +125,7 @@ def _check_pipeline(source: str, out: Path) -> None:
     config = Path(source) / CONFIG
     if config.is_file():
         kind = kind_in(config.read_bytes(), str(config))
-        if kind != GlcicTraining.kind:
+        if kind not in ARCHITECTURES:
             raise ModelError(
                 f"cannot make a pipeline of {source}, a {kind}: it searches, which one graph cannot; "
                 "expected a run of a model that completes in one pass"

@@ -24,7 +24,7 @@ def models(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """List the models that came with the package and those in the cache folder."""
+    """List the models that came with the package and those in the cache folder; smooth needs no file."""
     if known:
         _list_known(json)
         return
@@ -36,6 +36,9 @@ def models(
         return
     for entry in entries:
         show(_line(entry))
+    show(
+        "smooth  no network, no file: biharmonic where a hole is thin, harmonic where it is deep; any picture"
+    )
     if not entries:
         say(f"no model is installed; `edgefill export` makes one, NAME{SUFFIX}")
     cache = cache_folder()

@@ -17,7 +17,8 @@ from edgefill.cli.examples import examples
 from edgefill.cli.stopping import StopRequest
 from edgefill.errors import BackendUnavailable, InputError
 from edgefill.files import write_atomically
-from edgefill.training.config import EncoderConfig, GlcicTraining, Recipe, TrainingConfig
+from edgefill.training.architectures import ARCHITECTURES
+from edgefill.training.config import EncoderConfig, Recipe, TrainingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from edgefill.training.data import Pictures
     from edgefill.training.stage import Progress
 
-_MODELS = ("dcgan", "glcic")
+_MODELS = ("dcgan", *ARCHITECTURES)
 _STAGES = ("gan", "encoder")
 _DEVICES = ("auto", "cpu", "cuda")
-_DEFAULTS = {recipe.kind: recipe for recipe in (TrainingConfig(), EncoderConfig(), GlcicTraining())}
+_DEFAULTS = {recipe.kind: recipe for recipe in (
+    TrainingConfig(), EncoderConfig(), *(row.recipe() for row in ARCHITECTURES.values()),
+)}  # fmt: skip
 _Config = TypeVar("_Config", bound=Recipe)
 _SILENCE = 30  # seconds after which a line says how far it is, where there is no bar
 _PICTURES = "pictures.txt"  # in a run: the folder that it was trained on
@@ -53,7 +56,10 @@ def train(
         Path | None, path_option("Folder of the run: checkpoints, log, samples.", show_default=False)
     ] = None,
     model: Annotated[
-        str, typer.Option(help="dcgan, whose z is searched for, or glcic, which completes in one pass.")
+        str, typer.Option(
+            help="; ".join(["dcgan, whose z is searched for", *(f"{name}, {row.what}"
+                           for name, row in ARCHITECTURES.items())]) + "."
+        )
     ] = "dcgan",
     stage: Annotated[
         str, typer.Option(help="Of a dcgan: gan, or encoder: a first z for the G of a run, as it is now.")
@@ -95,16 +101,31 @@ def train(
     steps: Annotated[int | None, _option("steps", "Of the encoder's training.")] = None,
     width: Annotated[int | None, _option("width", "Channels of the encoder's largest feature maps.")] = None,
     completion_steps: Annotated[
-        int | None, _option("completion_steps", "Of glcic: on the mean square over the hole alone.")
+        int | None, _option("completion_steps", "Of a network of one pass: without a discriminator.")
     ] = None,
     discriminator_steps: Annotated[
         int | None, _option("discriminator_steps", "Of glcic: of the discriminators alone, after that.")
     ] = None,
     joint_steps: Annotated[
-        int | None, _option("joint_steps", "Of glcic: of both, after that.")
+        int | None, _option("joint_steps", "Of a network of one pass: with one, after that.")
     ] = None,
     alpha: Annotated[
         float | None, _option("alpha", "Of glcic: weight of the discriminators' verdict.")
+    ] = None,
+    crop: Annotated[int | None, _option("crop", "Of unet: pixels of a side that it is shown.")] = None,
+    joint_crop: Annotated[
+        int | None, _option("joint_crop", "Of unet: the same in the joint steps.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Of unet: the .npz with AlexNet's and LPIPS's weights.", show_default=False),
+    ] = None,
+    perceptual: Annotated[float | None, _option("perceptual", "Of unet: weight of LPIPS.")] = None,
+    adversarial: Annotated[
+        float | None, _option("adversarial", "Of unet: weight of the critic's verdict.")
+    ] = None,
+    repetition: Annotated[
+        float | None, _option("repetition", "Of unet: weight of repeating itself from tile to tile.")
     ] = None,
     checkpoint_every: Annotated[
         int | None, _option("checkpoint_every", "Steps between two checkpoints.")
@@ -121,6 +142,8 @@ def train(
         raise InputError(
             f"--stage encoder does not go with --model {model}, which has no latent; leave it out"
         )
+    if features is not None:
+        given["features"] = str(features.resolve())
     kind = "encoder" if stage == "encoder" else model
     _check_options(kind, given)
     _with_given(
@@ -152,8 +175,8 @@ def train(
 def _train_network(
     kind: str, given: dict[str, Any], place: torch.device, stop: StopRequest
 ) -> tuple[Path, Recipe, Pictures, int]:
-    from edgefill.training.glcic import train_glcic
     from edgefill.training.loop import train as train_dcgan
+    from edgefill.training.one_pass import train_in_one_pass
     from edgefill.training.run import claim_folder, resumed_config
 
     folder, out, resume = given["folder"], given["out"], given["resume"]
@@ -170,7 +193,7 @@ def _train_network(
     if not (resume and config.batch == stored):
         config = replace(config, batch=_batch(config.batch, len(pictures)))
     with _reporting(config, len(pictures)) as report:
-        run_training: Callable[..., int] = train_glcic if kind == "glcic" else train_dcgan
+        run_training: Callable[..., int] = train_in_one_pass if kind in ARCHITECTURES else train_dcgan
         steps = run_training(
             out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
         )

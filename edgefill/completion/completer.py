@@ -15,6 +15,7 @@ from edgefill.completion.in_order import InOrder
 from edgefill.completion.scheduler import Scheduler
 from edgefill.jobs.job import Job
 from edgefill.jobs.request import Failure, Mask, Request, Result, Source
+from edgefill.methods import SMOOTH, smooth
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
@@ -27,9 +28,13 @@ T = TypeVar("T")
 def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
     """A Completer with ``model``, the name of a bundled or cached model or a path, on ``backend``.
 
+    "smooth" is the filling without a network, which needs no backend.
+
     ``options`` are those of ``open_backend``: precision, threads, graph, engines, say. Raises ModelError for
     a model that is not there or damaged, BackendUnavailable for a missing backend.
     """
+    if str(model) == SMOOTH:
+        return Completer(smooth.MODEL, smooth.open_smooth(backend))
     bundle = Bundle.open(find(model))
     return Completer(bundle.manifest, open_backend(backend, bundle, **options))
 

@@ -30,13 +30,19 @@ from edgefill.jobs.photograph import Photograph, prepare
 from edgefill.jobs.request import Request, Result
 from edgefill.limits import check
 from edgefill.memory import BYTES_TO_COMPLETE, enough_memory
-from edgefill.methods import Method
+from edgefill.methods import FEED_FORWARD, LATENT_SEARCH, SMOOTH, Method
 from edgefill.methods.feed_forward.method import FeedForward
 from edgefill.methods.latent.method import LatentSearch
+from edgefill.methods.smooth import Smooth
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.images import read_picture
 from edgefill.runtimes import Runtime
 
+_METHODS: dict[str, Callable[[Manifest, Runtime, int], Method]] = {
+    LATENT_SEARCH: LatentSearch,
+    FEED_FORWARD: FeedForward,
+    SMOOTH: Smooth,
+}
 _AHEAD_BYTES = 64 << 20  # of pictures that are read before their turn, about
 _GATHER = 0.01  # seconds that the first of some pictures waits for those that are being read
 _FIRST_ROOM = 2  # before it is known how large pictures are
@@ -68,8 +74,7 @@ class Scheduler:
     ) -> None:
         check("batch", batch)
         self.model, self.runtime, self._most = model, runtime, waiting
-        method = FeedForward if model.interface else LatentSearch
-        self._method: Method = method(model, runtime, batch)
+        self._method: Method = _METHODS[model.method](model, runtime, batch)
         self._changed = threading.Condition()
         self._entries: dict[Order, Entry] = {}  # that have not ended
         self._line = Line()

@@ -63,13 +63,15 @@ class Photograph:
     def finished(self, generated: np.ndarray, blend: str = "poisson") -> Picture:
         """The picture with its hole filled from ``generated [C, H, W]`` in [-1, 1]; the rest as it was."""
         margin = self.box.margin(self.picture.size)
-        drawn = _padded(scale(generated.transpose(1, 2, 0), self.region.shape[:2]), margin)
+        drawn = scale(generated.transpose(1, 2, 0), self.region.shape[:2])
         tinted = self.block and self.region.shape[2] == 3
         colours = _padded(self._drawn_chroma(), margin) if tinted else None
+        if blend == "none" and drawn.shape == self.region.shape:
+            return self._with_hole(drawn)
         known = np.pad(self.known, margin, constant_values=True)  # as what lies around the box is
         (top, _), (left, _) = margin
         around = Box(self.box.x - left, self.box.y - top, known.shape[1], known.shape[0])
-        hole = Hole(drawn, around.cut(self.picture.values), known, colours, blend)
+        hole = Hole(_padded(drawn, margin), around.cut(self.picture.values), known, colours, blend)
         values = self.picture.values.copy()
         for part, filled in hole.filled():
             missing = ~known[part]
@@ -90,6 +92,13 @@ class Photograph:
         picture = replace(self.picture, values=self.region[rows][:, columns], alpha=alpha)
         box = Box(0, 0, len(columns), len(rows))
         return replace(self, picture=picture, box=box, known=self.known[rows][:, columns])
+
+    def _with_hole(self, drawn: np.ndarray) -> Picture:
+        """The picture with its hole as it is ``drawn [h, w, C]``; no other pixel is looked at."""
+        rows, columns = np.nonzero(~self.known)
+        values = self.picture.values.copy()
+        self.box.cut(values)[rows, columns] = from_unit(drawn[rows, columns], values.dtype)
+        return self._with(values, opaque=self.filled_alpha)
 
     def masked(self) -> Picture:
         """The picture as the search sees it: its hole grey, or only the block means where those are known."""

@@ -1,4 +1,4 @@
-"""What completes a picture: the latent search, and the feed-forward pass. The scheduler asks both alike."""
+"""What completes a picture: the latent search, the feed-forward pass, or neither; all are asked alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgefill.jobs.photograph import Photograph
     from edgefill.jobs.request import Request
 
-LATENT_SEARCH, FEED_FORWARD = "latent search", "feed-forward"
+LATENT_SEARCH, FEED_FORWARD, SMOOTH = "latent search", "feed-forward", "smooth"
 
 
 class Ended(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgefill.errors import ModelError
 from edgefill.limits import shown
-from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
+from edgefill.methods import FEED_FORWARD, LATENT_SEARCH, SMOOTH
 from edgefill.model.interface import Input, Interface, Output, Sizes
 from edgefill.model.onnx_file import OPSETS, Shape
 from edgefill.model.reading import one_of, read_dataclass
@@ -62,7 +62,7 @@ class Manifest:
     """What a bundle says of itself; ``files`` is filled in when it is written.
 
     A model has a ``latent``, whose z is searched for, or an ``interface``, by which a network completes in
-    one pass.
+    one pass. Without either it is no bundle but the filling without a network.
     """
 
     name: str
@@ -82,16 +82,15 @@ class Manifest:
     seal: str = ""  # The sha256 of all else.
 
     def __post_init__(self) -> None:
-        if (self.latent is None) == (self.interface is None):
+        if self.latent and self.interface:
             raise ModelError(
-                f"the manifest of {self.name} has {'a' if self.latent else 'no'} latent and "
-                f"{'an' if self.interface else 'no'} interface; expected one of the two"
+                f"the manifest of {self.name} has a latent and an interface; expected one of them"
             )
 
     @property
     def method(self) -> str:
-        """How it completes: LATENT_SEARCH or FEED_FORWARD."""
-        return LATENT_SEARCH if self.latent else FEED_FORWARD
+        """How it completes: LATENT_SEARCH, FEED_FORWARD or SMOOTH."""
+        return LATENT_SEARCH if self.latent else FEED_FORWARD if self.interface else SMOOTH
 
     @property
     def has_encoder(self) -> bool:
@@ -126,7 +125,7 @@ class Manifest:
         """Its interface. Raises ModelError where it has none."""
         if self.interface is None:
             raise ModelError(
-                f"{self.name} searches for a latent; expected a network that completes in one pass"
+                f"{self.name} completes by {self.method}; expected a network that completes in one pass"
             )
         return self.interface
 
@@ -197,6 +196,8 @@ class Manifest:
                 raise ModelError(f"{name} of {manifest} is {shown(ascii(line))}; expected a line of text")
         if found.opset not in OPSETS:
             raise ModelError(f"{manifest} has the opset {found.opset}; expected {OPSETS[0]} to {OPSETS[-1]}")
+        if found.method == SMOOTH:
+            raise ModelError(f"{manifest} has no latent and no interface; expected one of them")
         if found.interface:
             found.interface.check(f"the interface of {where}")
         if found.latent and not all((found.z_dim, *found.picture_shape, found.latent.block)):

@@ -10,6 +10,7 @@ from edgefill.limits import check, shown
 SIZES = (8, 16, 32, 64, 128, 256)
 CHANNELS = (1, 3)
 GLCIC_SIZES = (32, 64, 128, 256)
+UNET_MULTIPLE = 32
 _WIDEST = 8  # In filters: larger pictures get more layers, not wider ones.
 
 
@@ -59,3 +60,29 @@ class GlcicConfig:
         check("filters", self.filters, "width")
         if self.filters % 2:
             raise InputError(f"filters cannot be {self.filters}; expected an even number")
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The shape of every weight of a U-Net that completes. Raises InputError."""
+
+    channels: int = 3
+    size: int = 224  # Of the pictures in training; the network takes any multiple of 32.
+    filters: int = 24  # Channels at half the size.
+
+    def __post_init__(self) -> None:
+        if self.channels not in CHANNELS:
+            raise InputError(
+                f"pictures cannot have {shown(self.channels)} channels; expected 1 (grey) or 3 (RGB)"
+            )
+        if self.size < 2 * UNET_MULTIPLE or self.size % UNET_MULTIPLE:
+            raise InputError(
+                f"pictures cannot be {shown(self.size)} pixels wide; expected a multiple of {UNET_MULTIPLE} "
+                f"from {2 * UNET_MULTIPLE}"
+            )
+        check("filters", self.filters, "width")
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """Channels at a half, a quarter, an eighth and a sixteenth of the size: 24, 48, 96, 120."""
+        return self.filters, 2 * self.filters, 4 * self.filters, 5 * self.filters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgefill.errors import InputError, ModelError
 from edgefill.limits import check
-from edgefill.networks.config import GlcicConfig, NetworkConfig
+from edgefill.networks.config import UNET_MULTIPLE, GlcicConfig, NetworkConfig, UNetConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # Python 3.10 has none of its own
@@ -19,7 +19,9 @@ PRECISIONS = ("bf16", "fp32")
 CHANGEABLE = (
     "epochs",
     "steps",
+    "completion_steps",
     "joint_steps",
+    "features",
     "checkpoint_every",
 )  # What a resumed training may be told anew.
 
@@ -29,7 +31,7 @@ class Recipe:
     """What every training has; the keys of config.json, beside its kind. Raises InputError."""
 
     kind: ClassVar[str]
-    network: NetworkConfig | GlcicConfig = field(default_factory=NetworkConfig)
+    network: NetworkConfig | GlcicConfig | UNetConfig = field(default_factory=NetworkConfig)
     batch: int = 64
     ema_decay: float = 0.999  # Of the average of the weights, per step.
     mirror: bool = True  # Show half of the pictures mirrored, drawn anew in each epoch.
@@ -44,6 +46,11 @@ class Recipe:
         check("checkpoint_every", self.checkpoint_every, "steps")
         check("ema_decay", self.ema_decay, "decay")
         check("seed", self.seed)
+
+    @property
+    def side(self) -> int:
+        """Pixels of a side of the pictures that the network is to be shown."""
+        return self.network.size
 
     def to_json(self) -> str:
         """As the text of config.json."""
@@ -142,11 +149,57 @@ class GlcicTraining(Recipe):
 
 
 def kind_in(text: str | bytes, where: str) -> str:
-    """What a run trains by its config.json: "dcgan", "encoder" or "glcic". Raises ModelError."""
+    """What a run trains by its config.json: "dcgan", "encoder", or an architecture of one pass.
+
+    Raises ModelError.
+    """
     try:
         return str(json.loads(text)["kind"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"{where!r} does not say what kind of training it is of") from error
+
+
+@dataclass(frozen=True)
+class UNetTraining(Recipe):
+    """Of a U-Net for photographs, which sees crops of the pictures."""
+
+    kind = "unet"
+    network: UNetConfig = field(default_factory=UNetConfig)
+    batch: int = 8
+    completion_steps: int = 1_500  # On the mean difference in the hole and LPIPS.
+    joint_steps: int = 10_000  # With the critic too.
+    crop: int = 128  # Pixels of a side, in the first phase.
+    joint_crop: int = 160  # The same in the second, where holes are cut wider than the model is shown them.
+    features: str = ""  # The file of AlexNet's and LPIPS's weights.
+    perceptual: float = 0.04  # Weight of LPIPS against the mean difference.
+    adversarial: float = 0.05  # Weight of the critic's verdict.
+    repetition: float = 0.3  # Weight of how much what is drawn repeats itself from tile to tile.
+    lr: float = 4e-4  # Of Adam; it falls linearly to 0 over the last share of all steps.
+    lr_decay: float = 0.4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("completion_steps", "joint_steps"):
+            check(name, getattr(self, name), "phase")
+        for name in ("perceptual", "adversarial", "repetition"):
+            check(name, getattr(self, name), "weight")
+        for name in ("crop", "joint_crop"):
+            value = getattr(self, name)
+            if not 0 < value <= self.network.size or value % UNET_MULTIPLE:
+                raise InputError(
+                    f"{name} cannot be {value}; expected a multiple of {UNET_MULTIPLE}, the pictures' "
+                    f"{self.network.size} at most"
+                )
+        if self.joint_crop < self.crop:
+            raise InputError(
+                f"joint_crop cannot be {self.joint_crop}; expected the crop of {self.crop} or more"
+            )
+        check("lr", self.lr)
+        check("lr_decay", self.lr_decay, "share")
+
+    @property
+    def side(self) -> int:
+        return self.crop
 
 
 def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:

@@ -3,65 +3,29 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edgefill.networks.glcic import CompletionNetwork, Discriminators
-from edgefill.training.checkpoint import part
 from edgefill.training.config import GlcicTraining
-from edgefill.training.data import Batches, Pictures
+from edgefill.training.data import Pictures
 from edgefill.training.ema import update_average, update_statistics
 from edgefill.training.holes import Holes
-from edgefill.training.loop import run_training
 from edgefill.training.losses import discriminator_loss, generator_loss
-from edgefill.training.run import load_run
-from edgefill.training.stage import Progress
 from edgefill.training.trainer import (
     check_losses,
     descend,
     falling_rate,
     load_state,
-    load_weights,
     state_of,
     to_unit,
 )  # fmt: skip
 
 _STRIPS = 24  # in a sheet of samples
 _BETAS = 0.9, 0.999
-
-
-def train_glcic(
-    run: Path,
-    config: GlcicTraining,
-    pictures: Pictures,
-    device: torch.device,
-    *,
-    resume: bool = False,
-    on_step: Callable[[Progress], None] = lambda progress: None,
-    stopping: Callable[[], bool] = lambda: False,
-    warn: Callable[[str], object] = warnings.warn,
-) -> int:
-    """The number of steps done; leaves in ``run`` what a training leaves. See ``loop.train``."""
-    batches = Batches(pictures, config.batch, config.seed, mirror=config.mirror)
-    stage = GlcicTrainer(config, pictures, device)
-    return run_training(
-        run, stage, batches, pictures.digest, resume=resume, on_step=on_step, stopping=stopping, warn=warn
-    )
-
-
-def load_completion_network(
-    run: str | Path, warn: Callable[[str], object] = warnings.warn
-) -> tuple[CompletionNetwork, GlcicTraining]:
-    """The averaged network of ``run``, in eval mode on the CPU, and its recipe. Raises ModelError."""
-    config, checkpoint = load_run(run, warn, GlcicTraining)
-    network = CompletionNetwork(config.network)
-    load_weights(network, part(checkpoint.tensors, "C_ema"))
-    return network.eval().requires_grad_(False), config
 
 
 class GlcicTrainer:

@@ -57,7 +57,10 @@ def load_config(run: str | Path, warn: Callable[[str], object] = warnings.warn) 
 
 
 def kind_of(run: str | Path) -> str:
-    """What ``run`` trains: "dcgan", "encoder" or "glcic". Raises ModelError where it holds no training."""
+    """What ``run`` trains: "dcgan", "encoder", or the name of an architecture of one pass.
+
+    Raises ModelError where it holds no training.
+    """
     return kind_in(_config_text(Path(run)), str(Path(run) / CONFIG))
 
 

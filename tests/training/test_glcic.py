@@ -14,7 +14,8 @@ from edgefill.training import glcic
 from edgefill.training.checkpoint import load_checkpoint
 from edgefill.training.config import GlcicTraining, TrainingConfig
 from edgefill.training.data import Pictures
-from edgefill.training.glcic import GlcicTrainer, train_glcic
+from edgefill.training.glcic import GlcicTrainer
+from edgefill.training.one_pass import train_in_one_pass
 from edgefill.training.run import read_config
 
 CPU = torch.device("cpu")
@@ -38,15 +39,15 @@ class Killed(BaseException):
 def test_a_training_that_was_killed_in_any_phase_goes_on_bit_for_bit(tmp_path, pictures, last):
     for name in ("straight", "killed"):
         (tmp_path / name).mkdir()
-    assert train_glcic(tmp_path / "straight", TINY, pictures, CPU) == 9
+    assert train_in_one_pass(tmp_path / "straight", TINY, pictures, CPU) == 9
 
     def kill(progress):
         if progress.step == last:
             raise Killed
 
     with pytest.raises(Killed):
-        train_glcic(tmp_path / "killed", TINY, pictures, CPU, on_step=kill)
-    assert train_glcic(tmp_path / "killed", TINY, pictures, CPU, resume=True) == 9
+        train_in_one_pass(tmp_path / "killed", TINY, pictures, CPU, on_step=kill)
+    assert train_in_one_pass(tmp_path / "killed", TINY, pictures, CPU, resume=True) == 9
     straight, resumed = (load_checkpoint(tmp_path / name)[0] for name in ("straight", "killed"))
     assert resumed.state == straight.state and resumed.tensors.keys() == straight.tensors.keys()
     assert all(torch.equal(tensor, straight.tensors[name]) for name, tensor in resumed.tensors.items())
@@ -109,8 +110,8 @@ def test_a_patch_lies_around_its_hole_and_inside_the_picture():
 
 
 def test_a_run_of_another_kind_is_not_resumed(tmp_path, pictures):
-    train_glcic(tmp_path, replace(TINY, joint_steps=0), pictures, CPU)
+    train_in_one_pass(tmp_path, replace(TINY, joint_steps=0), pictures, CPU)
     with pytest.raises(Exception, match="of the kind 'glcic', expected 'dcgan'"):
         read_config(tmp_path, TrainingConfig)
     with pytest.raises(InputError, match="cannot resume with another alpha"):
-        train_glcic(tmp_path, replace(TINY, alpha=1.0), pictures, CPU, resume=True)
+        train_in_one_pass(tmp_path, replace(TINY, alpha=1.0), pictures, CPU, resume=True)

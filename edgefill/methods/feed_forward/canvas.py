@@ -11,9 +11,12 @@ from edgefill.holes.boxes import Part, grown
 from edgefill.holes.contexts import Context, contexts, weight, whole
 from edgefill.holes.frames import Frame, Sight, enlarged, joined, pasted, seen
 from edgefill.holes.scaling import as_channels
+from edgefill.holes.smooth import deep_parts, thin_pixels
 from edgefill.jobs.photograph import Photograph
 from edgefill.model.interface import Interface
-from edgefill.pictures.images import to_unit
+from edgefill.pictures.images import from_unit, to_unit
+
+_HAIR = 2  # steps to the deepest pixel of what is filled smoothly, without the network: 4 pixels wide
 
 
 class View(NamedTuple):
@@ -33,6 +36,9 @@ class Canvas:
     def __init__(self, photograph: Photograph, interface: Interface, blend: str) -> None:
         self._photograph, self._interface, self._blend = photograph, interface, blend
         height, width = photograph.known.shape
+        hole = ~photograph.known
+        self._deep = hole if blend == "none" else deep_parts(hole, _HAIR)
+        self._thin = hole & ~self._deep
         self.contexts = self._contexts()
         # Zeros that are never touched take no memory: of a large picture, only what is near its holes.
         self.values = np.zeros((interface.channels, height, width), np.float32)
@@ -55,9 +61,23 @@ class Canvas:
         step = enlarged(finished, _from(frame, core), share.shape) - values
         values += step * (share / self._weight[core])
 
+    def finish(self) -> None:
+        """Fills what is thin, which joins what was drawn, too."""
+        if not self._thin.any():
+            return
+        values = self._photograph.region
+        if values.shape[2] != self._interface.channels:
+            values = from_unit(as_channels(to_unit(values), self._interface.channels), values.dtype)
+        values = values.copy()
+        values[self._deep] = from_unit(self.values[:, self._deep].T, values.dtype)
+        rows, columns, filled = thin_pixels(values, self._thin)
+        self.values[:, rows, columns] = filled.T
+
     def _contexts(self) -> list[Context]:
-        """Frames around what is missing. A region that was cut out is seen as one, as it was asked for."""
-        known, cells = self._photograph.known, self._interface.cells
+        """Frames around what is deep. A region that was cut out is seen as one, as it was asked for."""
+        known, cells = ~self._deep, self._interface.cells
+        if known.all():
+            return []
         if self._photograph.is_cut_out:
             return [whole((known.shape[0], known.shape[1]), cells)]
         return contexts(known, cells, self._interface.reach)

@@ -71,7 +71,7 @@ class Drawing:
 
     def report(self) -> None:
         """Lets who watches know that it went on."""
-        self.order.tell(Progress(self._passes / self._count))
+        self.order.tell(Progress(self._passes / max(self._count, 1)))
 
     def _finished(self) -> Any:
         raise NotImplementedError
@@ -94,6 +94,7 @@ class PictureDrawing(Drawing):
         # It is joined in its frame. Where there was no time for that it is as smooth as can be.
         blend, ended = ("none", "pass") if self.is_over else ("poisson", "time")
         started = time.perf_counter()
+        self._canvas.finish()
         picture = self._photograph.finished(self._canvas.values, blend)
         seconds = self.seconds + time.perf_counter() - started
         return Result(self.order.source, self._photograph, picture, ended=ended, seconds=seconds)

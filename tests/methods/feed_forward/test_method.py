@@ -10,6 +10,7 @@ from PIL import Image
 
 from edgefill.completion import Completer, Request, SearchSettings
 from edgefill.errors import InputError, ModelError
+from edgefill.holes.smooth import smooth_drawing
 from edgefill.jobs.request import Failure
 from edgefill.model.interface import Sizes
 from edgefill.model.manifest import COMPLETION, Manifest, completion_interface
@@ -231,27 +232,32 @@ def test_an_output_that_is_pasted_says_nothing_of_the_seam(backend, monkeypatch)
     assert 0 < row[16] - 90 < row[17] - 90 < row[18] - 90 < row[30] - 90
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda drawn: drawn[:, :1],
-        lambda drawn: drawn[:, :, ::2],
-        lambda drawn: drawn[:, :, :, ::2],
-        lambda drawn: drawn.repeat(2, 2).repeat(2, 3),
-        lambda drawn: drawn.swapaxes(2, 3)[:, :, 1:],
-        lambda drawn: drawn[0, 0],
-        lambda drawn: drawn.ravel(),
-        lambda drawn: np.concatenate([drawn, drawn]),
-        lambda drawn: drawn[:0],
-    ],
-)
-def test_drawing_of_another_shape_is_no_picture(wrong):
-    class Wrong(Averages):
-        def complete(self, picture, known):
-            return wrong(super().complete(picture, known))
+def test_a_hairline_is_filled_without_the_network(completer, backend):
+    """Biharmonically, in the channels of the picture; of a wider hole the network draws all that is deep."""
+    row, column = np.mgrid[:90, :120]
+    waves = np.stack([128 + 90 * np.sin(row / by) * np.cos(column / 9) for by in (7, 11, 17)], -1).astype(
+        np.uint8
+    )
+    scratch = np.zeros((90, 120), bool)
+    scratch[40:43, 10:100] = True
+    for values in (waves, waves[:, :, 0]):
+        result = completer.complete(with_alpha(values, ~scratch), "alpha")
+        assert backend.seen == []
+        expected = from_unit(smooth_drawing(np.atleast_3d(values), ~scratch))[scratch]
+        np.testing.assert_allclose(np.atleast_3d(result.picture.values)[scratch], expected, atol=1)
+    pan = scratch.copy()
+    pan[20:60, 10:50] = True
+    result = completer.complete(with_alpha(waves, ~pan), "alpha")
+    assert backend.seen == [(64, 64)] and backend.rows == [1]
+    handle = scratch & (column > 60)
+    np.testing.assert_allclose(
+        result.picture.values[handle], from_unit(smooth_drawing(waves, ~scratch))[handle], atol=1
+    )
+    assert (result.picture.values[~pan] == waves[~pan]).all()
 
-    source = np.full((40, 60, 3), 99, np.uint8)
-    (outcome,) = Completer(MODEL, Wrong()).complete_many([source], Request(mask="center"))
-    assert isinstance(outcome, Failure)
-    assert isinstance(outcome.error, ModelError)
-    assert "expected" in str(outcome.error)
+
+def test_without_blending_the_network_draws_hairlines_too(completer, backend):
+    known = np.ones((64, 64), bool)
+    known[30:32, 5:50] = False
+    completer.complete(with_alpha(picture(64, 64), known), "alpha", blend="none")
+    assert backend.seen == [(64, 64)]

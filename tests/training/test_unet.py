@@ -1,0 +1,133 @@
+"""The training of the U-Net for photographs: its phases, and that a killed one goes on as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from edgefill.errors import InputError
+from edgefill.export.run import export_run
+from edgefill.networks.config import UNetConfig
+from edgefill.training import unet
+from edgefill.training.checkpoint import load_checkpoint
+from edgefill.training.config import UNetTraining
+from edgefill.training.data import Pictures
+from edgefill.training.one_pass import load_completion_network, train_in_one_pass
+from edgefill.training.run import read_config
+from edgefill.training.unet import UNetTrainer
+from tests.training.features import save_features
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> UNetTraining:
+    features = save_features(tmp_path_factory.mktemp("features") / "features.npz")
+    return UNetTraining(
+        network=UNetConfig(size=128, filters=2), batch=2, completion_steps=3, joint_steps=3, crop=64,
+        joint_crop=96, checkpoint_every=2, precision="fp32", features=str(features),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return Pictures(np.random.default_rng(0).integers(0, 256, (6, 3, 128, 128), np.uint8))
+
+
+@pytest.fixture(autouse=True)
+def few_holes(monkeypatch):
+    monkeypatch.setattr(unet, "_POOL", 32)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("last", [2, 4])
+def test_a_training_that_was_killed_in_any_phase_goes_on_bit_for_bit(tmp_path, tiny, pictures, last):
+    for name in ("straight", "killed"):
+        (tmp_path / name).mkdir()
+    assert train_in_one_pass(tmp_path / "straight", tiny, pictures, CPU) == 6
+
+    def kill(progress):
+        if progress.step == last:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_in_one_pass(tmp_path / "killed", tiny, pictures, CPU, on_step=kill)
+    assert train_in_one_pass(tmp_path / "killed", tiny, pictures, CPU, resume=True) == 6
+    straight, resumed = (load_checkpoint(tmp_path / name)[0] for name in ("straight", "killed"))
+    assert resumed.state == straight.state and resumed.tensors.keys() == straight.tensors.keys()
+    assert all(torch.equal(tensor, straight.tensors[name]) for name, tensor in resumed.tensors.items())
+    assert read_config(tmp_path / "killed", UNetTraining) == tiny
+
+
+def test_each_phase_trains_what_it_is_about(tiny, pictures):
+    trainer = UNetTrainer(tiny, pictures, CPU)
+    changed, named = [], []
+    for _ in range(trainer.total_steps):
+        before = {
+            name: [p.clone() for p in network.parameters()] for name, network in trainer._networks().items()
+        }
+        named.append(set(trainer.advance(pictures.values[:2])))
+        changed.append(
+            {
+                name
+                for name in ("C", "D")
+                if any(
+                    not torch.equal(*pair)
+                    for pair in zip(before[name], trainer._networks()[name].parameters(), strict=True)
+                )
+            }
+        )
+    assert changed == [{"C"}] * 3 + [{"C", "D"}] * 3
+    assert named == [{"RMS", "LPIPS", "repetition"}] * 3 + [{"RMS", "LPIPS", "repetition", "D"}] * 3
+
+
+def test_it_learns_what_is_asked_of_it(tiny, pictures):
+    """To draw one colour into the holes of pictures of stripes, whatever surrounds them."""
+    stripes = np.zeros((8, 3, 128, 128), np.uint8)
+    stripes[:, :, :, ::2] = 255
+    config = replace(tiny, batch=8, completion_steps=40, joint_steps=0, perceptual=0.0, lr=3e-3)
+    trainer = UNetTrainer(config, Pictures(stripes), CPU)
+    losses = [trainer.advance(stripes)["RMS"] for _ in range(40)]
+    assert np.mean(losses[-5:]) < 0.6 * losses[0]
+
+
+@pytest.mark.parametrize(("weight", "steps"), [("perceptual", 2), ("adversarial", 5)])
+def test_each_weight_counts_where_it_has_a_say(tiny, pictures, weight, steps):
+    def after(value, count):
+        trainer = UNetTrainer(replace(tiny, **{weight: value}), pictures, CPU)
+        return [trainer.advance(pictures.values[:2]) for _ in range(count)][-1]["RMS"]
+
+    assert after(0.0, steps) != after(1.0, steps)
+    if weight == "adversarial":
+        assert after(0.0, 3) == after(1.0, 3)
+
+
+def test_without_features_there_is_no_training(tiny, pictures):
+    with pytest.raises(InputError, match="--features"):
+        UNetTrainer(replace(tiny, features=""), pictures, CPU)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"crop": 100}, {"joint_crop": 160}, {"crop": 128}, {"perceptual": -1.0}, {"lr": 0.0}]
+)
+def test_a_recipe_that_is_none_is_refused(tiny, changes):
+    with pytest.raises(InputError, match=f"{next(iter(changes))}|joint_crop"):
+        replace(tiny, **changes)
+
+
+def test_a_run_is_exported_with_the_averaged_network(tmp_path, tiny, pictures):
+    run = tmp_path / "run"
+    run.mkdir()
+    train_in_one_pass(run, tiny, pictures, CPU)
+    network, config = load_completion_network(run)
+    assert config == tiny and not network.training
+    manifest = export_run(run, tmp_path / "model.edgefill")
+    assert manifest.family == "unet" and manifest.origin == "edgefill train --model unet"
+    assert manifest.passed.trained_side == 64 and manifest.passed.sizes.multiple == 32
+    assert manifest.passed.reach is not None
