@@ -7,11 +7,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from onnx import ModelProto
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.func import functionalize
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from edgefill.errors import ModelError
@@ -128,6 +130,8 @@ def _traced_to_onnx(
     example_inputs: Mapping[str, Tensor],
     output_names: Sequence[str],
     dynamic: Mapping[str, Mapping[int, str]],
+    *,
+    allow_scatter: bool = False,
 ) -> ModelProto:
     """Traces ``step`` with symbolic sizes and converts it; ``output_names`` is read after tracing."""
     names = sorted({name for sizes in dynamic.values() for name in sizes.values()})
@@ -137,12 +141,11 @@ def _traced_to_onnx(
     ]
     examples = _with_batch(example_inputs) if "N" in symbols else list(example_inputs.values())
     with _quiet(), _explained(), whole_upsampling():
-        graph = make_fx(
-            step,
-            tracing_mode="symbolic",
-            decomposition_table=decomposition_table(),
-            _allow_non_fake_inputs=True,
-        )(*examples)
+        table = decomposition_table(allow_scatter=allow_scatter)
+        traced = _traced(step, examples, table)
+        _reshaped(traced)
+        graph = _traced(functionalize(traced, remove="mutations"), examples, table)
+        _numbers_as_tensors(graph)
         _without_pooling_indices(graph)
         program = torch.onnx.export(
             graph.eval(),
@@ -187,6 +190,36 @@ def _check_sizes_are_dynamic(model: ModelProto, dynamic: Mapping[str, Mapping[in
                     f"the size {size} of {value.name} became fixed at {found.dim_value} while tracing: "
                     "somewhere a module turns a size into a number, as int(x.shape[2]) does"
                 )
+
+
+def _traced(step: Callable[..., Any], examples: Sequence[Tensor], table: Mapping[Any, Any]) -> fx.GraphModule:
+    traced: fx.GraphModule = make_fx(
+        step, tracing_mode="symbolic", decomposition_table=table, _allow_non_fake_inputs=True
+    )(*examples)
+    return traced
+
+
+def _reshaped(graph: fx.GraphModule) -> None:
+    """Views that copy where they have to: our forms of an operator lie in memory in other orders than its own."""
+    for node in graph.graph.nodes:
+        if node.target is torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default
+    graph.recompile()
+
+
+def _numbers_as_tensors(graph: fx.GraphModule) -> None:
+    """A number that follows from the batch size is a tensor to ONNX, which has no operators for numbers."""
+    aten = torch.ops.aten
+    for node in graph.graph.nodes:
+        if node.op != "call_function" or getattr(node.target, "_overloadname", "") != "Scalar":
+            continue
+        number = node.args[1] if len(node.args) > 1 else None
+        if isinstance(number, fx.Node) and hasattr(node.target.overloadpacket, "Tensor"):
+            with graph.graph.inserting_before(node):
+                dtype = node.args[0].meta["val"].dtype
+                tensor = graph.graph.call_function(aten.scalar_tensor.default, (number,), {"dtype": dtype})
+            node.target, node.args = node.target.overloadpacket.Tensor, (node.args[0], tensor, *node.args[2:])
+    graph.recompile()
 
 
 def _without_pooling_indices(graph: fx.GraphModule) -> None:
