@@ -138,7 +138,11 @@ def _upsample_axes(
     scales: Sequence[float | None],
 ) -> list[Axis]:
     def resample(size: int, scale: float | None) -> Axis:
-        return lambda x: operator(x, [int(size), 1], *options, scale, None)
+        # Of two equal columns: with one, PyTorch's antialiased kernels take the first row for all.
+        def along(x: Tensor) -> Tensor:
+            return operator(x.repeat(1, 1, 1, 2), [int(size), 2], *options, scale, None)[..., :1]
+
+        return along
 
     wanted = scales or [None] * len(output_size)
     return [resample(size, scale) for size, scale in zip(output_size, wanted, strict=True)]
