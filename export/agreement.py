@@ -77,7 +77,7 @@ def _case(
     """Inputs where the objective is finite, and what it is there."""
     for draw in _draws():
         inputs = {
-            name: draw(example if name in shared else _rows(example, batch))
+            name: draw(example.detach() if name in shared else _rows(example, batch))
             for name, example in examples.items()
         }
         expected = eager(inputs)
@@ -103,7 +103,7 @@ def _draws() -> Iterator[Callable[[Tensor], Tensor]]:
 
 
 def _rows(example: Tensor, batch: int) -> Tensor:
-    return example[torch.arange(batch) % len(example)].clone()
+    return example.detach()[torch.arange(batch) % len(example)].clone()
 
 
 def _nudged(tensor: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from typing import Any
 from unittest import mock
 
 import torch
-import torch._dynamo
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -39,9 +38,12 @@ def as_written() -> Iterator[None]:
 
     The precision of a graph is what was asked for, not what a module asks of a device.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what PyTorch's compiler imports
+        from torch._dynamo import config
     with (
         torch.compiler.set_stance("force_eager"),
-        torch._dynamo.config.patch(error_on_nested_fx_trace=False),
+        config.patch(error_on_nested_fx_trace=False),
         mock.patch.object(torch.autocast, "__enter__", lambda self: self),
         mock.patch.object(torch.autocast, "__exit__", lambda *_: None),
     ):
