@@ -35,7 +35,7 @@ def check(model: ModelProto, evaluate: Eager, examples: Mapping[str, Tensor], sh
         except Exception as error:  # it is somebody's code
             shapes = {name: list(tensor.shape) for name, tensor in inputs.items()}
             raise ModelError(
-                f"the objective was exported, but does not run in PyTorch on inputs of the shapes {shapes}: {error}"
+                f"the objective was exported, but does not run in PyTorch on inputs of {shapes}: {error}"
             ) from error
 
     for batch in _BATCHES:
@@ -65,7 +65,7 @@ def _compare(name: str, found: Tensor, expected: Tensor, nudged: Tensor) -> None
         limit = _LIMIT * float(expected.abs().max()) + _SLACK * float((nudged - expected).abs().max())
     if not error <= limit:
         raise ModelError(
-            f"the exported {name} is not what PyTorch computes: {error:.3g} off, expected at most {limit:.3g}; "
+            f"the exported {name} is not what PyTorch computes: {error:.3g} off, at most {limit:.3g} expected; "
             "does the code ask for the type of a tensor, or whether it is traced? Then what was exported is "
             "not what runs in eager mode"
         )
@@ -84,13 +84,13 @@ def _case(
         if all(bool(torch.isfinite(value).all()) for value in expected.values()):
             return inputs, expected
     raise ModelError(
-        "the objective is not finite at numbers drawn at random, nor at example_inputs: give examples at which "
-        "it and its gradient are finite, or check=False"
+        "the objective is not finite at numbers drawn at random, nor at example_inputs: give examples at "
+        "which it and its gradient are finite, or check=False"
     )
 
 
 def _draws() -> Iterator[Callable[[Tensor], Tensor]]:
-    """From wherever the examples lie: around them, then from all numbers, then between 0 and 1, then as given."""
+    """Ways to draw inputs: around the examples, between 0 and 1, close to the examples, the examples."""
     random = torch.Generator().manual_seed(0)
 
     def drawn(sample: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -31,8 +31,9 @@ def gradient_graph(
 
     The gradient is that of the summed loss, so each row of it belongs to its own sample. The batch, the first
     dimension of every input that is not ``shared``, is dynamic; everything else has the example's sizes.
-    Standard operators of opset 18 only; modules that the objective uses should be in eval mode. Compiled modules
-    are exported as they were written, and autocast counts for nothing: the graph computes in the types it is given.
+    Standard operators of opset 18 only; modules that the objective uses should be in eval mode. Compiled
+    modules are exported as they were written, and autocast counts for nothing: the graph computes in the types
+    that it is given.
 
     The fit of a line to noisy points, one line per sample, has nothing to do with pictures:
 
@@ -47,13 +48,13 @@ def gradient_graph(
     Args:
         objective: called with the inputs by name; returns one loss per sample, [N], or such a loss and a
             dictionary of extra outputs, each with the batch first.
-        example_inputs: name → tensor with the batch first. Shapes and types matter; of the values those of whole
-            numbers, such as labels, and that the objective is finite near them.
+        example_inputs: name → tensor with the batch first. Shapes and types matter; of the values those of
+            whole numbers, such as labels, and that the objective is finite near them.
         wrt: the input to differentiate with respect to, of a floating type, or several.
         also: extra outputs, one number per sample, whose gradients are returned too, as
             ``grad_<wrt>_<output>``. They share the way forward, and each has a way back of its own.
-        shared: inputs and extra outputs without a batch: one for all samples. The gradient with respect to such
-            an input is summed over the samples.
+        shared: inputs and extra outputs without a batch: one for all samples. The gradient with respect to
+            such an input is summed over the samples.
         check: whether loss, outputs and gradients are compared with PyTorch's eager mode in two batch sizes.
         allow_scatter: leaves writes to counted places to ScatterND and ScatterElements, where they would be
             products with one-hot rows; ONNX Runtime has them, TensorRT in part.

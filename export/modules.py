@@ -26,10 +26,10 @@ _SLACK = 20.0  # times what a nudge changes
 def prepared(module: nn.Module, role: str, example: Tensor | None = None) -> nn.Module:
     """A copy of ``module`` in eval mode whose weights are plain constants and whose batch norms are folded.
 
-    ``role`` is what messages call it. The argument is left as it was. Where an ``example`` of its input is given,
-    batch norms stay if folding, which runs the module on no tensor but on something that stands for one, would
-    lose something: a gradient of its own, or a question for the type of the input. Raises ModelError for weights
-    that are not finite.
+    ``role`` is what messages call it. The argument is left as it was. Where an ``example`` of its input is
+    given, batch norms stay if folding, which runs the module on something that stands for a tensor, would lose
+    something: a gradient of its own, or a question for the type of the input. Raises ModelError for weights that
+    are not finite.
     """
     _detach_computed_weights(module)
     module = copy.deepcopy(module).eval().cpu().float()
@@ -46,7 +46,7 @@ def prepared(module: nn.Module, role: str, example: Tensor | None = None) -> nn.
 
 
 def _alike(folded: nn.Module, module: nn.Module, example: Tensor) -> bool:
-    """Whether both compute the same, and have the same gradient, but for rounding; true where neither runs."""
+    """Whether both compute the same, with the same gradient, but for rounding; true where neither runs."""
     try:
         expected, nudged = (_value_and_gradient(module, x) for x in (example, example * (1 + _NUDGE)))
         found = _value_and_gradient(folded, example)

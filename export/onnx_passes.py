@@ -148,8 +148,8 @@ def check_standard(model: ModelProto) -> None:
     refused = first_not_standard(model)
     if refused:
         raise ModelError(
-            f"{refused} becomes an operator that not every backend runs; replace the layer that uses it, or give "
-            "edgefill.export.decompositions a form of it"
+            f"{refused} becomes an operator that not every backend runs; replace the layer that uses it, or "
+            "give edgefill.export.decompositions a form of it"
         )
 
 

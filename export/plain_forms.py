@@ -18,7 +18,7 @@ from edgefill.export.decompositions import whole_upsampling
 
 @contextmanager
 def plain_forms() -> Iterator[None]:
-    """Attention, recurrent layers and warps in forms that have a gradient; compiled modules as they were written.
+    """Attention, recurrent layers and warps in forms that have a gradient; compiled modules as written.
 
     And without the exporter's notes on itself.
     """

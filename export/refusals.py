@@ -36,7 +36,7 @@ _ON_VALUES = ("data-dependent", "_local_scalar_dense", "DataDependent", "is not 
 
 @contextmanager
 def explained(step: Callable[..., Any], inputs: Sequence[Tensor]) -> Iterator[None]:
-    """Turns whatever PyTorch raises inside into a ModelError that names the call in ``step`` that is at fault."""
+    """Turns whatever PyTorch raises inside into a ModelError that names the call in ``step`` at fault."""
     try:
         yield
     except EdgefillError:
@@ -91,8 +91,8 @@ def _on_values(error: BaseException) -> str:
     lines = [line for line in map(line_of, _causes(error)) if line]
     where = f" ({lines[-1]})" if lines else ""
     return (
-        f"the objective branches on values, or makes numbers or sizes of them{where}: a graph has one way for "
-        "all inputs; write torch.where(condition, a, b), and keep sizes independent of the data"
+        f"the objective branches on values, or makes numbers or sizes of them{where}: a graph has one way "
+        "for all inputs; write torch.where(condition, a, b), and keep sizes independent of the data"
     )
 
 

@@ -98,6 +98,7 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.avg_pool2d_backward.default: resampling.avg_pool_backward,
     aten.avg_pool3d_backward.default: resampling.avg_pool_backward,
     aten._adaptive_avg_pool2d_backward.default: resampling.adaptive_avg_pool_backward,
+    aten._adaptive_avg_pool3d.default: resampling.adaptive_avg_pool3d,
     aten._adaptive_avg_pool3d_backward.default: resampling.adaptive_avg_pool_backward,
     aten.max_pool2d_with_indices.default: max_pool2d_with_indices,
     aten.max_pool2d_with_indices_backward.default: max_pool2d_backward,

@@ -1,7 +1,7 @@
 """Convolutions and their gradients, in the forms of them that ONNX has.
 
-The gradient with respect to the input is a convolution too; with respect to the weights it is, like a convolution
-whose weights differ from sample to sample, one product of matrices for every tap of the kernel.
+The gradient with respect to the input is a convolution too; with respect to the weights it is, like a
+convolution whose weights differ from sample to sample, one product of matrices for every tap of the kernel.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _each_transposed(
     dilation: Sequence[int],
     size: Sequence[int],
 ) -> Tensor:
-    """The transposed convolution of each ``x [G, I, …]`` with its own ``weight [G, I, O, …]``, to ``size``."""
+    """The transposed one of each ``x [G, I, …]`` with its own ``weight [G, I, O, …]``, to ``size``."""
     sides = [int(side) for side in x.shape[2:]]
     parts = [(tap.mT @ x.flatten(2)).unflatten(2, sides) for tap in _taps(weight)]
     return put_back(parts, weight.shape[3:], stride, padding, dilation, size)

@@ -31,7 +31,7 @@ def hypot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def cumprod(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
-    """Products of all up to each place of ``dim``: every round multiplies with what lies twice as far back."""
+    """Products of all up to each place of ``dim``: each round reaches twice as far back."""
     x = x if dtype is None else x.to(dtype)
     size, shift, dim = int(x.shape[dim]), 1, dim % x.dim()
     while shift < size:

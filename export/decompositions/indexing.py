@@ -1,9 +1,9 @@
 """Writes to places that are counted, as products with one-hot rows: not every runtime scatters.
 
 The gradient of picking elements is a sum into the places that they were picked from. ScatterND and
-ScatterElements with a reduction say that, which TensorRT does not parse. Comparing the indices with 0, 1, 2, …
-gives rows that are 1 at one place, and a product with them is the same sum. That costs as many multiplications
-as there are picks times places: beyond ``MOST`` it is refused, unless scattering is allowed.
+ScatterElements with a reduction say that, which TensorRT does not parse. Comparing the indices with 0, 1, 2
+and so on gives rows that are 1 at one place, and a product with them is the same sum. That costs as many
+multiplications as there are picks times places: beyond ``MOST`` it is refused, unless scattering is allowed.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _place(indices: Sequence[Tensor | None], picked: Sequence[int], x: Tensor) -
 
 
 def _picks_first(values: Tensor, place: Tensor, picked: Sequence[int], rest: Sequence[int]) -> Tensor:
-    """``values`` as [picks, all else]; the picks stand where the first index stood, if they were neighbours."""
+    """``values`` as [picks, all else]; the picks stand where neighbouring indices stood, else first."""
     neighbours = picked[-1] - picked[0] == len(picked) - 1
     before = picked[0] if neighbours else 0
     whole = values.expand(*rest[:before], *place.shape, *rest[before:])

@@ -47,7 +47,7 @@ def _size(a: Tensor, what: str) -> int:
     size = int(a.shape[-1])
     if size > LARGEST:
         raise ModelError(
-            f"{what} of {size} rows cannot be exported, as no runtime has an operator for it and it is written "
-            f"out element by element; expected at most {LARGEST} rows"
+            f"{what} of {size} rows cannot be exported, as it is written out element by element, for "
+            f"want of an operator; expected at most {LARGEST} rows"
         )
     return size

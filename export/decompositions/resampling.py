@@ -242,14 +242,21 @@ def _pool_axes(
     return [pool(*sizes) for sizes in zip(kernel, steps, pads, strict=True)]
 
 
+def adaptive_avg_pool3d(x: Tensor, output_size: Sequence[int]) -> Tensor:
+    """ONNX has no operator for windows of several sizes."""
+    return _separable(x, _adaptive_axes(output_size))
+
+
 def adaptive_avg_pool_backward(grad: Tensor, x: Tensor) -> Tensor:
     """Of 2 or 3 sides."""
+    return _separable_backward(grad, _adaptive_axes(grad.shape[2:]), x.shape[2:])
 
+
+def _adaptive_axes(output_size: Sequence[int]) -> list[Axis]:
     def pool(size: int) -> Axis:
         return lambda y: aten._adaptive_avg_pool2d(y, [size, 1])
 
-    axes = [pool(int(size)) for size in grad.shape[2:]]
-    return _separable_backward(grad, axes, x.shape[2:])
+    return [pool(int(size)) for size in output_size]
 
 
 def _separable(x: Tensor, axes: Sequence[Axis]) -> Tensor:

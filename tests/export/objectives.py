@@ -140,7 +140,8 @@ def numbers(x: Tensor) -> Tensor:
     inside = x.tanh() * 0.9
     return squares(
         x.prod(2), x.cumprod(2), torch.hypot(x[:, 0], x[:, 1]), torch.atanh(inside), torch.erfinv(inside),
-        torch.lgamma(x.sigmoid() + 0.1), torch.cdist(x, PAIRS.expand(x.shape[0], -1, -1)), nn.RReLU().eval()(x),
+        torch.lgamma(x.sigmoid() + 0.1), torch.cdist(x, PAIRS.expand(x.shape[0], -1, -1)),
+        nn.RReLU().eval()(x),
         torch.einsum("nij,kj->nik", x, MATRIX), F.bilinear(x, x, MATRIX[None, :, :].repeat(2, 2, 1)[:, :5]),
     )  # fmt: skip
 

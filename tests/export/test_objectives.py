@@ -1,4 +1,4 @@
-"""gradient_graph takes what people write, refuses the rest in their words, and is checked against eager mode."""
+"""gradient_graph takes what people write, refuses the rest in their words, and is checked."""
 
 from __future__ import annotations
 
