@@ -15,23 +15,20 @@ from torch import Tensor, nn
 from edgefill import __version__
 from edgefill.errors import InputError, ModelError
 from edgefill.export.bundle import PRECISIONS, WEIGHTS, finished
+from edgefill.export.calibration import Case, cases_of_pictures
 from edgefill.export.gradient import OPSET, plain_graph
 from edgefill.export.inpainter import Inpainter
 from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.phases import as_convolutions, in_phases
-from edgefill.export.proof import prove_completion, prove_quantised
+from edgefill.export.proof import prove_completion
 from edgefill.export.reach import measured_reach
 from edgefill.export.sizes import measured_sizes, takes
 from edgefill.model.bundle import write_bundle
 from edgefill.model.interface import Interface, Sizes
 from edgefill.model.manifest import COMPLETION, HALF, INT8, Manifest, completion_interface
-from edgefill.pictures.images import to_unit
-from edgefill.training.holes import Holes
 
 _SIDE = 64  # pixels of the example while tracing, at least
 _CELLS = 3  # of the sizes' multiple in it, at least: a size of 1 within the network would be taken for fixed
-
-Case = tuple[np.ndarray, np.ndarray]  # pictures [N, C, H, W] in [-1, 1] and what is known of them
 
 
 def export_completion(
@@ -167,9 +164,17 @@ def _quantised(
     from edgefill.export.quantised import quantised
 
     model = _traced(in_phases(copy.deepcopy(inpainter.network)), manifest)
-    feeds = [inpainter.interface.feeds(*case) for case in cases]
-    graph = finished(quantised(model, feeds), COMPLETION, manifest)
-    return graph, prove_quantised(graph, inpainter, cases)
+    exact = [_drawn(inpainter, case) for case in cases]
+    found, ruin = quantised(model, inpainter.interface, cases, exact, "the completion network")
+    return finished(found, COMPLETION, manifest), ruin.proof
+
+
+def _drawn(inpainter: Inpainter, case: Case) -> np.ndarray:
+    """What PyTorch draws of ``case``, [1, C, h, w] in [-1, 1]."""
+    interface = inpainter.interface
+    standard = replace(interface, output=replace(interface.output, layout="NCHW"))
+    drawn = inpainter(torch.from_numpy(case.picture), torch.from_numpy(case.known))
+    return np.asarray(standard.drawn({interface.output.name: drawn.float().numpy()}))
 
 
 def _traced(network: nn.Module, manifest: Manifest) -> ModelProto:
@@ -219,7 +224,4 @@ def _cases(calibration: np.ndarray | None, channels: int, size: int) -> Sequence
             f"int8 needs pictures to calibrate by, uint8 [N, {channels}, {size}, {size}]; found {found}; "
             "give a few hundred: --calibration FOLDER"
         )
-    known, _ = Holes(size, 1, 0, coarse=False).draw(len(calibration), np.random.default_rng(0))
-    return [
-        (picture[None], weight[None]) for picture, weight in zip(to_unit(calibration), known, strict=True)
-    ]
+    return cases_of_pictures(calibration)

@@ -25,6 +25,7 @@ from edgefill.holes.frames import Frame, Sight, enlarged, joined, placed, scale_
 from edgefill.model.bundle import Bundle
 from edgefill.model.interface import Interface
 from edgefill.model.manifest import COMPLETION, Manifest
+from edgefill.model.onnx_file import check_compiles
 
 _EXAMPLE = 61, 67  # height and width while tracing: sizes that nothing else has
 _LEVELS = 1  # of 255, by which rounding may differ from PyTorch
@@ -58,6 +59,7 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
     if Path(path).suffix != ".onnx":
         raise OutputError(f"cannot write the pipeline to {path}: expected a name that ends in .onnx")
     around, network = _Around(manifest.passed), bundle.graph(COMPLETION)
+    check_compiles(network, name=manifest.name, doing="make a pipeline of")
     model = _joined(around, _of_this_opset(onnx.load_from_string(network)))
     onnx_passes.write_metadata(
         model,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,7 +39,6 @@ class Tolerance:
     encoder: float = 1e-4  # largest absolute difference of z
     cosine: float = 0.99999
     central_differences: float = 1e-2  # relative difference over all samples and directions, in norm
-    noise: float = 0.0  # root mean square of the difference in the holes, on [-1, 1]
 
 
 _JUDGED_AS = {"batch": "gradient", "fit": "loss", "fit_gradient": "gradient"}
@@ -55,7 +53,6 @@ TOLERANCES = {
         cosine=0.999,
         central_differences=0.05,
     ),
-    "int8": Tolerance(noise=0.04),  # 34 dB: it takes 0.3 dB from a completion of 22.5 dB
 }
 
 
@@ -160,25 +157,6 @@ def _drawn(graph: bytes, interface: Interface, picture: Tensor, known: Tensor) -
     drawn = run_graph(graph, interface.feeds(picture, known, torch))[interface.output.name]
     _check_finite({interface.output.name: drawn})
     return interface.output.standard(drawn, torch).float()
-
-
-def prove_quantised(
-    graph: bytes, inpainter: Inpainter, cases: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> dict[str, float]:
-    """How far the INT8 graph of a completion network is from PyTorch in the holes of ``cases``.
-
-    The root of the mean square, on [-1, 1]: what is rounded shows as noise. Raises ModelError; see ``prove``.
-    """
-    interface, total, missing = inpainter.interface, 0.0, 0.0
-    scale = 2 * max(interface.output.range.deviation)
-    for case in cases:
-        picture, known = (torch.from_numpy(values) for values in case)
-        difference = (_drawn(graph, interface, picture, known) - inpainter(picture, known)) * scale
-        total += float((difference.square() * (1 - known)).sum())
-        missing += float((1 - known).sum()) * picture.shape[1]
-    error = math.sqrt(total / max(missing, 1.0))
-    _judge({"noise": error}, TOLERANCES["int8"], "int8")
-    return {"noise": float(f"{error:.3g}")}
 
 
 def _judge(measured: Mapping[str, float], tolerance: Tolerance, precision: str) -> None:

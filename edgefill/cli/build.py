@@ -55,7 +55,8 @@ def build(
     bundle = Bundle.open(find(model))
     engines = Engines(bundle, library or _installed(), precision=precision, say=say, folder=out)
     if engines.precision == "fp32" and precision is None:
-        say(f"{model} holds fp32 graphs only; fp16 is faster: edgefill export … --precision both")
+        again = "import FILE.onnx" if bundle.manifest.is_imported else "export …"
+        say(f"{model} holds fp32 graphs only; fp16 is faster: edgefill {again} --precision both")
     batches = [_range(sizes)] if dynamic else [(size, size, size) for size in sizes]
     options = {"sm": architectures, "level": optimization_level, "force": force}
     graphs = _graphs(bundle.manifest)

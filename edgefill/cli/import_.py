@@ -28,7 +28,11 @@ def import_(
         Path | None, typer.Option("--out", "-o", help="The model to write, e.g. migan.edgefill.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
-    precision: Annotated[str, typer.Option(help="fp32: as it is; fp16 (GPUs); or both.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32: as it is; fp16 (GPUs); both; or int8.")] = "fp32",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures that show int8 which values occur, like those to complete."),
+    ] = None,
     whole: Annotated[
         bool,
         typer.Option(
@@ -113,10 +117,11 @@ def import_(
     """Import a completion network, an ONNX file: it is recognised, tried on a picture, written as a model."""
     _check_places(out, write_contract, dry_run=dry_run, force=force)
     require("import", "onnx", "onnxruntime")
-    from edgefill.export.importing.importer import PRECISIONS, examine, write_examined
+    from edgefill.export.importing.importer import PRECISIONS, check_precision, examine, write_examined
     from edgefill.export.importing.told import Told
 
     _one_of("--precision", precision, PRECISIONS)
+    check_precision(precision, calibration)
     told = Told(
         mask_input=mask_input, output=output, layout=layout, order=order, sees=sees, side=side,
         mask_means=mask_means, **_values(mask_values, range_, output_range, join), contract=_read(contract),
@@ -134,8 +139,13 @@ def import_(
             print_json({"interface": json.loads(_document(examined)), "proof": examined.proof})
         return
     manifest = write_examined(
-        examined, out, name=name, precision=precision, licence=licence, origin=origin or file.name
-    )
+        examined, out, name=name, precision=precision, calibration=calibration, licence=licence,
+        origin=origin or file.name,
+    )  # fmt: skip
+    if "int8 loss" in manifest.proof:
+        say(
+            f"  int8 takes {manifest.proof['int8 loss']:.2f} dB from what it draws in the calibration's holes"
+        )
     if "fp16 hole" in manifest.proof:
         say(f"  fp16 moves what it draws in holes by {manifest.proof['fp16 hole']:.1e} of 2")
     size = sum(entry["bytes"] for entry in manifest.files.values())

@@ -79,6 +79,11 @@ class Manifest:
         return ENCODER_FILE in self.files
 
     @property
+    def is_imported(self) -> bool:
+        """Whether it was a foreign file, which was tried on a picture."""
+        return "hole" in self.proof
+
+    @property
     def digest(self) -> str:
         """The sha256 of the graph that completes, which names the weights."""
         main = "step" if self.latent else COMPLETION

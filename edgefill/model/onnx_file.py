@@ -19,6 +19,7 @@ IR_VERSIONS = range(7, 13)
 
 _DTYPES = {1: "float32", 2: "uint8", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
 _ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8}  # TensorProto.DataType → bytes
+_SHAPED_BY_VALUES = {"NonZero", "Unique", "Compress", "NonMaxSuppression"}
 _MAX_TYPED_ELEMENTS = 1024  # A tensor above this size must lie in raw_data, where its length can be checked.
 
 Shape = tuple[int | str, ...]
@@ -36,6 +37,7 @@ class OnnxSummary:
     outputs: dict[str, Shape] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)  # of inputs and outputs
     metadata: dict[str, str] = field(default_factory=dict)
+    operators: set[str] = field(default_factory=set)
 
 
 def check_onnx(
@@ -72,6 +74,20 @@ def check_onnx(
         if found_type != expected_type:
             raise ModelError(f"{name} has {key!r} of type {found_type}; expected {expected_type}")
     return summary
+
+
+def check_compiles(content: bytes, *, name: str, doing: str) -> None:
+    """Raises ModelError where no compiler takes the ONNX model of ``name`` for ``doing`` something with it.
+
+    That is where an operator's output is as large as what is in a picture makes it.
+    """
+    found = sorted(_read_model(memoryview(content), name).operators & _SHAPED_BY_VALUES)
+    if found:
+        raise ModelError(
+            f"cannot {doing} {name}: its graph has {', '.join(found)}, whose output is as large as what is "
+            "in a picture makes it; expected sizes that follow from the picture's; if it was imported with "
+            "its packaging, import it without --whole"
+        )
 
 
 def _compare(name: str, kind: str, found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
@@ -126,7 +142,7 @@ def _read_graph(data: memoryview, summary: OnnxSummary, name: str) -> None:
             summary.nodes += 1
             if summary.nodes > MAX_NODES:
                 raise ModelError(f"{name} has more than {MAX_NODES} nodes; expected a generator-sized graph")
-            _check_node(_message(value), name)
+            summary.operators.add(_checked_node(_message(value), name))
         elif number == 5:
             _check_tensor(_message(value), name)
         elif number == 11:
@@ -139,14 +155,19 @@ def _read_graph(data: memoryview, summary: OnnxSummary, name: str) -> None:
             raise ModelError(f"{name} carries sparse weights; expected dense ones")
 
 
-def _check_node(data: memoryview, name: str) -> None:
+def _checked_node(data: memoryview, name: str) -> str:
+    """The operator of a node. Raises ModelError where it is none of ONNX's own."""
+    operator = ""
     for number, value in _fields(data):
+        if number == 4:
+            operator = _text(value)
         if number == 7 and _text(value) not in ("", "ai.onnx"):
             raise ModelError(
                 f"{name} uses an operator of the domain {_text(value)!r}; expected standard ones only"
             )
         if number == 5:
             _check_attribute(_message(value), name)
+    return operator
 
 
 def _check_attribute(data: memoryview, name: str) -> None:

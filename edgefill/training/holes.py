@@ -24,11 +24,9 @@ class Holes:
     """
 
     def __init__(self, size: int, block: int, seed: int, *, coarse: bool = True) -> None:
-        rng = np.random.default_rng(seed)
-        kinds = [kind for kind, share in _SHARES.items() if coarse or kind != "lowres" for _ in range(share)]
-        drawn = [kinds[number % len(kinds)] for number in range(_POOL)]
-        known = [~_hole(kind, size, rng) for kind in drawn]
-        blocks = np.array([kind == "lowres" for kind in drawn], np.float32)
+        rng, kinds = np.random.default_rng(seed), kinds_of_holes(_POOL, coarse=coarse)
+        known = [~drawn_hole(kind, (size, size), rng) for kind in kinds]
+        blocks = np.array([kind == "lowres" for kind in kinds], np.float32)
         self._weight = np.stack(known)[:, None].astype(np.float32)
         self._block_weight = np.zeros((_POOL, 1, size // block, size // block), np.float32)
         self._block_weight += blocks[:, None, None, None]
@@ -39,22 +37,31 @@ class Holes:
         return self._weight[chosen], self._block_weight[chosen]
 
 
-def _hole(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
+def kinds_of_holes(count: int, *, coarse: bool = True) -> list[str]:
+    """The kinds of ``count`` holes, each as often as it is wanted."""
+    kinds = [kind for kind, share in _SHARES.items() if coarse or kind != "lowres" for _ in range(share)]
+    if count < len(kinds):
+        return [kinds[number * len(kinds) // count] for number in range(count)]
+    return [kinds[number % len(kinds)] for number in range(count)]
+
+
+def drawn_hole(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A hole of a ``kind`` for a picture of ``size``, height and width: bool [H, W]."""
     if kind == "box":
         return _box(size, rng)
     parameter = rng.uniform(*_PARAMETERS[kind]) if kind in _PARAMETERS else 0.0
-    return MASKS[kind](size, size, parameter, rng)
+    return MASKS[kind](*size, parameter, rng)
 
 
-def _box(size: int, rng: np.random.Generator) -> np.ndarray:
+def _box(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """A rectangle of an eighth to three quarters of the picture's sides, anywhere in it."""
 
     def sides() -> Iterator[slice]:
-        for _ in range(2):
-            length = int(rng.integers(max(1, size // 8), 3 * size // 4 + 1))
-            start = int(rng.integers(size - length + 1))
+        for side in size:
+            length = int(rng.integers(max(1, side // 8), max(1, 3 * side // 4) + 1))
+            start = int(rng.integers(side - length + 1))
             yield slice(start, start + length)
 
-    hole = np.zeros((size, size), bool)
+    hole = np.zeros(size, bool)
     hole[tuple(sides())] = True
     return hole

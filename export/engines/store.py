@@ -26,6 +26,7 @@ from edgefill.export.engines.sidecar import Sidecar, beside, read_engine
 from edgefill.files import write_atomically
 from edgefill.model import catalogue
 from edgefill.model.bundle import Bundle
+from edgefill.model.onnx_file import check_compiles
 
 SUFFIX = ".engine"
 _WASTE = 8  # A static engine takes as long for one row as for all: so many times too large is too slow.
@@ -106,9 +107,12 @@ class Engines:
         """The engine of ``graph`` for ``batch``, built unless it is there or ``force`` is set.
 
         ``sm`` are the architectures to build for: the GPU that is here, or where none is the library's own
-        choice, unless given. Raises EngineError with TensorRT's own lines.
+        choice, unless given. Raises EngineError with TensorRT's own lines, ModelError where no
+        compiler takes the graph.
         """
         recipe = self._recipe(graph, batch, self._targets(sm))
+        source, model = self._bundle.graph(graph, recipe.precision), self._bundle.manifest.name
+        check_compiles(source, name=model, doing="build an engine of")
         self._make_folder()
         with locked(self._folder / ".lock"):
             kept = None if force else self._kept(recipe, level)

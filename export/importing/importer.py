@@ -14,6 +14,7 @@ from onnx import ModelProto, TensorProto
 from edgefill import __version__
 from edgefill.errors import InputError
 from edgefill.export import onnx_passes
+from edgefill.export.calibration import cases_of_folder
 from edgefill.export.importing.declaring import declared
 from edgefill.export.importing.measuring import with_any_batch, with_reach, with_sizes
 from edgefill.export.importing.memory import check_memory
@@ -30,10 +31,10 @@ from edgefill.export.importing.wording import described
 from edgefill.model.bundle import write_bundle
 from edgefill.model.interface import Interface
 from edgefill.model.known import KnownNetwork, known_by_hash
-from edgefill.model.manifest import COMPLETION, HALF, Manifest
+from edgefill.model.manifest import COMPLETION, HALF, INT8, Manifest
 from edgefill.model.onnx_file import check_onnx
 
-PRECISIONS = ("fp32", "fp16", "both")
+PRECISIONS = ("fp32", "fp16", "both", INT8)
 _TRIAL_SIDE = 256  # of the picture that a network of any size is tried on
 
 
@@ -61,6 +62,7 @@ def import_network(
     whole: bool = False,
     name: str | None = None,
     precision: str = "fp32",
+    calibration: str | Path | None = None,
     licence: str | None = None,
     origin: str | None = None,
     report: Callable[[str], None] = lambda line: None,
@@ -72,7 +74,8 @@ def import_network(
         told: what is known of its conventions; the rest is found out by its file and by trying it.
         contract: the same as any part of an interface, as ``Interface.to_json`` has it.
         whole: whether a packaging that is recognised stays around its network.
-        precision: "fp32" as it is, "fp16", or "both", which puts an fp16 form beside it.
+        precision: "fp32" as it is, "fp16", or "both", which puts an fp16 form beside it; or "int8".
+        calibration: for "int8" a folder of pictures like those that will be completed, 16 or more.
         licence, origin: the terms of the weights and where they come from, for the manifest.
         report: is given sentences on what is found.
 
@@ -82,15 +85,28 @@ def import_network(
         InputError: an argument is not one of its values.
         OutputError: ``path`` cannot be written.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision is {precision!r}; expected one of {PRECISIONS}")
+    check_precision(precision, calibration)
     told = told or Told()
     examined = examine(file, told=replace(told, contract=contract) if contract else told, whole=whole)
     for line in examined.found:
         report(line)
     return write_examined(
-        examined, path, name=name, precision=precision, licence=licence, origin=origin or Path(file).name
-    )
+        examined, path, name=name, precision=precision, calibration=calibration, licence=licence,
+        origin=origin or Path(file).name,
+    )  # fmt: skip
+
+
+def check_precision(precision: str, calibration: str | Path | None) -> None:
+    """Raises InputError where ``precision`` is none, or does not go with ``calibration``."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}; expected one of {PRECISIONS}")
+    if calibration is not None and precision != INT8:
+        raise InputError(f"calibration is for int8; found the precision {precision!r}: leave one out")
+    if calibration is None and precision == INT8:
+        raise InputError(
+            "int8 needs pictures to calibrate by, like those that will be completed, 16 or more: "
+            "--calibration FOLDER"
+        )
 
 
 def examine(file: str | Path, *, told: Told | None = None, whole: bool = False) -> Examined:
@@ -184,10 +200,12 @@ def write_examined(
     *,
     name: str | None = None,
     precision: str = "fp32",
+    calibration: str | Path | None = None,
     licence: str | None = None,
     origin: str = "unknown",
 ) -> Manifest:
     """Writes what ``examine`` found as a bundle; as ``import_network``."""
+    check_precision(precision, calibration)
     known = examined.known
     manifest = Manifest(
         name=name or Path(path).stem, interface=examined.interface, family=examined.family,
@@ -197,7 +215,11 @@ def write_examined(
     )  # fmt: skip
     proof = dict(examined.proof)
     graphs = {COMPLETION: examined.model}
-    if precision != "fp32":
+    if calibration is not None:
+        graphs[COMPLETION], lost = _in_int8(examined, calibration)
+        proof |= {f"int8 {key}": value for key, value in lost.items()}
+        manifest = replace(manifest, weights=INT8)
+    if precision in ("fp16", "both"):
         half = in_half(examined.model, examined.name)
         proof["fp16 hole"] = _proven_in_half(half, examined)
         graphs = {COMPLETION: half} if precision == "fp16" else {**graphs, COMPLETION + HALF: half}
@@ -208,10 +230,21 @@ def write_examined(
     return write_bundle(path, replace(manifest, proof=proof), contents)
 
 
+def _in_int8(examined: Examined, calibration: str | Path) -> tuple[ModelProto, dict[str, float]]:
+    """The network in INT8, calibrated by the pictures of a folder, and what it loses by that."""
+    from edgefill.export.quantised import drawings, quantised
+
+    interface, name = examined.interface, examined.name
+    cases = cases_of_folder(calibration, interface)
+    exact = list(drawings(Network(examined.model, name), interface, cases))
+    model, ruin = quantised(examined.model, interface, cases, exact, name)
+    return model, ruin.proof
+
+
 def _proven_in_half(half: ModelProto, examined: Examined) -> float:
     trial = Trial(Network(half, examined.name), examined.size, examined.interface.channels)
     content = trial.outcome(examined.interface).content
-    return difference_in_half(content, examined.content, examined.name)
+    return float(difference_in_half(content, examined.content, examined.name))
 
 
 def _stored_in(model: ModelProto) -> str:

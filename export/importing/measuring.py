@@ -113,7 +113,8 @@ def _drawn_part(
 ) -> np.ndarray:
     """What is drawn of the part from ``start`` on along ``axis``."""
     part = _along(axis, start, start + length)
-    return network.drawn(interface, *_rows_of(interface, picture[part], known[part]))[:1]
+    drawn: np.ndarray = network.drawn(interface, *_rows_of(interface, picture[part], known[part]))
+    return drawn[:1]
 
 
 def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
@@ -171,7 +172,7 @@ def _felt(network: Network, interface: Interface, side: int, axis: int, share: f
 
 def with_any_batch(model: ModelProto, interface: Interface, name: str) -> Interface:
     """``interface`` for any number of pictures at once, where ``model`` can take it whatever it declares."""
-    if any("N" not in each.layout for each in (*interface.inputs, interface.output)):
+    if any("N" not in layout for layout in interface.layouts.values()):
         return replace(interface, batch=1)
     free = replace(interface, batch=None)
     size = interface.sizes.fixed or (interface.sizes.smallest,) * 2

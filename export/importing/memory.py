@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 
 import onnx
 from onnx import ModelProto, TensorProto, helper, shape_inference
@@ -49,7 +50,7 @@ def _value_sizes(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> di
 
 def _inferred(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> ModelProto:
     """``model`` with its inputs of ``shapes``, the shapes of all values that follow, and few weights."""
-    fixed = without_large_weights(model)
+    fixed: ModelProto = without_large_weights(model)
     for value in fixed.graph.input:
         if value.name not in shapes:
             continue
@@ -57,15 +58,18 @@ def _inferred(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> Model
         value.CopyFrom(helper.make_tensor_value_info(value.name, kind, shapes[value.name]))
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
-    try:
+    with suppress(shape_inference.InferenceError, onnx.checker.ValidationError, ValueError, RuntimeError):
         return shape_inference.infer_shapes(fixed, data_prop=True)
-    except (shape_inference.InferenceError, onnx.checker.ValidationError, ValueError, RuntimeError):
-        return fixed
+    return fixed
 
 
 def _bytes(tensor: onnx.TypeProto.Tensor) -> int:
     known = [each.dim_value for each in tensor.shape.dim if each.HasField("dim_value")]
     if not tensor.HasField("shape") or len(known) != len(tensor.shape.dim):
         return 0
-    wide = helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
-    return math.prod(known) * (wide if tensor.elem_type != TensorProto.STRING else 8)
+    wide = (
+        8
+        if tensor.elem_type == TensorProto.STRING
+        else helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
+    )
+    return int(math.prod(known) * wide)

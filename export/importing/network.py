@@ -23,6 +23,8 @@ class Network:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL
+        # In the order of the graph, so that what is looked at within it is not held to the end.
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
         self._quietly = onnxruntime.RunOptions()
         self._quietly.log_severity_level = _FATAL
         self.name = name

@@ -48,7 +48,8 @@ class Packaging:
             node.output[:] = [names.get(name, name) for name in node.output]
         del found.graph.node[:]
         found.graph.node.extend(nodes)
-        return declared(found, self.core)
+        core: ModelProto = declared(found, self.core)
+        return core
 
 
 PACKAGINGS = (

@@ -177,7 +177,7 @@ def _with_contract(found: Recognised, contract: Mapping[str, Any]) -> Recognised
 
 
 def _is_bytes(reading: Reading) -> bool:
-    return reading.port.dtype == "uint8"
+    return bool(reading.port.dtype == "uint8")
 
 
 def _input(reading: Reading, parts: tuple[str, ...]) -> Input:

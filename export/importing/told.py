@@ -40,11 +40,11 @@ class Told:
             "order": self.order,
             "sees": self.sees,
         }
-        claims = {key: value for key, value in values.items() if value is not None}
+        claims: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
         drawn = self.contract.get("output", {})
         named = {"output": "name" in drawn, "output_range": "range" in drawn}
-        claims |= {key: True for key in _CONVENTIONS if key in self.contract}
-        return claims | {key: True for key, is_said in named.items() if is_said}
+        claims |= dict.fromkeys((key for key in _CONVENTIONS if key in self.contract), True)
+        return claims | dict.fromkeys((key for key, is_said in named.items() if is_said), True)
 
     @property
     def structure(self) -> Told:

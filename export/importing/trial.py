@@ -31,6 +31,7 @@ _CLEARLY = 0.6  # a claim is refuted by a reading of so much of its error
 _REDRAWN = 0.04  # mean error at known pixels from which on what is drawn there is not the picture
 LOOKS = 0.02  # mean change of what is drawn in the hole by what stands in it
 _GREY_LEVEL = 2 / 255
+_KEPT_BYTES = 2**28  # of what was drawn, to be read in other ways
 _WIDTHS = {"0..255": 3, "-1..1": 1, "0..1": 0}  # of ranges, in order; that of ImageNet is 2
 
 
@@ -56,21 +57,29 @@ class Trial:
     def __init__(self, network: Network, size: tuple[int, int], channels: int) -> None:
         self.network = network
         self.picture, self.known = scene(*size, channels)
-        self._last: tuple[Any, Mapping[str, np.ndarray]] = None, {}
+        self._drawn: dict[Interface, Mapping[str, np.ndarray]] = {}  # by what went in
 
     def outcome(self, interface: Interface) -> Outcome:
         """Raises ModelError where the network does not run, or draws no finite picture."""
         picture, known = (np.repeat(each, interface.batch or 1, 0) for each in (self.picture, self.known))
-        taken = replace(interface, output=Output(""))
-        if self._last[0] != taken:
-            self._last = taken, self.network.run(interface.feeds(picture, known))
-        drawn = read(self._last[1], interface, picture, self.network.name)[0]
+        drawn = read(self._run(interface, picture, known), interface, picture, self.network.name)[0]
         missing = self.known[0, 0] == 0
         error = np.abs(drawn - self.picture[0])
         return Outcome(
             interface, drawn[:, missing], float(error[:, missing].mean()), float(error[:, ~missing].mean()),
             float(error[:, ~missing].max()),
         )  # fmt: skip
+
+    def _run(self, interface: Interface, picture: np.ndarray, known: np.ndarray) -> Mapping[str, np.ndarray]:
+        """What the network draws, once for all readings that differ only in how that is read."""
+        taken = replace(interface, output=Output(""))
+        if taken not in self._drawn:
+            outputs = self.network.run(interface.feeds(picture, known))
+            room = _KEPT_BYTES // max(1, sum(values.nbytes for values in outputs.values()))
+            while len(self._drawn) > room:
+                del self._drawn[next(iter(self._drawn))]  # the oldest
+            self._drawn[taken] = outputs
+        return self._drawn[taken]
 
 
 def tried(trial: Trial, found: Recognised) -> Outcome:
@@ -191,7 +200,7 @@ def _option(key: str, outcome: Outcome) -> str:
     """What a user would give for the reading's value of ``key``."""
     if key == "parts" and len(outcome.interface.inputs) > 1:
         return ""
-    return ASPECTS[key].option(ASPECTS[key].get(outcome.interface))
+    return str(ASPECTS[key].option(ASPECTS[key].get(outcome.interface)))
 
 
 def _width(values: Range) -> int:
@@ -228,7 +237,7 @@ def _test_claims(trial: Trial, found: Recognised, chosen: Outcome) -> None:
 
 def _value(key: str, outcome: Outcome) -> str:
     aspect = ASPECTS[key]
-    return aspect.said(aspect.get(outcome.interface))
+    return str(aspect.said(aspect.get(outcome.interface)))
 
 
 def _clearly_better(trial: Trial, chosen: Outcome, key: str) -> list[Outcome]:

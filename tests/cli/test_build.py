@@ -7,8 +7,10 @@ import signal
 import sys
 from importlib.util import find_spec
 
+import onnx
 import pytest
 
+from tests.export.importing.zoo import CONVENTIONS, network
 from tests.fakes.tensorrt import FakeTensorRT
 
 
@@ -69,6 +71,14 @@ def test_model_without_fp16_is_built_in_fp32_with_the_way_to_more(edgefill, rtx,
     assert "edgefill export … --precision both" in done.err and rows(done.out)[0][2] == "fp32"
     refused = edgefill("build", model, "--for", "rtx", "--precision", "fp16")
     assert refused.code == 4 and "not in fp16" in refused.err
+
+
+def test_of_an_imported_model_the_way_to_fp16_is_to_import_it_again(edgefill, monkeypatch, tmp_path):
+    FakeTensorRT().install(monkeypatch)
+    onnx.save(network(CONVENTIONS["Qualcomm's LaMa"]), tmp_path / "lama.onnx")
+    edgefill("import", tmp_path / "lama.onnx", "--out", tmp_path / "lama.edgefill")
+    done = edgefill("build", tmp_path / "lama.edgefill", "--for", "tensorrt")
+    assert done.code == 0 and "edgefill import FILE.onnx --precision both" in done.err
 
 
 def test_range_of_one_size_begins_at_one(edgefill, monkeypatch, model):

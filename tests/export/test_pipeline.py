@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -14,11 +15,12 @@ from torch import nn
 
 from edgefill.completion import Completer
 from edgefill.errors import ModelError, OutputError
-from edgefill.export import export_completion
+from edgefill.export import export_completion, import_network, pipeline
 from edgefill.export.pipeline import export_pipeline
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes import open_backend
 from tests.bundles import tiny_bundle, tiny_one_pass
+from tests.export.importing.zoo import CONVENTIONS, crops_by_its_mask, network
 
 
 class Mean(nn.Module):
@@ -152,3 +154,16 @@ def test_what_is_no_pipeline_is_refused(tmp_path):
     (tmp_path / "pass.edgefill").write_bytes(tiny_one_pass())
     with pytest.raises(OutputError, match=r"ends in \.onnx"):
         export_pipeline(Bundle.open(tmp_path / "pass.edgefill"), tmp_path / "x.edgefill")
+
+
+def test_a_packaging_whose_shapes_depend_on_the_mask_is_refused_before_anything_is_traced(
+    tmp_path, monkeypatch
+):
+    onnx.save(crops_by_its_mask(network(CONVENTIONS["Qualcomm's LaMa"])), tmp_path / "it.onnx")
+    import_network(tmp_path / "it.onnx", tmp_path / "it.edgefill")
+    monkeypatch.setattr(pipeline, "_joined", None)
+    with pytest.raises(
+        ModelError, match=r"cannot make a pipeline of it: .*NonZero.*import it without --whole"
+    ):
+        export_pipeline(Bundle.open(tmp_path / "it.edgefill"), tmp_path / "whole.onnx")
+    assert not (tmp_path / "whole.onnx").exists()

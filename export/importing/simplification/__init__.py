@@ -29,4 +29,5 @@ def simplified(model: ModelProto, feed: Mapping[str, np.ndarray] | None = None) 
     fold_scales(graph)
     fold_constants(graph)
     drop_no_ops(graph)
-    return graph.model()
+    found: ModelProto = graph.model()
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper
@@ -78,13 +78,22 @@ def _proven(graph: Graph, name: str, producers: Mapping[str, NodeProto], depth: 
 
 def _measured(graph: Graph, names: list[str], feed: Mapping[str, np.ndarray]) -> dict[str, Ends]:
     """The least and the most of each of ``names`` when the network is given ``feed``."""
-    probe = graph.model()
-    del probe.graph.output[:]
-    for name in dict.fromkeys(names):
-        for kind in ("ReduceMin", "ReduceMax"):
-            output = f"{kind} of {name}"
-            probe.graph.node.append(helper.make_node(kind, [name], [output], keepdims=0))
-            probe.graph.output.append(helper.make_empty_tensor_value_info(output))
+    probe, wanted = graph.model(), set(names)
+    own = list(probe.graph.node)
+    given = [value.name for value in probe.graph.input]
+    del probe.graph.output[:], probe.graph.node[:]
+
+    def probed(values: Iterable[str]) -> None:  # where they are made, so that none is held for longer
+        for name in wanted.intersection(values):
+            for kind in ("ReduceMin", "ReduceMax"):
+                output = f"{kind} of {name}"
+                probe.graph.node.append(helper.make_node(kind, [name], [output], keepdims=0))
+                probe.graph.output.append(helper.make_empty_tensor_value_info(output))
+
+    probed(given)
+    for node in own:
+        probe.graph.node.append(node)
+        probed(node.output)
     found = Network(probe, "the network").run(feed)
     return {
         name: (float(found[f"ReduceMin of {name}"]), float(found[f"ReduceMax of {name}"])) for name in names

@@ -83,7 +83,7 @@ def _is_no_op(graph: Graph, node: NodeProto, kinds: Mapping[str, Kind]) -> bool:
     if kind == "Dropout":
         return len(node.output) == 1 and (len(node.input) < 3 or graph.number(node.input[2]) == 0)
     if kind == "Cast":
-        return kinds.get(node.input[0], (None, None))[0] == attribute(node, "to")
+        return bool(kinds.get(node.input[0], (None, None))[0] == attribute(node, "to"))
     if kind == "Pad":
         pads = graph.constants.get(node.input[1])
         return pads is not None and not pads.any()

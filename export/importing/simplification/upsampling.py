@@ -121,7 +121,7 @@ def _reached(taps: int, *, stuffed: bool) -> np.ndarray:
             at = phase + tap - taps // 2  # in pixels from the cell's first
             if not stuffed or at % 2 == 0:
                 reached[phase, tap, at // 2 + 1] = 1
-    both = np.einsum("pai,qbj->pqijab", reached, reached)
+    both: np.ndarray = np.einsum("pai,qbj->pqijab", reached, reached)
     return both.reshape(36, taps * taps)
 
 

@@ -11,14 +11,17 @@ import sys
 import threading
 from hashlib import sha256
 
+import onnx
 import pytest
 
 from edgefill import __version__
-from edgefill.errors import EngineError, InputError, OutputError
+from edgefill.errors import EngineError, InputError, ModelError, OutputError
+from edgefill.export import import_network
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
 from edgefill.model import catalogue
 from edgefill.model.bundle import Bundle
+from tests.export.importing.zoo import CONVENTIONS, crops_by_its_mask, network
 from tests.fakes.tensorrt import FakeTensorRT
 
 BUILD = "build_serialized_network"
@@ -287,3 +290,16 @@ def test_runtime_loads_neither_torch_nor_onnx_nor_tensorrt():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_a_graph_whose_shapes_depend_on_the_mask_is_refused_before_anything_is_made(
+    tmp_path, tensorrt, cache
+):
+    onnx.save(crops_by_its_mask(network(CONVENTIONS["Qualcomm's LaMa"])), tmp_path / "it.onnx")
+    import_network(tmp_path / "it.onnx", tmp_path / "it.edgefill")
+    engines = Engines(Bundle.open(tmp_path / "it.edgefill"), "tensorrt")
+    with pytest.raises(
+        ModelError, match=r"cannot build an engine of it: .*NonZero.*import it without --whole"
+    ):
+        engines.build("completion", static(1))
+    assert tensorrt.count(BUILD) == 0 and not list(cache.rglob("*.engine"))

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from PIL import Image
 
 from edgefill.errors import InputError, ModelError
 from edgefill.export.importing import importer, simplifying
@@ -21,6 +22,7 @@ from edgefill.export.importing.told import Told
 from edgefill.model.bundle import Bundle
 from edgefill.model.interface import Input, Mask, Sizes
 from tests.export.importing.zoo import CONVENTIONS, SIDE, network
+from tests.export.test_quantised import with_layers
 
 LAMA = CONVENTIONS["Qualcomm's LaMa"]
 
@@ -107,9 +109,39 @@ def test_fp16_that_draws_another_picture_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "it.edgefill").exists()
 
 
-def test_another_precision_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"precision is 'int8'; expected one of .*'both'"):
-        import_network(saved(tmp_path), tmp_path / "it.edgefill", precision="int8")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"precision": "int4"}, r"precision is 'int4'; expected one of .*'both', 'int8'"),
+        ({"precision": "int8"}, "int8 needs pictures to calibrate by.*--calibration FOLDER"),
+        ({"calibration": "photos"}, "calibration is for int8; found the precision 'fp32'"),
+        ({"precision": "int8", "calibration": "nowhere"}, "the calibration nowhere is no folder"),
+    ],
+)
+def test_another_precision_is_refused(tmp_path, options, said):
+    with pytest.raises(InputError, match=said):
+        import_network(saved(tmp_path), tmp_path / "it.edgefill", **options)
+    assert not (tmp_path / "it.edgefill").exists()
+
+
+def test_int8_is_calibrated_by_pictures_and_completes(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    picture, known = scene(SIDE, SIDE)
+    for number in range(4):
+        pixels = np.uint8(np.rint((np.roll(picture[0], 9 * number, 2).transpose(1, 2, 0) + 1) * 127.5))
+        Image.fromarray(pixels).save(photos / f"{number}.png")
+    onnx.save(with_layers(0, 0, 0), tmp_path / "it.onnx")
+    manifest = import_network(
+        tmp_path / "it.onnx", tmp_path / "it.edgefill", precision="int8", calibration=photos
+    )
+    assert (manifest.precision, manifest.weights) == ("int8", "int8")
+    assert manifest.proof["int8 loss"] < 0.5 and 0 < manifest.proof["int8 noise"] < 0.04
+    bundle = Bundle.open(tmp_path / "it.edgefill")
+    kinds = [node.op_type for node in onnx.load_from_string(bundle.graph("completion")).graph.node]
+    assert bundle.precisions == ("int8",) and "QuantizeLinear" in kinds
+    missing = np.broadcast_to(known == 0, picture.shape)
+    assert np.abs(drawn(bundle, picture, known) - picture)[missing].mean() < 0.1
 
 
 def test_a_simplification_that_moves_the_picture_is_left_out(tmp_path, monkeypatch):

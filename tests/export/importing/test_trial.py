@@ -10,6 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgefill.errors import ModelError
+from edgefill.export.importing import trial as trial_module
 from edgefill.export.importing.aspects import range_from_text
 from edgefill.export.importing.importer import examine, import_network
 from edgefill.export.importing.network import Network
@@ -204,3 +205,22 @@ def test_a_trial_of_the_wrong_range_is_worse(tmp_path):
     wrong = trial.outcome(replace(LAMA.interface, range=Range.named("-1..1")))
     assert right.error < 0.1 < wrong.error and right.farthest < 1e-3
     assert looks_into_the_hole(trial, right) == 0
+
+
+def test_readings_that_differ_in_how_the_output_is_read_share_one_run(monkeypatch):
+    trial = Trial(Network(network(LAMA), "it"), (SIDE, SIDE), 3)
+    runs, run = [], trial.network.run
+    monkeypatch.setattr(trial.network, "run", lambda feeds: runs.append(feeds) or run(feeds))
+    for output_range in ("0..1", "-1..1", "0..255"):
+        for mask in (Mask(0, 1), Mask(1, 0)):
+            output = replace(LAMA.interface.output, range=range_from_text(output_range))
+            trial.outcome(replace(LAMA.interface, mask=mask, output=output))
+    assert len(runs) == 2
+
+
+def test_no_more_is_kept_of_what_was_drawn_than_there_is_room_for(monkeypatch):
+    trial = Trial(Network(network(LAMA), "it"), (SIDE, SIDE), 3)
+    monkeypatch.setattr(trial_module, "_KEPT_BYTES", 2 * SIDE * SIDE * 3 * 4)
+    for number in range(6):
+        trial.outcome(replace(LAMA.interface, mask=Mask(0, 1 + number)))
+    assert len(trial._drawn) <= 3

@@ -105,6 +105,25 @@ CONVENTIONS = {
 }  # fmt: skip
 
 
+def crops_by_its_mask(model: ModelProto) -> ModelProto:
+    """``model``, two inputs to one output, with a look at where its mask is, as packagings have that crop."""
+    made, graph = ModelProto(), _Graph()
+    made.CopyFrom(model)
+    output = made.graph.output[0].name
+    made.graph.node[-1].output[0] = "drawn_inside"
+    places = graph.add("Cast", graph.add("NonZero", made.graph.input[1].name), to=TensorProto.FLOAT)
+    nothing = graph.add("Mul", graph.add("ReduceMax", places, keepdims=0), graph.weight(np.float32(0)))
+    graph.add("Add", "drawn_inside", nothing, output=output)
+    made.graph.node.extend(graph.nodes)
+    for tensor in graph.weights:
+        tensor.name += "_of_the_mask"
+    for node in made.graph.node[-len(graph.nodes) :]:
+        node.input[:] = [f"{each}_of_the_mask" if each == "weight_0" else each for each in node.input]
+    made.graph.initializer.extend(graph.weights)
+    onnx.checker.check_model(made)
+    return made
+
+
 class _Graph:
     """Nodes and weights of a network as it is written."""
 
