@@ -65,7 +65,7 @@ def _compare(name: str, found: Tensor, expected: Tensor, nudged: Tensor) -> None
         limit = _LIMIT * float(expected.abs().max()) + _SLACK * float((nudged - expected).abs().max())
     if not error <= limit:
         raise ModelError(
-            f"the exported {name} is not what PyTorch computes: {error:.3g} off, at most {limit:.3g} expected; "
+            f"the exported {name} is not what PyTorch computes: {error:.3g} off, not {limit:.3g}; "
             "does the code ask for the type of a tensor, or whether it is traced? Then what was exported is "
             "not what runs in eager mode"
         )

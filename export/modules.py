@@ -27,9 +27,9 @@ def prepared(module: nn.Module, role: str, example: Tensor | None = None) -> nn.
     """A copy of ``module`` in eval mode whose weights are plain constants and whose batch norms are folded.
 
     ``role`` is what messages call it. The argument is left as it was. Where an ``example`` of its input is
-    given, batch norms stay if folding, which runs the module on something that stands for a tensor, would lose
-    something: a gradient of its own, or a question for the type of the input. Raises ModelError for weights that
-    are not finite.
+    given, batch norms stay if folding would lose something: it runs the module on what only stands for a
+    tensor, which has no gradient of its own, and another type. Raises ModelError for weights that are not
+    finite.
     """
     _detach_computed_weights(module)
     module = copy.deepcopy(module).eval().cpu().float()

@@ -135,7 +135,7 @@ def _fixed(name: str, size: str, found: int) -> str:
     if size == BATCH:
         return FIXED_BATCH.format(f"{name} became fixed")
     return (
-        f"the size {size} of {name} became fixed at {found} while tracing: somewhere a module turns a size into "
+        f"the size {size} of {name} became fixed at {found} while tracing: a module turns a size into "
         "a number, as int(x.shape[2]) does"
     )
 
