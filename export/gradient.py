@@ -32,8 +32,7 @@ def gradient_graph(
     The gradient is that of the summed loss, so each row of it belongs to its own sample. The batch, the first
     dimension of every input that is not ``shared``, is dynamic; everything else has the example's sizes.
     Standard operators of opset 18 only; modules that the objective uses should be in eval mode. Compiled
-    modules are exported as they were written, and autocast counts for nothing: the graph computes in the types it
-    is given.
+    modules are exported as they were written, and autocast counts for nothing: a graph computes in one type.
 
     The fit of a line to noisy points, one line per sample, has nothing to do with pictures:
 
