@@ -13,12 +13,14 @@ setup: $(VENV)/.dev
 demo: $(VENV)/.demo
 	$(BIN)/python docs/demo.py
 
-test: check
+test: check $(VENV)/.driver
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	mkdir -p build/types/edgefill
+	cd build/types/edgefill && ln -sfn ../../../edgefill/* ../../../export ../../../kernels .
 	$(BIN)/mypy
 
 # Of the completion network; the first is the bundled model. An hour or two where they are not there yet.
@@ -53,6 +55,11 @@ kernels: $(VENV)/.dev
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+
+# The stub driver and, on it, the pycuda that the tests of the GPU path use: half a minute, once.
+$(VENV)/.driver: $(VENV)/.dev $(wildcard tests/driver/*.py tests/driver/libcuda/* tests/kernels/host/* kernels/*.cu*)
+	$(BIN)/python -m tests.driver.build
+	@touch $@
 
 # One stamp per set of extras: it is remade when what it installs changes.
 $(VENV)/.%: $(VENV)/bin/python pyproject.toml constraints.txt

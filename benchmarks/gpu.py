@@ -25,29 +25,32 @@ import typer
 
 from benchmarks.gpu_checks import Check
 from benchmarks.gpu_executors import executor_checks, one_pass_checks, timing_check
+from benchmarks.gpu_first import first_checks
 from benchmarks.gpu_kernels import kernel_checks, sanitizer_checks
 from benchmarks.gpu_table import markdown
 from benchmarks.record import RESULTS, record
 from edgefill.bench import Rule, bench
-from edgefill.completion.arrays import pixel_task
 from edgefill.errors import EdgefillError
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
 from edgefill.files import write_atomically
-from edgefill.kernels.device import Buffers, Device
+from edgefill.kernels.buffers import Buffers
+from edgefill.kernels.device import Device, open_device
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import SearchState
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.runtimes import DEVICE_BACKENDS, Runtime, open_backend
 from edgefill.runtimes.device.executors import open_executor, tensor_shapes
+from edgefill.runtimes.device.search import STEPS_A_GRAPH
 from edgefill.runtimes.registry import LIBRARIES, row_of
 
 Turn = Callable[[int], float]  # seconds on the GPU of so many steps
 _RULE = Rule(seconds=1.5)
-_ROUNDS, _STEPS_A_TURN = 15, 50
-_OVERHEAD_STEPS = 10  # of the graph that the overhead is taken from
+_ROUNDS, _STEPS_A_TURN = 15, 48
+_OVERHEAD_STEPS = STEPS_A_GRAPH  # of the graph that the overhead is taken from, which is that of a search
 
 
 def main(
@@ -59,7 +62,7 @@ def main(
     name: Annotated[str, typer.Option(help="Of the results.")] = "gpu",
 ) -> None:
     try:
-        device = Device()
+        device = open_device()
     except EdgefillError as error:
         raise SystemExit(f"nothing can be measured here: {error}") from error
     session = Session(Bundle.open(find(model)), [int(size) for size in batches.split(",")], minutes)
@@ -95,6 +98,9 @@ class Session:
             opened = partial(open_backend, name, self._bundle, precision=precision, say=print)
             label = f"{name} {precision}"
             self._run(label, lambda: self._take(label, executor_checks(self._bundle, precision, opened)))  # noqa: B023
+            if self._works(name, precision):
+                first = partial(first_checks, self._bundle, name, precision, opened)
+                self._run(f"{label}, as it is used", lambda: self._take(label, first()))  # noqa: B023
         if any(self._works("tensorrt", precision) for precision in self._bundle.precisions):
             precision = self._bundle.precisions[-1]
             self._run(
@@ -203,7 +209,7 @@ class Session:
         )
 
     def _turn(self, backend: Runtime, batch: int) -> Turn:
-        settings = SearchSettings(steps=_STEPS_A_TURN)
+        settings = SearchSettings("adam", steps=_STEPS_A_TURN)
 
         def turn(steps: int) -> float:
             return backend.timed(self._state(batch, settings), steps).device
@@ -214,7 +220,7 @@ class Session:
         from benchmarks.gpu_contenders import torch_turns
         from benchmarks.networks import networks_of
 
-        settings = SearchSettings(steps=_STEPS_A_TURN)
+        settings = SearchSettings("adam", steps=_STEPS_A_TURN)
         state = self._state(batch, settings)
         turns, failed = torch_turns(networks_of(self._bundle), state.z, state.task, settings, precision)
         self._left_out += [f"{name}, {precision}, batch {batch}: {why}" for name, why in failed.items()]
@@ -229,17 +235,18 @@ class Session:
             shapes = tensor_shapes(self._bundle.manifest, "step", batch)
             buffers = Buffers(device, shapes)
             bound = executor.bind("step", batch, buffers.address)
-            bound.enqueue()
+            for _ in range(2):  # a library may allocate in its first runs
+                bound.enqueue()
             device.synchronize()
             graph = device.capture(lambda: [bound.enqueue() for _ in range(_OVERHEAD_STEPS)] and None)
         search, alone = [], []
         for _ in range(_ROUNDS + 2):
             search.append(self._turn(backend, batch)(_STEPS_A_TURN) / _STEPS_A_TURN)
             with device:
-                begin = device.record()
+                begin = device.record("alone, begin")
                 for _ in range(_STEPS_A_TURN // _OVERHEAD_STEPS):
                     graph.launch()
-                end = device.record()
+                end = device.record("alone, end")
                 device.synchronize()
                 alone.append(begin.time_till(end) / 1e3 / _STEPS_A_TURN)
         with device:

@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.gpu_checks import Check, checked
-from edgefill.completion.arrays import pixel_task
 from edgefill.errors import BackendUnavailable
 from edgefill.export.engines.recipe import static
 from edgefill.export.engines.store import Engines
-from edgefill.kernels.device import Device
-from edgefill.methods.feed_forward import draw
+from edgefill.kernels.device import Device, open_device
+from edgefill.methods.feed_forward.network import draw
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import SearchState, Task
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle
@@ -44,7 +44,7 @@ def executor_checks(bundle: Bundle, precision: str, opened: Opened) -> Iterator[
     yield checked("loss and gradient", lambda: _step(bundle, precision, opened()))
     yield checked("200 steps, against 200 on the CPU", lambda: _search(bundle, precision, opened()))
     yield checked("graph on and off, to the bit", lambda: _graph(bundle, opened))
-    yield checked(f"memory over {_RUNS} runs", lambda: _memory(bundle, opened(), Device()))
+    yield checked(f"memory over {_RUNS} runs", lambda: _memory(bundle, opened(), open_device()))
 
     yield _shared_context(bundle, opened)
 
@@ -152,7 +152,7 @@ def _graph(bundle: Bundle, opened: Opened) -> tuple[bool, str]:
 def _memory(bundle: Bundle, runtime: Runtime, device: Device) -> tuple[bool, str]:
     """Free memory after a tenth of the runs against that after all of them."""
     task, _ = _case(bundle, 1)
-    settings = SearchSettings(steps=10)
+    settings = SearchSettings("adam", steps=10)
     free = []
     with closing(runtime):
         for run in range(_RUNS):
@@ -185,7 +185,7 @@ def _case(bundle: Bundle, rows: int) -> tuple[Task, np.ndarray]:
 
 def _started(bundle: Bundle, steps: int) -> SearchState:
     task, _ = _case(bundle, 8)
-    return SearchState.start(task, SearchSettings(steps=steps), range(8), Prior.of(bundle.manifest))
+    return SearchState.start(task, SearchSettings("adam", steps=steps), range(8), Prior.of(bundle.manifest))
 
 
 def _searched(bundle: Bundle, runtime: Runtime, steps: int) -> SearchState:

@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.gpu_checks import Check, checked
-from edgefill.completion.arrays import pixel_task
-from edgefill.kernels.device import Device
+from edgefill.kernels.device import Device, open_device
 from edgefill.kernels.launcher import Kernels
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import Evaluation, SearchState, take_step
 from edgefill.methods.latent.settings import SOLVERS, SearchSettings
 from edgefill.model.manifest import Latent, Manifest
@@ -48,7 +48,9 @@ def _kernel(device: Device, settings: SearchSettings, z_dim: int) -> tuple[bool,
         state.allow(1)
         search.upload(state)
         search.step()
-        search.download(state)
+        search.download()
+        device.synchronize()
+        search.take(state)
         search.close()
     take_step(expected, found)
     error = max(_largest(getattr(state, name), getattr(expected, name)) for name in _ARRAYS)
@@ -165,5 +167,5 @@ def _largest(found: np.ndarray, expected: np.ndarray) -> float:
 
 if __name__ == "__main__":
     SIZES = _SMALL
-    failed = [check for check in kernel_checks(Device()) if not check.passed]
+    failed = [check for check in kernel_checks(open_device()) if not check.passed]
     sys.exit("\n".join(map(str, failed)) or 0)

@@ -24,7 +24,7 @@ import numpy as np
 import typer
 from PIL import Image, ImageDraw
 
-from edgefill.completion import load
+from edgefill.completion import Completer, load
 from edgefill.pictures.images import save_picture
 from edgefill.runtimes import Runtime
 
@@ -70,8 +70,9 @@ class TimedRuntime:
 
 
 def main(model: str, backend: str, picture: Path, mask: Path) -> None:
-    completer = load(model, backend)
-    clock = completer.backend = TimedRuntime(completer.backend)
+    loaded = load(model, backend)
+    clock = TimedRuntime(loaded.backend)
+    completer = Completer(loaded.model, clock)
     completer.complete(np.zeros((64, 64, 3), np.uint8))  # opens the session
     clock.restart()
     begin = time.perf_counter()

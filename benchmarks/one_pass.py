@@ -37,7 +37,7 @@ from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import Recipe, input_shapes, static
 from edgefill.export.modules import prepared
 from edgefill.export.run import export_run
-from edgefill.methods.feed_forward import draw
+from edgefill.methods.feed_forward.network import draw
 from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import COMPLETION, INT8
 from edgefill.pictures.images import find_pictures, read_picture, to_unit

@@ -13,9 +13,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from edgefill.completion import Completer, Result, load
+    from edgefill.completion import (
+        Completer,
+        Failure,
+        Job,
+        Request,
+        Result,
+        Scheduler,
+        SearchSettings,
+        load,
+        search_settings,
+    )
     from edgefill.errors import (
         BackendUnavailable,
+        Busy,
         EdgefillError,
         EngineError,
         InputError,
@@ -27,29 +38,43 @@ if TYPE_CHECKING:
 # Each public name and the module that defines it; importing edgefill itself loads none of them.
 _HOME = {
     "BackendUnavailable": "edgefill.errors",
+    "Busy": "edgefill.errors",
     "Bundle": "edgefill.model.bundle",
     "Completer": "edgefill.completion",
     "EdgefillError": "edgefill.errors",
     "EngineError": "edgefill.errors",
+    "Failure": "edgefill.completion",
     "InputError": "edgefill.errors",
+    "Job": "edgefill.completion",
     "ModelError": "edgefill.errors",
     "OutputError": "edgefill.errors",
+    "Request": "edgefill.completion",
     "Result": "edgefill.completion",
+    "Scheduler": "edgefill.completion",
+    "SearchSettings": "edgefill.completion",
     "load": "edgefill.completion",
+    "search_settings": "edgefill.completion",
 }
 
 __all__ = [
     "BackendUnavailable",
     "Bundle",
+    "Busy",
     "Completer",
     "EdgefillError",
     "EngineError",
+    "Failure",
     "InputError",
+    "Job",
     "ModelError",
     "OutputError",
+    "Request",
     "Result",
+    "Scheduler",
+    "SearchSettings",
     "__version__",
     "load",
+    "search_settings",
 ]
 
 

@@ -197,6 +197,11 @@ def _obstacles(row: Row, around: Surroundings) -> Iterator[tuple[str, str, str]]
             yield MISSING, "it needs an NVIDIA GPU and its driver, see gpu", ""
         for found, mend in _kernel_obstacles(around):
             yield PROBLEM, f"kernels: {found}", mend
+        for gpu in around.driver.gpus[:1] if row.architectures else ():
+            if gpu.sm not in row.architectures:
+                known = ", ".join(f"sm_{sm}" for sm in row.architectures)
+                found = f"{row.title} runs on {known}; {gpu.name} is sm_{gpu.sm}"
+                yield MISSING, found, "use --backend tensorrt"
     for needed in (*_REQUIRED, row.package, *["pycuda"] * row.on_device):
         package = around.package(needed)
         if package.problem:

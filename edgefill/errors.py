@@ -5,7 +5,8 @@
     ├── ModelError           4   a bundle, run folder or ONNX graph that cannot be used
     │   └── EngineError      4   a TensorRT plan that cannot be built or loaded
     ├── BackendUnavailable   5   a device or optional package that is not there
-    └── OutputError          6   a file that cannot be written
+    ├── OutputError          6   a file that cannot be written
+    └── Busy                 7   a scheduler that takes no more jobs for now
 
 A message says what failed, what was found, what was expected and what to do next.
 """
@@ -37,3 +38,7 @@ class BackendUnavailable(EdgefillError):
 
 class OutputError(EdgefillError):
     exit_code = 6
+
+
+class Busy(EdgefillError):
+    exit_code = 7

@@ -113,10 +113,16 @@ def free_memory(root: Path = _ROOT) -> int | None:
     library, found = _driver_library(), driver(root)
     if library is None or not found.gpus:
         return None
-    available = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    available = available_memory(root)
     if jetson(root) and available:
-        return int(available[1]) << 10  # the driver does not count what the system's caches would give back
+        return available  # the driver does not count what the system's caches would give back
     return _free_memory(library, _number(library.cuDeviceGet, 0) or 0)
+
+
+def available_memory(root: Path = _ROOT) -> int | None:
+    """Bytes that the system can give a program, those of its caches among them; None where unknown."""
+    available = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    return int(available[1]) << 10 if available else None
 
 
 def pci_bus() -> str | None:

@@ -133,7 +133,7 @@ def _plainly_called(reference: nn.Module, channels: Sequence[int], size: int) ->
 
 def _check_interface(interface: Interface) -> None:
     interface.check("the interface")
-    layouts = [each.layout for each in (*interface.inputs, interface.output)]
+    layouts = list(interface.layouts.values())
     if interface.batch is not None or not all("N" in layout for layout in layouts):
         raise InputError(
             f"the interface has the batch {interface.batch} and the layouts {', '.join(layouts)}; expected "

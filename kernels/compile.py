@@ -19,8 +19,9 @@ from edgefill.errors import EngineError
 from edgefill.files import write_atomically
 from edgefill.kernels.forms import CUBINS, PTX, REPORT, cubin_name, ptx_name
 from edgefill.kernels.nvrtc import VERSION, Nvrtc
+from edgefill.kernels.solvers import SOLVER_NAMES
 
-SOURCES = ("search.cuh", "momentum.cu", "adam.cu", "lbfgs.cu", "hmc.cu", "compose.cu")
+SOURCES = ("search.cuh", *(f"{name}.cu" for name in SOLVER_NAMES), "compose.cu")
 COMPILED = Path(__file__).parent / "compiled"
 _NEWEST_PTX = (8, 0)  # what the drivers of CUDA 12.0 read
 _OPTIONS = (

@@ -1,43 +1,75 @@
-"""A CUDA device through pycuda: its primary context, one stream, buffers and graphs.
+"""A CUDA device through pycuda: its primary context, one stream, memory and graphs.
 
 The only file that imports pycuda and cuda.bindings. The context is the primary one, which PyTorch, TensorRT
-and ONNX Runtime use as well; it is current only inside ``with device:``. Everything is enqueued on one
-non-blocking stream, whose handle the others are given, since pycuda cannot wrap theirs.
+and ONNX Runtime use as well; it is current only inside ``with device:``, and one thread at a time is there.
+Everything is enqueued on one non-blocking stream, whose handle the others are given, since pycuda cannot wrap
+theirs. There is one ``Device`` for each GPU and process, from ``open_device``: pycuda gives a primary context
+back only when it is told to, so that is done once, at exit.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
+from edgefill import machine
 from edgefill.errors import BackendUnavailable, EdgefillError, EngineError, InputError
 from edgefill.kernels.forms import form_for
 
-Shapes = Mapping[str, tuple[tuple[int, ...], DTypeLike]]
-_ALIGNMENT = 256  # bytes: what cudaMalloc promises, and TensorRT wants of every tensor
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda has no name for
 OLDEST_CUDA = (12, 0)  # of the driver: what the shipped kernels were compiled for
 
+_open: dict[int, Device] = {}
+_opening = threading.Lock()
+
+
+def open_device(ordinal: int = 0) -> Device:
+    """The GPU ``ordinal``, the same each time. Raises BackendUnavailable that says what is missing."""
+    with _opening:
+        if ordinal not in _open:
+            _open[ordinal] = Device(ordinal)
+        return _open[ordinal]
+
+
+@atexit.register
+def release_devices() -> None:
+    """Gives the context of every device back; what was opened on it is of no use then."""
+    with _opening:
+        while _open:
+            _open.popitem()[1].release()
+
 
 class Device:
-    """The GPU ``ordinal``. Raises BackendUnavailable that says what is missing and what mends it."""
+    """One GPU, which ``open_device`` opens."""
 
-    def __init__(self, ordinal: int = 0) -> None:
-        self._cuda = _pycuda()
+    def __init__(self, ordinal: int) -> None:
+        self._cuda, self._lock = _pycuda(), threading.RLock()
+        self._events: dict[str, Any] = {}
         try:
             self._cuda.init()
             device = self._cuda.Device(ordinal)
+            self.integrated = bool(device.get_attribute(self._cuda.device_attribute.INTEGRATED))
+            self._describe(device)
+            if self.integrated:
+                _wait_spinning(ordinal)
             self._context = device.retain_primary_context()
         except self._cuda.Error as error:
             raise BackendUnavailable(
                 f"the GPU {ordinal} cannot be used: {error}; expected an NVIDIA GPU with a driver that runs; "
                 "`edgefill doctor` says what is here"
             ) from error
+        with self:
+            self._stream = self._cuda.Stream(_NON_BLOCKING)
+
+    def _describe(self, device: Any) -> None:
+        """What it is called and can run. Raises BackendUnavailable where its driver is too old."""
         version = int(self._cuda.get_driver_version())
         self.cuda_version = version // 1000, version % 1000 // 10  # that the driver supports
         found, oldest = (".".join(map(str, each)) for each in (self.cuda_version, OLDEST_CUDA))
@@ -48,22 +80,39 @@ class Device:
                 f"the driver of {self.name} supports CUDA {found}; the kernels need {oldest} or later: "
                 "install a newer NVIDIA driver (525 or later)"
             )
-        with self:
-            self._stream = self._cuda.Stream(_NON_BLOCKING)
 
     def __enter__(self) -> Device:
-        self._context.push()
+        self._lock.acquire()
+        try:
+            self._context.push()
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._cuda.Context.pop()
+        try:
+            self._cuda.Context.pop()
+        finally:
+            self._lock.release()
         if isinstance(error, self._cuda.Error):
             raise EngineError(
                 f"{self.name} reports: {error}; the search cannot go on. `edgefill doctor` says what is "
                 "here; --backend cpu works without a GPU"
             ) from error
+
+    def release(self) -> None:
+        """Gives back what it holds, the stream before the context, which must be current for that."""
+        with self._lock:
+            self._context.push()
+            try:
+                self._events.clear()
+                self._stream.synchronize()
+                del self._stream
+            finally:
+                self._context.detach()
 
     @property
     def stream_handle(self) -> int:
@@ -71,9 +120,10 @@ class Device:
         return int(self._stream.handle)
 
     def free_memory(self) -> int:
-        """Bytes that can still be allocated."""
+        """Bytes that can still be allocated; where memory is shared with the host, all that it could free."""
         free, _ = self._cuda.mem_get_info()
-        return int(free)
+        reclaimable = machine.available_memory() if self.integrated else None
+        return max(int(free), reclaimable or 0)
 
     def total_memory(self) -> int:
         """Bytes of the device, used or not."""
@@ -103,9 +153,14 @@ class Device:
         """Enqueues a copy from ``address`` to the pinned ``target``."""
         self._cuda.memcpy_dtoh_async(target, address, self._stream)
 
-    def record(self) -> Any:
-        """An event at this place of the stream; its ``synchronize`` and ``time_till`` (ms) are pycuda's."""
-        return self._cuda.Event().record(self._stream)
+    def record(self, name: str) -> Any:
+        """pycuda's event ``name`` at this place of the stream: it has ``synchronize`` and ``time_till`` (ms).
+
+        It is the same event each time: whoever records it again has done with it.
+        """
+        if name not in self._events:
+            self._events[name] = self._cuda.Event()
+        return self._events[name].record(self._stream)
 
     def synchronize(self) -> None:
         """Waits until everything enqueued has run."""
@@ -131,13 +186,19 @@ class Device:
         driver = _driver_bindings()
         stream = driver.CUstream(self.stream_handle)
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        _call(driver, "cuStreamBeginCapture", stream, mode)
+        collecting = gc.isenabled()
+        gc.disable()  # what a collection frees on the device would break the capture
         try:
-            work()
-        except Exception as error:
-            driver.cuStreamEndCapture(stream)  # the stream is of no use before
-            raise CaptureFailed(f"the steps cannot be captured: {error}") from error
-        return Graph(driver, _call(driver, "cuStreamEndCapture", stream), stream)
+            _call(driver, "cuStreamBeginCapture", stream, mode)
+            try:
+                work()
+            except Exception as error:
+                driver.cuStreamEndCapture(stream)  # the stream is of no use before
+                raise CaptureFailed(f"the steps cannot be captured: {error}") from error
+            return Graph(driver, _call(driver, "cuStreamEndCapture", stream), stream)
+        finally:
+            if collecting:
+                gc.enable()
 
 
 class CaptureFailed(EdgefillError):
@@ -165,53 +226,6 @@ class Graph:
         self._driver.cuGraphExecDestroy(self._executable)
 
 
-class Buffers:
-    """Named arrays in one allocation on the device, and the same arrays in pinned memory on the host."""
-
-    def __init__(self, device: Device, shapes: Shapes) -> None:
-        offsets, self.bytes = _layout(shapes)
-        self._device, self.shapes = device, shapes
-        self._memory = device.allocate(self.bytes)
-        self.address = {name: int(self._memory) + offset for name, offset in offsets.items()}
-        self._mirror = device.pinned(self.bytes)
-        self._mirror.fill(0)
-        self.host = {}
-        for name, offset in offsets.items():
-            shape, dtype = shapes[name]
-            self.host[name] = self._mirror[offset : offset + _bytes(shape, dtype)].view(dtype).reshape(shape)
-
-    @staticmethod
-    def size(shapes: Shapes) -> int:
-        """How many bytes buffers of ``shapes`` take on the device."""
-        return _layout(shapes)[1]
-
-    def upload(self, **arrays: np.ndarray) -> None:
-        """Puts each array into the first rows of the mirror of its name; then all is copied in one go."""
-        for name, array in arrays.items():
-            self.host[name][: len(array)] = array
-        self._device.upload(int(self._memory), self._mirror)
-
-    def download(self) -> None:
-        """Enqueues one copy of everything to the mirror."""
-        self._device.download(self._mirror, int(self._memory))
-
-    def free(self) -> None:
-        """Gives the device's memory back."""
-        self._memory.free()
-
-
-def _layout(shapes: Shapes) -> tuple[dict[str, int], int]:
-    offsets, end = {}, 0
-    for name, (shape, dtype) in shapes.items():
-        offsets[name] = end
-        end += -(-_bytes(shape, dtype) // _ALIGNMENT) * _ALIGNMENT
-    return offsets, max(end, _ALIGNMENT)
-
-
-def _bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
-    return int(np.prod(shape)) * np.dtype(dtype).itemsize
-
-
 def _pycuda() -> ModuleType:
     try:
         return importlib.import_module("pycuda.driver")
@@ -229,6 +243,15 @@ def _driver_bindings() -> ModuleType:
         raise CaptureFailed(
             f"cuda.bindings cannot be imported ({error}); it comes with: pip install cuda-bindings"
         ) from error
+
+
+def _wait_spinning(ordinal: int) -> None:
+    """Lets waits for the primary context spin: a Jetson may choose to sleep, which costs more than a step."""
+    try:
+        driver = _driver_bindings()
+        _call(driver, "cuDevicePrimaryCtxSetFlags", ordinal, driver.CUctx_flags.CU_CTX_SCHED_SPIN)
+    except CaptureFailed:  # the waits are right without it, and slower
+        return
 
 
 def _call(driver: ModuleType, name: str, *arguments: Any) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgefill.kernels.device import Device
+from edgefill.kernels.solvers import SOLVER_NAMES, kernel_of
 
-_STEPS = {"momentum": "momentum_step", "adam": "adam_step", "lbfgs": "lbfgs_step", "hmc": "hmc_step"}
 _STEP_BLOCK = 128  # threads to a row: a latent of 100 numbers in one go
 _COMPOSE_BLOCK = 256
 
@@ -17,11 +17,14 @@ class Kernels:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._module = device.load_kernels()
-        self._functions = {name: self._module.get_function(name) for name in (*_STEPS.values(), "compose")}
+        names = (*map(kernel_of, SOLVER_NAMES), "compose")
+        self._functions = {name: self._module.get_function(name) for name in names}
 
     def step(self, solver: str, arguments: np.ndarray) -> None:
         """Enqueues one step of ``solver`` for every row of ``arguments``, a SEARCH struct."""
-        self._device.launch(self._functions[_STEPS[solver]], int(arguments["rows"]), _STEP_BLOCK, arguments)
+        self._device.launch(
+            self._functions[kernel_of(solver)], int(arguments["rows"]), _STEP_BLOCK, arguments
+        )
 
     def compose(self, arguments: np.ndarray) -> None:
         """Enqueues the composition that ``arguments``, a COMPOSE struct, describes."""

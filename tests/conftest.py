@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.driver import StubDriver, plugged_in
+from tests.driver.build import CannotBuild, built
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -34,6 +38,17 @@ def _pictures(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real pictures in {folder}, which are not on this machine")
     return folder
+
+
+@pytest.fixture
+def driver() -> Iterator[StubDriver]:
+    """A GPU without one: a stub driver under the real pycuda; skips where it is not built."""
+    try:
+        built()
+    except CannotBuild as missing:
+        pytest.skip(str(missing))
+    with plugged_in() as stub:
+        yield stub
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import typer.main
 
-import edgefill.cli  # noqa: F401 - registers the commands
+import edgefill.cli
 from edgefill.cli.app import app
 from edgefill.export.pipeline import export_pipeline
 from edgefill.model.bundle import Bundle
@@ -33,6 +33,26 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 def test_page_of_commands_is_what_the_commands_say():
     page = runpy.run_path(str(ROOT / "docs" / "commands.py"))["page"]
     assert (ROOT / "docs" / "commands.md").read_text("utf-8") == page(), "run: python docs/commands.py"
+
+
+def test_page_of_python_is_what_the_docstrings_say():
+    page = runpy.run_path(str(ROOT / "docs" / "python.py"))["page"]
+    assert (ROOT / "docs" / "python.md").read_text("utf-8") == page(), "run: python docs/python.py"
+
+
+def test_python_of_that_page_runs(tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.linear_gradient("L").resize((64, 64)).save("photo.png")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 4
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "python.md", "exec"), names)
+    with Image.open("out.png") as image:
+        assert image.size == (64, 64)
+    assert isinstance(names["outcome"], edgefill.Failure)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

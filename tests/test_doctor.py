@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefill.doctor import Finding, examine, redact
+from edgefill.doctor import OK, Finding, examine, redact
 from edgefill.machine import Driver, Gpu, Jetson
 from edgefill.surroundings import ABSENT, Package, Surroundings
 
@@ -292,3 +292,13 @@ def test_only_whole_names_are_taken_out(monkeypatch):
 
     monkeypatch.setattr(Path, "home", homeless)
     assert redact("/home/al") == "/home/al"
+
+
+@pytest.mark.parametrize(
+    ("capability", "ready"), [((8, 9), True), ((12, 0), True), ((9, 0), False), ((10, 0), False)]
+)
+def test_tensorrt_for_rtx_is_ready_on_the_gpus_that_it_knows(capability, ready):
+    gpu = Gpu("a GPU", capability, 24 << 30)
+    found = find(desktop(driver=Driver((gpu,), (13, 2), "590.44")), "backend rtx")
+    assert (found.status == OK) is ready
+    assert ready or (f"a GPU is sm_{gpu.sm}" in found.found and found.mend == "use --backend tensorrt")

@@ -19,9 +19,9 @@ import numpy as np
 from edgefill.bench.board import Board
 from edgefill.bench.timing import Rule, Spread, repeated
 from edgefill.completion import Completer, SearchSettings
-from edgefill.completion.arrays import pixel_evidence
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_evidence
 from edgefill.methods.latent.search import FAILED, Evaluation, SearchState, Task, search_failed
 from edgefill.methods.latent.start import begin
 from edgefill.pictures.images import from_unit
@@ -127,9 +127,13 @@ class Subject:
         return times
 
     def _searched(self) -> SearchState:
-        """Where the search of a completion ends."""
-        state = self._started(self._settings)
-        self._runtime.solve(state, self._settings.steps)
+        """Where the search of a completion ends; a time that the settings give it holds to within a step."""
+        state, limit = self._started(self._settings), self._settings.milliseconds
+        ends_at = math.inf if limit is None else time.perf_counter() + limit / 1e3
+        at_once = self._settings.steps if limit is None else 1
+        self._runtime.solve(state, at_once)
+        while not state.ended and time.perf_counter() < ends_at:
+            self._runtime.solve(state, at_once)
         _check(state)
         return state
 

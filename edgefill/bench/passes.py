@@ -13,9 +13,9 @@ from edgefill.bench.board import Board
 from edgefill.bench.measure import Figures, finished, first_run, weighed
 from edgefill.bench.timing import Rule, Spread, repeated
 from edgefill.completion import Completer
-from edgefill.completion.arrays import planes
 from edgefill.model.interface import Interface
 from edgefill.model.manifest import COMPLETION
+from edgefill.pictures.images import planes
 from edgefill.runtimes import Runtime
 
 

@@ -85,7 +85,7 @@ def bench(
     for batch in sorted(set(batches)):  # rising, since the peak of a process never falls
         opened = open_backend(backend, bundle, precision=precision, threads=threads, graph=graph, say=say)
         on_device = opened.info.name in DEVICE_BACKENDS
-        with Completer(bundle.manifest, opened) as completer, open_board(on_device) as board:
+        with Completer(bundle.manifest, opened, batch=batch) as completer, open_board(on_device) as board:
             subject = Subject(completer, batch, settings) if settings else Passes(completer, batch)
             figures, trial = subject.measured(rule, board, _named(progress, batch))
         rows.append((replace(figures, build_seconds=built.get(batch, figures.build_seconds)), trial))

@@ -9,6 +9,7 @@ import typer
 
 from edgefill.cli.app import app
 from edgefill.cli.console import numbers, print_json, progress_bar, require, say
+from edgefill.kernels.solvers import SOLVERS_IN_WORDS
 from edgefill.runtimes.registry import choice
 
 
@@ -21,7 +22,7 @@ def bench(
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")
     ] = None,
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
-    solver: Annotated[str | None, typer.Option(help="momentum, adam, lbfgs or hmc.")] = None,
+    solver: Annotated[str | None, typer.Option(help=f"{SOLVERS_IN_WORDS}.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations until a picture is finished.")] = None,
     start: Annotated[
         str | None,

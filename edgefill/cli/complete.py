@@ -15,6 +15,7 @@ from edgefill.cli.console import print_json, progress_bar, say
 from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raised
 from edgefill.cli.writer import Writer
 from edgefill.errors import EdgefillError
+from edgefill.kernels.solvers import SOLVERS_IN_WORDS
 from edgefill.runtimes.registry import choice
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def complete(
     mask: Annotated[str, typer.Option(help=_MASKS)] = "center",
     box: Annotated[str, typer.Option(help="Complete only this part: x,y,w,h in pixels.")] = "",
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
-    solver: Annotated[str | None, typer.Option(help="momentum, adam, lbfgs or hmc.")] = None,
+    solver: Annotated[str | None, typer.Option(help=f"{SOLVERS_IN_WORDS}.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations of loss and gradient.")] = None,
     start: Annotated[
         str | None,

@@ -155,7 +155,7 @@ def _train_network(
     write_atomically(out / _PICTURES, f"{folder.resolve()}\n")
     config = _with_given(wanted, {"channels": pictures.values.shape[1]})
     with _reporting(config, len(pictures)) as report:
-        run_training = train_glcic if kind == "glcic" else train_dcgan
+        run_training: Callable[..., int] = train_glcic if kind == "glcic" else train_dcgan
         steps = run_training(
             out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
         )

@@ -1,31 +1,27 @@
-"""Completing pictures: read, prepare, search, finish. The pictures of a batch are searched for together."""
+"""Completing pictures with one model: one by one, in order, or as arrays; all of it by a scheduler."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from edgefill.completion.arrays import fill, fill_in_one_pass
-from edgefill.errors import EdgefillError, InputError
-from edgefill.holes.boxes import Box
-from edgefill.jobs.photograph import Photograph, prepare
-from edgefill.jobs.request import Failure, Request, Result, Source
-from edgefill.methods import feed_forward
-from edgefill.methods.latent.candidates import with_candidates
-from edgefill.methods.latent.settings import SearchSettings, default_settings
-from edgefill.methods.latent.start import check_encoder
-from edgefill.methods.latent.stream import Stream
+from edgefill.completion.arrays import check_arrays
+from edgefill.completion.future import JobFuture
+from edgefill.completion.in_order import InOrder
+from edgefill.completion.scheduler import Scheduler
+from edgefill.jobs.job import Job
+from edgefill.jobs.request import Failure, Mask, Request, Result, Source
+from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.model.manifest import Manifest
-from edgefill.pictures.images import read_picture
-from edgefill.pictures.masks import MaskSpec
 from edgefill.runtimes import Runtime, open_backend
+
+T = TypeVar("T")
 
 
 def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
@@ -39,16 +35,20 @@ def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
 
 
 class Completer:
-    """Completes pictures with one model on one backend."""
+    """Completes pictures with one model on one backend; any number of threads may use it at once.
 
-    def __init__(self, model: Manifest, backend: Runtime) -> None:
+    What they ask for shares the batches of one ``scheduler``, and does not depend on what else is in them.
+    """
+
+    def __init__(self, model: Manifest, backend: Runtime, *, batch: int = 16) -> None:
         self.model = model
         self.backend = backend
+        self.scheduler = Scheduler(model, backend, batch=batch)
 
     def complete(
         self,
         source: Source,
-        mask: str | MaskSpec = "center",
+        mask: Mask = "center",
         *,
         seed: int = 0,
         box: tuple[int, int, int, int] | None = None,
@@ -57,15 +57,18 @@ class Completer:
         trace: bool = False,
         candidates: int = 1,
         confidence: bool = False,
+        deadline: float | None = None,
     ) -> Result:
-        """The Result for one picture: a file, a Pillow picture or an array. Raises EdgefillError."""
+        """The Result for one picture: a file or its bytes, a Pillow picture or an array.
+
+        ``mask`` is the name of a kind, or a picture (a file, Pillow's or an array) that is white, or True,
+        where it is filled; see Request. After ``deadline`` seconds, if that is given, it is the best so far,
+        and ``ended`` says "time". Raises EdgefillError.
+        """
         request = Request(
             mask, seed, box, settings, blend, trace=trace, candidates=candidates, confidence=confidence
         )
-        result = next(self.complete_many([source], request))
-        if isinstance(result, Failure):
-            raise result.error
-        return result
+        return _awaited(self.scheduler.submit(Job(source, request, deadline)))
 
     def complete_many(
         self,
@@ -81,24 +84,9 @@ class Completer:
         memory, and fewer of large ones. ``progress`` is told how many pictures' worth of search was
         just done. Raises EdgefillError for what concerns them all: the mask's name, the model.
         """
-        if batch < 1:
-            raise InputError(f"cannot complete batches of {batch} pictures: expected 1 or more")
-        request = self._resolved(request or Request())
-        mask, report = request.mask_spec, progress or (lambda _: None)
-
-        def prepared(source: Source) -> Photograph | EdgefillError:
-            return self._prepare(source, mask, request)
-
-        if self.model.interface:
-            yield from feed_forward.outcomes(
-                sources, prepared, request, self.model, self.backend, batch=batch, progress=report
-            )
-            return
-        stream = Stream(self.model, self.backend, request, prepared, batch=batch, progress=report)
-        for outcome in stream.outcomes(sources):
-            if isinstance(outcome, Result) and (request.candidates > 1 or request.confidence):
-                outcome = with_candidates(outcome, request, self.model, self.backend)
-            yield outcome
+        self.scheduler.batch = batch
+        request = self.scheduler.resolved(request or Request())
+        yield from InOrder(self.scheduler, sources, request, progress).outcomes()
 
     def fill(
         self,
@@ -111,19 +99,19 @@ class Completer:
         """Completed pictures, uint8 [N, H, W, C], of uint8 ``pictures`` of that shape and the model's size.
 
         The short way for pictures that lie in memory: they are searched for together and composed where the
-        model runs, without blending. ``known [N, H, W]`` (bool) says which pixels are kept, bit for bit.
+        model runs, without blending. ``known [N, H, W]`` (bool) is True where a pixel is kept, bit for bit:
+        the opposite of a mask, which is white where it is filled.
         ``seeds`` are 0 unless given, and mean nothing to a model of one pass. Raises InputError for other
         shapes and for settings where there is no search, ModelError where a search fails.
         """
         seeds = [0] * len(pictures) if seeds is None else seeds
-        if self.model.interface:
-            feed_forward.check_feed_forward(Request(settings=settings), self.model)
-            return fill_in_one_pass(pictures, known, self.model, self.backend, seeds=seeds)
-        settings = settings or default_settings(encoder=self.model.has_encoder)
-        return fill(pictures, known, self.model, self.backend, seeds=seeds, settings=settings)
+        request = self.scheduler.resolved(Request(settings=settings))
+        check_arrays(pictures, known, seeds, self.model)
+        return _awaited(self.scheduler.fill(pictures, known, seeds, request))
 
     def close(self) -> None:
-        """Gives back what the backend holds."""
+        """Cancels what is under way, and gives back what the backend holds."""
+        self.scheduler.close()
         self.backend.close()
 
     def __enter__(self) -> Completer:
@@ -134,25 +122,11 @@ class Completer:
     ) -> None:
         self.close()
 
-    def _resolved(self, request: Request) -> Request:
-        """``request`` with settings, or without them where there is no search.
 
-        Raises ModelError where they need an encoder and there is none, InputError for what needs a search.
-        """
-        if self.model.interface:
-            feed_forward.check_feed_forward(request, self.model)
-            return request
-        settings = request.settings or default_settings(encoder=self.model.has_encoder)
-        if settings.start == "encoder":
-            check_encoder(self.model)
-        return replace(request, settings=settings)
-
-    def _prepare(self, source: Source, mask: MaskSpec, request: Request) -> Photograph | EdgefillError:
-        box = Box(*request.box) if request.box else None
-        try:
-            picture = read_picture(source)
-            return prepare(
-                picture, mask, self.model, seed=request.seed, box=box, resize_mask=request.resize_mask
-            )
-        except EdgefillError as error:
-            return error
+def _awaited(future: JobFuture[T]) -> T:
+    """The result of ``future``; who does not wait for it any more does not want it."""
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise

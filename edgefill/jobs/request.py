@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,18 +13,24 @@ from PIL import Image
 from edgefill.errors import EdgefillError, InputError
 from edgefill.jobs.photograph import BLENDS, Photograph
 from edgefill.methods.latent.settings import SearchSettings
-from edgefill.pictures.images import Picture
-from edgefill.pictures.masks import MaskSpec, parse_mask
+from edgefill.pictures.images import Picture, encode_picture
+from edgefill.pictures.masks import MaskSpec, as_mask
 
 MOST_CANDIDATES = 16
-Source: TypeAlias = str | Path | Image.Image | np.ndarray
+Source: TypeAlias = str | Path | bytes | Image.Image | np.ndarray
+Mask: TypeAlias = str | Path | bytes | Image.Image | np.ndarray | MaskSpec
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every picture of a run. Raises InputError for what cannot be asked."""
+    """What is asked of a picture, or of every picture of a run. Raises InputError for what cannot be asked.
 
-    mask: str | MaskSpec = "center"
+    A mask that is a picture (a file's path or bytes, a Pillow picture, an array of bool or uint8) has the
+    picture's size, and is white, or True, where it is to be filled: that is what one paints. What
+    ``Completer.fill`` takes is the opposite: ``known`` is True where a pixel is kept.
+    """
+
+    mask: Mask = "center"  # the name of a kind, as in "random:0.3", or a picture, white where it is filled
     seed: int = 0  # of the mask, the first z and the search, afresh for each picture
     box: tuple[int, int, int, int] | None = None  # x, y, width, height; None completes the whole picture
     settings: SearchSettings | None = None  # what suits the model
@@ -37,6 +44,19 @@ class Request:
     def __post_init__(self) -> None:
         if self.blend not in BLENDS:
             raise InputError(f"cannot blend by {self.blend!r}: expected one of {', '.join(BLENDS)}")
+        for name in ("seed", "frames", "candidates"):
+            if not _is_whole(getattr(self, name)):
+                raise InputError(f"cannot use the {name} {getattr(self, name)!r}: expected a whole number")
+        if self.box is not None and not _is_box(self.box):
+            raise InputError(
+                f"cannot use the box {self.box!r}: expected four whole numbers, x, y, width and height, as "
+                "in (100, 40, 256, 256), or None for the whole picture"
+            )
+        if not isinstance(self.settings, SearchSettings | None):
+            raise InputError(
+                f"cannot use settings of the type {type(self.settings).__name__}: expected SearchSettings, "
+                "as in SearchSettings(steps=20), or None for what suits the model"
+            )
         if not 1 <= self.candidates <= MOST_CANDIDATES:
             raise InputError(
                 f"cannot find {self.candidates} candidates: expected a number from 1 to {MOST_CANDIDATES}"
@@ -47,16 +67,22 @@ class Request:
             )
 
     @property
+    def wants_others(self) -> bool:
+        """Whether searches from other starts are asked for."""
+        return self.candidates > 1 or self.confidence
+
+    @cached_property
     def mask_spec(self) -> MaskSpec:
         """The mask, parsed. Raises InputError."""
-        if isinstance(self.mask, MaskSpec):
-            return self.mask
-        if not isinstance(self.mask, str):
-            raise InputError(
-                f"cannot use a mask of the type {type(self.mask).__name__}: expected its name or the path of "
-                "a file; arrays of the model's size are taken by fill()"
-            )
-        return parse_mask(self.mask)
+        return as_mask(self.mask)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_box(box: object) -> bool:
+    return isinstance(box, tuple | list) and len(box) == 4 and all(map(_is_whole, box))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +117,14 @@ class Result:
     source: Source
     photograph: Photograph
     picture: Picture  # completed
-    loss: float = 0.0
-    contextual: float = 0.0
+    loss: float | None = None
+    contextual: float | None = None
     perceptual: float | None = None  # before its weight λ; None where that is 0 and D was not asked
-    prior: float = 0.0  # pull·|z − anchor|²; loss = contextual + λ·perceptual + prior
+    prior: float | None = None  # pull·|z − anchor|²; loss = contextual + λ·perceptual + prior
     steps: int = 0
-    ended: str = "steps"  # used up; or its search met the "goal", or a "plateau"; or it took one "pass"
+    # What ended it: its "steps" were used up, its search met the "goal" or a "plateau", it took one "pass",
+    # or the "time" was up, and this is the best so far.
+    ended: str = "steps"
     seconds: float = 0.0  # this picture's share of its batch's search
     z: np.ndarray | None = None  # [Z]
     generated: np.ndarray | None = None  # G(z) of a search, [C, H, W] in [-1, 1]
@@ -119,6 +147,17 @@ class Result:
     def notices(self) -> tuple[str, ...]:
         """What the reader should be told."""
         return self.picture.notices
+
+    def __repr__(self) -> str:
+        height, width = self.picture.size
+        name = f" of {self.picture.name!r}" if self.picture.name else ""
+        loss = "" if self.loss is None else f", loss {self.loss:.4g}"
+        searched = f", {self.steps} steps{loss}" if self.ended != "pass" else ""
+        return f"<Result{name}, {width}×{height}, ended by {self.ended!r}{searched}, {self.seconds:.3g} s>"
+
+    def _repr_png_(self) -> bytes:
+        """The completed picture, as notebooks show it."""
+        return encode_picture(self.picture)
 
 
 @dataclass(frozen=True, eq=False)

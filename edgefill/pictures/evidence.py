@@ -34,13 +34,14 @@ class Evidence(NamedTuple):
         """With each pixel's weight times the missing share of the ``window`` around it; 0 changes nothing.
 
         Yeh et al. 2017, equation 3: known pixels near the hole say more about it than those far away, which
-        get no weight at all.
+        get no weight at all. Where nothing is missing all pixels count alike.
         """
         if not window:
             return self
         missing = _window_sums(1 - self.weight, window)
         inside = _window_sums(np.ones_like(self.weight[:1]), window)
-        return self._replace(weight=(self.weight * missing / inside).astype(np.float32))
+        share = np.where(missing.any(axis=(1, 2, 3), keepdims=True), missing / inside, 1)
+        return self._replace(weight=(self.weight * share).astype(np.float32))
 
     def distance(self) -> np.ndarray:
         """How many pixels what is missing lies from what is known, on average over it, [N].

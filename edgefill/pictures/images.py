@@ -72,12 +72,12 @@ class Picture:
 
 
 def read_picture(
-    source: str | Path | Image.Image | np.ndarray,
+    source: str | Path | bytes | Image.Image | np.ndarray,
     *,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
 ) -> Picture:
-    """The Picture in a file, a Pillow picture or an array ``[H, W]`` or ``[H, W, 1 to 4]``.
+    """The Picture in a file, its bytes, a Pillow picture or an array ``[H, W]`` or ``[H, W, 1 to 4]``.
 
     An array is uint8, bool, or uint16 where it is grey; its second or fourth channel is alpha. Sizes are
     compared with the limits before anything is decoded. Files are turned upright by their EXIF orientation;
@@ -88,6 +88,13 @@ def read_picture(
     if isinstance(source, Image.Image):
         with _decoding("the picture", max_pixels):
             return _from_pillow(source, "", "the picture", max_pixels)
+    if isinstance(source, bytes):
+        return _from_bytes(source, max_pixels, max_bytes)
+    if not isinstance(source, str | Path):
+        raise InputError(
+            f"cannot read a picture of the type {type(source).__name__}: expected a path, the bytes of a "
+            "file, a Pillow picture or an array"
+        )
     path, what = Path(source), repr(str(source))  # repr shows newlines and undecodable bytes as escapes
     _check_file(path, what, max_bytes)
     with _decoding(what, max_pixels), path.open("rb") as file, Image.open(file, formats=READABLE) as image:
@@ -149,6 +156,11 @@ def to_unit(values: np.ndarray) -> np.ndarray:
     return unit
 
 
+def planes(pictures: np.ndarray) -> np.ndarray:
+    """uint8 ``pictures [N, H, W, C]`` as float [N, C, H, W] in [-1, 1]."""
+    return np.ascontiguousarray(to_unit(pictures).transpose(0, 3, 1, 2))
+
+
 def from_unit(unit: np.ndarray, dtype: DTypeLike = np.uint8) -> np.ndarray:
     """``unit`` in [-1, 1] as ``dtype`` (uint8 or uint16), rounded to the nearest and clipped."""
     half = np.iinfo(dtype).max / 2
@@ -180,6 +192,13 @@ def join_luminance(y: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     return np.concatenate([red, green, blue], axis=-1)
 
 
+def _from_bytes(content: bytes, max_pixels: int, max_bytes: int) -> Picture:
+    what = "the bytes of a picture"
+    _check_length(len(content), what, max_bytes)
+    with _decoding(what, max_pixels), Image.open(io.BytesIO(content), formats=READABLE) as image:
+        return _from_pillow(image, "", what, max_pixels)
+
+
 def _check_file(path: Path, what: str, max_bytes: int) -> None:
     # Before opening: a named pipe would wait for a writer for ever.
     try:
@@ -191,12 +210,15 @@ def _check_file(path: Path, what: str, max_bytes: int) -> None:
         raise InputError(f"cannot read {what}: it is a folder, expected a picture; name the files in it")
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"cannot read {what}: it is a device, pipe or socket; expected a regular file")
-    if status.st_size == 0:
+    _check_length(status.st_size, what, max_bytes)
+
+
+def _check_length(length: int, what: str, max_bytes: int) -> None:
+    if length == 0:
         raise InputError(f"cannot read {what}: the file is empty, expected a picture; get a whole copy of it")
-    if status.st_size > max_bytes:
+    if length > max_bytes:
         raise InputError(
-            f"cannot read {what}: it has {status.st_size:,} bytes, expected at most {max_bytes:,}; "
-            "save it smaller"
+            f"cannot read {what}: it has {length:,} bytes, expected at most {max_bytes:,}; save it smaller"
         )
 
 

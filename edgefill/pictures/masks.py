@@ -31,9 +31,38 @@ _PATTERN_SIGMA = 9.0  # pixels of that grid
 class MaskSpec:
     """A mask as it was asked for; what it is for one picture is ``known_pixels``."""
 
-    kind: str  # a key of MASKS, or "alpha", "file", "folder"
+    kind: str  # a key of MASKS, or "alpha", "file", "folder", "picture"
     parameter: float = 0.0  # of center, random and pattern
     path: Path | None = None  # of file and folder
+    picture: Picture | None = None  # of picture, white where it is filled
+
+
+def as_mask(mask: object) -> MaskSpec:
+    """The mask that is meant: by its name, a path, or as a picture, white or True where it is filled.
+
+    Raises InputError for what is none of these.
+    """
+    if isinstance(mask, MaskSpec):
+        return mask
+    if isinstance(mask, str | Path):
+        return parse_mask(str(mask))
+    if isinstance(mask, bytes | Image.Image | np.ndarray):
+        picture = read_picture(mask)
+        _check_scale(picture)
+        return MaskSpec("picture", picture=picture)
+    raise InputError(
+        f"cannot use a mask of the type {type(mask).__name__}: expected its name, the path or the bytes of a "
+        "file, a Pillow picture, or an array of bool or uint8 that is True or 255 where the picture is filled"
+    )
+
+
+def _check_scale(mask: Picture) -> None:
+    """A mask of ones among zeros is meant to be bool, and would fill nothing."""
+    if mask.values.max() == 1:
+        raise InputError(
+            "cannot use a mask of the numbers 0 and 1: expected 255 where the picture is filled, or an array "
+            "of bool; mask.astype(bool) makes one"
+        )
 
 
 def parse_mask(text: str) -> MaskSpec:
@@ -80,7 +109,9 @@ def known_pixels(
     path = spec.path or Path()
     if spec.kind == "folder":
         path = _mask_named_like(picture, path)
-    return _read_known(path, (height, width), resize, [] if notices is None else notices)
+    mask = spec.picture if spec.picture is not None else read_picture(path)
+    what = repr(str(path)) if spec.picture is None else "that was given"
+    return _known(mask, what, (height, width), resize, [] if notices is None else notices)
 
 
 def _center(height: int, width: int, scale: float, _: np.random.Generator) -> np.ndarray:
@@ -187,16 +218,16 @@ def _mask_named_like(picture: Picture, folder: Path) -> Path:
     return found[0]
 
 
-def _read_known(path: Path, size: tuple[int, int], resize: bool, notices: list[str]) -> np.ndarray:
-    mask = read_picture(path)
+def _known(mask: Picture, what: str, size: tuple[int, int], resize: bool, notices: list[str]) -> np.ndarray:
     grey = _as_grey(mask.values)
     if mask.size != size and not resize:
         raise InputError(
-            f"cannot use the mask {str(path)!r}: it has {mask.size[1]}×{mask.size[0]} pixels, expected the "
+            f"cannot use the mask {what}: it has {mask.size[1]}×{mask.size[0]} pixels, expected the "
             f"picture's {size[1]}×{size[0]}; draw it at that size, or ask for it to be resized"
         )
     if ((grey > 0) & (grey < 255)).any():
-        notices.append(f"the mask {path.name!r} has grey values: those above {_THRESHOLD} are filled")
+        name = repr(mask.name) if mask.name else what
+        notices.append(f"the mask {name} has grey values: those above {_THRESHOLD} are filled")
     hole = Image.fromarray(grey > _THRESHOLD)
     return ~np.asarray(hole.resize((size[1], size[0]), Image.Resampling.NEAREST))
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgefill.errors import BackendUnavailable, EngineError
+from edgefill.errors import BackendUnavailable, EdgefillError
 from edgefill.machine import gpu_present
 from edgefill.runtimes.registry import AUTO, BACKENDS, DEVICE_BACKENDS, ROWS, Row, for_the_host, row_of
 
@@ -54,6 +54,7 @@ class StepTimes:
     host: float  # until the last of them was enqueued
     device: float  # from the first's start to the last's end where they run; on a CPU the same as host
     copies: float = 0.0  # in before and out after them, which the others do not count
+    steps: int = 0  # that were run, with those that no row needed
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def open_backend(
     """The runtime ``name``, one of BACKENDS, with the graphs of ``bundle``.
 
     "auto" takes the first that works of those on a GPU where there is one, then what is quickest on the CPU
-    for the model's method among those that are installed.
+    for the model's method. It goes on whatever the reason is that one does not start, and says it.
 
     Args:
         precision: of the graphs; see ``precision_for``.
@@ -135,11 +136,11 @@ def open_backend(
         if row.on_device:
             try:
                 return opened(row)
-            except (BackendUnavailable, EngineError) as error:
-                reasons.append(f"{row.name}: {error}")
+            except Exception as error:  # noqa: BLE001  a driver or library may fail in any way
+                reasons.append(f"{row.name}: {_reason(error)}")
     if reasons:
         say("a GPU is here, and no backend that uses it works:\n" + "\n".join(reasons))
-    return _first_on_host(bundle, opened)
+    return _first_on_host(bundle, opened, say)
 
 
 def precision_for(name: str, bundle: Bundle) -> str:
@@ -148,8 +149,11 @@ def precision_for(name: str, bundle: Bundle) -> str:
     return "fp16" if halves else bundle.manifest.precision
 
 
-def _first_on_host(bundle: Bundle, opened: Callable[[Row], Runtime]) -> Runtime:
-    """The first that is installed. Raises BackendUnavailable of the one that takes every model."""
+def _first_on_host(bundle: Bundle, opened: Callable[[Row], Runtime], say: Callable[[str], None]) -> Runtime:
+    """The first that works; one that is installed and does not is told.
+
+    Raises whatever the one that takes every model raises where none does.
+    """
     interface = bundle.manifest.interface
     quick = interface is not None and interface.sizes.fixed is not None
     for row in for_the_host(one_size=quick):
@@ -157,7 +161,15 @@ def _first_on_host(bundle: Bundle, opened: Callable[[Row], Runtime]) -> Runtime:
             return opened(row)
         except BackendUnavailable:
             continue
+        except Exception as error:  # noqa: BLE001  a library may fail in any way
+            say(f"the backend {row.name} does not work here, the next one is taken: {_reason(error)}")
     return opened(ROWS[-1])
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line; what edgefill raises says it itself."""
+    words = " ".join(str(error).split())
+    return words if isinstance(error, EdgefillError) else f"{type(error).__name__}: {words}"
 
 
 def _open_on_host(row: Row, bundle: Bundle, precision: str | None, threads: int | None) -> Runtime:

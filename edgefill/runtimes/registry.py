@@ -26,6 +26,7 @@ class Row:
     on_device: bool = False
     provider: str = ""  # that ONNX Runtime must have for it
     builds_engines: bool = False  # of the graphs, before they run
+    architectures: tuple[int, ...] = ()  # of the GPUs that it runs on, where it does not run on all
     quick_at_one_size: bool = False  # quicker than the last, for a network that takes one size only
 
     @property
@@ -43,7 +44,7 @@ ROWS = (  # on devices first, the quickest first; the last takes every model on 
     ),
     Row(
         "rtx", "TensorRT for RTX", "rtx", "tensorrt_rtx", f"{_EXECUTORS}.tensorrt",
-        on_device=True, builds_engines=True,
+        on_device=True, builds_engines=True, architectures=(75, 80, 86, 89, 120, 121),
     ),
     Row(
         "cuda", "ONNX Runtime on CUDA", "gpu", "onnxruntime", f"{_EXECUTORS}.onnx_runtime",

@@ -62,7 +62,7 @@ def load_checkpoint(run: Path) -> tuple[Checkpoint, str]:
 
     Raises ModelError where there is none.
     """
-    problems = []
+    problems: list[str] = []
     for name in (LAST, PREVIOUS):
         try:
             return read_checkpoint(run / name), "; ".join(problems)

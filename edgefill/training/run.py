@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 from edgefill.errors import InputError, ModelError, OutputError
 from edgefill.files import write_atomically
@@ -69,11 +69,23 @@ def kind_of(run: str | Path) -> str:
     return str(kind)
 
 
+@overload
+def load_run(
+    run: str | Path, warn: Callable[[str], object] = warnings.warn
+) -> tuple[TrainingConfig, Checkpoint]: ...
+
+
+@overload
+def load_run(
+    run: str | Path, warn: Callable[[str], object], kind: type[_Config]
+) -> tuple[_Config, Checkpoint]: ...
+
+
 def load_run(
     run: str | Path,
     warn: Callable[[str], object] = warnings.warn,
-    kind: type[_Config] = TrainingConfig,
-) -> tuple[_Config, Checkpoint]:
+    kind: type[Any] = TrainingConfig,
+) -> tuple[Any, Checkpoint]:
     """Config, a recipe of ``kind``, and checkpoint of ``run``.
 
     Raises ModelError where they are missing, damaged or do not agree.
@@ -93,7 +105,15 @@ def load_run(
     return config, checkpoint
 
 
-def read_config(run: Path, kind: type[_Config] = TrainingConfig) -> _Config:
+@overload
+def read_config(run: Path) -> TrainingConfig: ...
+
+
+@overload
+def read_config(run: Path, kind: type[_Config]) -> _Config: ...
+
+
+def read_config(run: Path, kind: type[Any] = TrainingConfig) -> Any:
     """What config.json of ``run`` says, a recipe of ``kind``. Raises ModelError."""
     try:
         return kind.from_json(_config_text(run))

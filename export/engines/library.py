@@ -112,6 +112,11 @@ class Library:
         """Whether a timing cache makes later builds faster; RTX does not time, and would ask for a GPU."""
         return self.name == "tensorrt"
 
+    @property
+    def compiles_at_run_time(self) -> bool:
+        """Whether kernels are compiled for the GPU when an engine first runs there."""
+        return hasattr(self.trt, "IRuntimeCache")
+
     def targets(self) -> tuple[int, ...]:
         """The architectures that an engine can be built for by name."""
         members = self.trt.ComputeCapability.__members__ if self.names_targets else ()
@@ -130,12 +135,33 @@ class Library:
             )
         return self.call("load this engine", runtime.deserialize_cuda_engine, plan)
 
-    def create_context(self, engine: Any) -> Any:
-        """What runs ``engine``; it holds the engine's memory on the device."""
-        return self.call("make room for this engine on the GPU", engine.create_execution_context)
+    def create_runtime_config(self, engine: Any, kernels: bytes) -> tuple[Any, Any]:
+        """How ``engine`` runs, and the cache of the kernels that are compiled for it; None where it has none.
+
+        Only RTX compiles when it runs. ``kernels`` are those of an earlier process; what does not fit here it
+        leaves aside. Kernels for open sizes are compiled before the first run, which a graph then captures.
+        """
+        if not self.compiles_at_run_time:
+            return None, None
+        config = self.call("configure this engine", engine.create_runtime_config)
+        strategies = self.trt.DynamicShapesKernelSpecializationStrategy
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        config.set_execution_context_allocation_strategy(
+            self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
+        cache = self.call("make a cache of kernels", config.create_runtime_cache)
+        if kernels:
+            cache.deserialize(kernels)
+        self.call("use a cache of kernels", config.set_runtime_cache, cache)
+        return config, cache
+
+    def create_context(self, engine: Any, config: Any = None) -> Any:
+        """What runs ``engine`` in memory that it is given, ``context_bytes`` of it."""
+        how = config or self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        return self.call("make a context of this engine", engine.create_execution_context, how)
 
     def context_bytes(self, engine: Any) -> int:
-        """What a context of ``engine`` holds on the device beside its weights."""
+        """What a context of ``engine`` needs on the device beside its weights."""
         size = getattr(engine, "device_memory_size_v2", None)
         return int(engine.device_memory_size if size is None else size)
 

@@ -74,6 +74,14 @@ class Engines:
         """Smallest, most likely and largest batch of each engine that fits this machine, smallest first."""
         return [recipe.batch for recipe in self._recipes(graph) if self._fitting(recipe, self._gpu)]
 
+    def holds(self, graph: str, rows: int) -> bool:
+        """Whether an engine is there that ``load`` would take for ``rows``, fit for this machine or not."""
+        return any(_holds(recipe, rows) for recipe in self._recipes(graph))
+
+    def kernels(self, recipe: Recipe) -> Path:
+        """Where the kernels that were compiled for the engine of ``recipe`` are kept, beside it."""
+        return self._path(recipe).with_suffix(".kernels")
+
     def load(self, graph: str, rows: int) -> tuple[bytes, Recipe]:
         """The plan of the smallest engine that holds ``rows``, and its recipe; it may be deserialised.
 

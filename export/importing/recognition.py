@@ -131,7 +131,7 @@ def _by_contract(inputs: Sequence[Port], outputs: Sequence[Port], told: Told, na
             f"{listed(inputs)}"
         )
     contract["inputs"] = [{"dtype": declared[each["name"]].dtype, **each} for each in entries]
-    drawn = declared.get(dict(contract.get("output", {})).get("name", told.output), outputs[-1])
+    drawn = declared.get(str(dict(contract.get("output", {})).get("name", told.output)), outputs[-1])
     contract["output"] = {
         "name": drawn.name, "dtype": drawn.dtype, "layout": entries[0].get("layout", "NCHW"),
         **contract.get("output", {}),

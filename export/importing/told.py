@@ -31,7 +31,7 @@ class Told:
     @property
     def claims(self) -> dict[str, Any]:
         """The conventions among it, by the names of ASPECTS; True is what only the contract says."""
-        values = {
+        values: dict[str, Any] = {
             "parts": self.parts,
             "output": self.output,
             "range": self.range,

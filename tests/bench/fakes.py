@@ -9,7 +9,7 @@ from edgefill.runtimes import Footprint, RuntimeInfo, StepTimes
 from tests.completion.fakes import FakeRuntime, fake_model, fake_runtime
 
 MODEL = fake_model()
-SOLVE_SECONDS, BUILD_SECONDS, FIRST_SECONDS = 0.5, 7.0, 0.25
+SEARCH_STEPS, SEARCH_SECONDS, BUILD_SECONDS, FIRST_SECONDS = 12, 0.5, 7.0, 0.25
 
 
 class TimedRuntime(FakeRuntime):
@@ -27,7 +27,7 @@ class TimedRuntime(FakeRuntime):
         return self.now
 
     def solve(self, state: SearchState, n: int) -> None:
-        self.now += SOLVE_SECONDS
+        self.now += SEARCH_SECONDS * n / SEARCH_STEPS
         super().solve(state, n)
 
     def timed(self, state: SearchState, n: int) -> StepTimes:

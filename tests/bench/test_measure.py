@@ -12,16 +12,15 @@ from edgefill.bench.measure import Subject
 from edgefill.bench.timing import Rule
 from edgefill.completion import Completer, SearchSettings
 from edgefill.errors import ModelError
-from edgefill.kernels.device import CaptureFailed, Device
+from edgefill.kernels.device import CaptureFailed, open_device
 from edgefill.methods.latent.search import Evaluation
 from edgefill.runtimes.device.runtime import DeviceRuntime
-from tests.bench.fakes import FIRST_SECONDS, MODEL, TimedRuntime
+from tests.bench.fakes import FIRST_SECONDS, MODEL, SEARCH_SECONDS, SEARCH_STEPS, TimedRuntime
 from tests.completion.fakes import fake_runtime
-from tests.fakes.cuda import FakeCuda
-from tests.runtimes.device.gpu import FunctionExecutor, specified_kernels
+from tests.runtimes.device.gpu import FunctionExecutor
 
 QUICK = Rule(warm_up=0.0, seconds=1e-6, iterations=10)
-SETTINGS = SearchSettings(steps=12)
+SETTINGS = SearchSettings("adam", steps=SEARCH_STEPS)
 
 
 class Counter:
@@ -107,7 +106,7 @@ def test_energy_is_shared_by_the_pictures_that_it_made(measured):
 
 def test_a_stop_rule_ends_pictures_and_not_the_steps_that_are_timed(measured):
     runtime = TimedRuntime(at_once=4)
-    figures, _ = measured(runtime, settings=SearchSettings(steps=12, goal=1e9))
+    figures, _ = measured(runtime, settings=SearchSettings("adam", steps=12, goal=1e9))
     assert figures.steps_per_picture == 1
     assert all((state.steps % 4 == 0).all() and state.settings.goal is None for _, state in runtime.launches)
     assert measured(TimedRuntime())[0].steps_per_picture == 12
@@ -175,26 +174,23 @@ def test_progress_is_told_by_phase(measured):
     assert said[-1] == ("pictures", 1.0) and ("steps", 1.0) in said
 
 
-@pytest.mark.parametrize(("graph", "at_once"), [(True, 10), (False, 1)])
-def test_a_device_is_measured_by_the_same_code(monkeypatch, graph, at_once):
-    settings = SearchSettings(steps=measure._STEPS)
-    cuda = FakeCuda(specified_kernels(settings)).install(monkeypatch)
-    executor = FunctionExecutor(cuda, MODEL, fake_runtime(MODEL))
-    runtime = DeviceRuntime("fake", MODEL, Device(), executor, graph=graph)
+@pytest.mark.parametrize(("graph", "at_once"), [(True, 4), (False, 1)])
+def test_a_device_is_measured_by_the_same_code(driver, graph, at_once):
+    settings = SearchSettings("adam", steps=measure._STEPS)
+    executor = FunctionExecutor(driver, open_device(), MODEL, fake_runtime(MODEL))
+    runtime = DeviceRuntime("fake", MODEL, open_device(), executor, graph=graph)
     with Completer(MODEL, runtime) as completer:
         figures, trial = Subject(completer, 2, settings).measured(QUICK, Silent(), lambda phase, share: None)
     assert runtime.info.steps_at_once == at_once
-    assert figures.step_ms.median == pytest.approx(1 / at_once)  # each of its events is 1 ms from the next
-    assert figures.copies_ms == pytest.approx(2)
+    assert 0 < figures.step_ms.median < 1e3 and 0 < figures.copies_ms < 1e3
     assert figures.memory_bytes > 0 and figures.plan_bytes == 7
     assert set(trial.differences(fake_runtime(MODEL)).values()) == {0.0}
 
 
-def test_a_capture_that_fails_is_measured_step_by_step(monkeypatch):
-    settings = SearchSettings(steps=measure._STEPS)
-    cuda = FakeCuda(specified_kernels(settings)).install(monkeypatch)
-    executor = FunctionExecutor(cuda, MODEL, fake_runtime(MODEL))
-    runtime = DeviceRuntime("fake", MODEL, Device(), executor, say=lambda _: None)
+def test_a_capture_that_fails_is_measured_step_by_step(driver, monkeypatch):
+    settings = SearchSettings("adam", steps=measure._STEPS)
+    executor = FunctionExecutor(driver, open_device(), MODEL, fake_runtime(MODEL))
+    runtime = DeviceRuntime("fake", MODEL, open_device(), executor, say=lambda _: None)
 
     def refused(work):
         raise CaptureFailed("not here")
@@ -203,3 +199,11 @@ def test_a_capture_that_fails_is_measured_step_by_step(monkeypatch):
     with Completer(MODEL, runtime) as completer:
         figures, _ = Subject(completer, 1, settings).measured(QUICK, Silent(), lambda phase, share: None)
     assert runtime.info.steps_at_once == 1 and figures.step_ms.samples == 10
+
+
+def test_a_time_that_the_settings_give_holds_in_all_that_is_measured(measured):
+    """Each search ends after its first step: its time is over then."""
+    settings = SearchSettings("adam", steps=100_000, milliseconds=1e-6)
+    figures, _ = measured(TimedRuntime(at_once=1), settings=settings)
+    assert figures.steps_per_picture == 1
+    assert figures.completion_ms.median <= 2 * 1e3 * SEARCH_SECONDS / SEARCH_STEPS

@@ -87,7 +87,7 @@ def test_heading_says_what_ran_and_when_a_picture_is_finished():
     assert what == "faces64 on rtx (TensorRT-RTX 1.7, Orin), fp16, 10 steps a CUDA graph"
     assert when == "a picture takes adam, 100 steps"
     assert "CUDA graph" not in heading(report(figures(1), at_once=1))
-    assert stop_rule(SearchSettings(steps=300, goal=250.0)) == "adam, 300 steps, or a loss of 250"
+    assert stop_rule(SearchSettings("adam", steps=300, goal=250.0)) == "adam, 300 steps, or a loss of 250"
     converging = SearchSettings("momentum", patience=10, tolerance=0.01)
     assert stop_rule(converging) == "momentum, 100 steps, or 10 steps without 1% less loss"
 

@@ -10,7 +10,7 @@ from edgefill.errors import InputError
 from edgefill.model.bundle import Bundle
 from tests.bench.fakes import MODEL, TimedRuntime
 
-SETTINGS, QUICK = SearchSettings(steps=2), Rule(warm_up=0.0, seconds=1e-6, iterations=1)
+SETTINGS, QUICK = SearchSettings("adam", steps=2), Rule(warm_up=0.0, seconds=1e-6, iterations=1)
 
 
 @pytest.fixture

@@ -1,35 +1,31 @@
-"""The program for a machine with a GPU, run on a fake one: the shipped kernels, compiled for the host, and
-engines that ONNX Runtime runs. Its timings mean nothing here; that it proves, refutes and reports does.
+"""The program for a machine with a GPU, run on a stub driver: the kernels, compiled for the host, and engines
+that ONNX Runtime runs. Its timings mean nothing here; that it proves, refutes and reports does.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from benchmarks import gpu, gpu_executors, gpu_kernels
+from benchmarks import gpu, gpu_executors, gpu_first, gpu_kernels
+from benchmarks.gpu_checks import Check
 from benchmarks.gpu_table import NOT_MEASURED, markdown
 from edgefill import machine
+from edgefill.model.bundle import Bundle
+from edgefill.runtimes import open_backend
 from tests.bundles import tiny_bundle, tiny_one_pass
-from tests.fakes.cuda import FakeCuda, floats
+from tests.driver import CAPTURE_INVALIDATED, StubDriver, floats
 from tests.fakes.tensorrt import FakeTensorRT
-from tests.kernels.host import HostKernels
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory) -> HostKernels:
-    return HostKernels(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
-def cuda(kernels, monkeypatch, tmp_path):
+def cuda(driver, monkeypatch, tmp_path):
     """A GPU with TensorRT and without anything else; programs take the short way."""
-    cuda = FakeCuda(lambda name, struct, grid, block: kernels.launch(name, grid, block, struct))
-    cuda.install(monkeypatch)
     monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
     monkeypatch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("Fake GPU", (8, 9), 10**9),)))
@@ -38,7 +34,12 @@ def cuda(kernels, monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "_RULE", gpu.Rule(0.0, 0.01, 2))
     monkeypatch.setattr(gpu_kernels, "SIZES", (1, 33, 100))
     monkeypatch.setattr(gpu_executors, "_RUNS", 20)
-    return cuda
+    monkeypatch.setattr(gpu, "first_checks", lambda *_: iter([Check("as it is used", True, "below")]))
+    monkeypatch.setattr(gpu_first, "REPLAYS", 16)
+    monkeypatch.setattr(gpu_first, "RUNS", 10)
+    monkeypatch.setattr(gpu_first, "MANY", 8)
+    monkeypatch.setattr(gpu_first, "PRELUDE", f"from {__name__} import plug\nplug()\n")
+    return driver
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def model(tmp_path):
     return tmp_path / "tiny.edgefill"
 
 
-def engines(cuda: FakeCuda, monkeypatch, *, wrong: float = 0.0) -> None:
+def engines(cuda: StubDriver, monkeypatch, *, wrong: float = 0.0) -> None:
     """TensorRT whose engines are run by ONNX Runtime, with ``wrong`` added to every gradient."""
 
     def execute(graph, addresses, shapes, stream) -> None:
@@ -60,15 +61,25 @@ def engines(cuda: FakeCuda, monkeypatch, *, wrong: float = 0.0) -> None:
             for name, found in zip(names, session.run(names, feeds), strict=True):
                 views[name][...] = found + wrong * (name == "grad_z")
 
-        cuda.enqueue("engine", run)
+        cuda.enqueue(stream, run)
 
     FakeTensorRT("10.16.1", sm=89, execute=execute).install(monkeypatch)
+
+
+def plug() -> None:
+    """The same GPU and TensorRT in a process of its own."""
+    driver = StubDriver().plug()
+    sys.path.insert(0, str(driver.pycuda))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(machine, "free_memory", lambda: 10**9)
+    patch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("Fake GPU", (8, 9), 10**9),)))
+    engines(driver, patch)
 
 
 def run(model, folder) -> tuple[dict, str]:
     one_pass = model.with_name("pass.edgefill")
     one_pass.write_bytes(tiny_one_pass())
-    gpu.main(model=str(model), batches="1,2", one_pass=str(one_pass), minutes=5, out=folder, name="gpu")
+    gpu.main(model=str(model), batches="1,2", one_pass=str(one_pass), minutes=30, out=folder, name="gpu")
     return json.loads((folder / "gpu.json").read_text())["figures"], (folder / "gpu.md").read_text()
 
 
@@ -78,7 +89,8 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     checks = {(check["of"], check["name"]): check["passed"] for check in figures["checks"]}
     of_kernels = [passed for (of, _), passed in checks.items() if of == "kernels"]
     assert of_kernels == [True] * 12
-    assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"] == [True] * 4 + [None]
+    of_tensorrt = [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"]
+    assert of_tensorrt == [True] * 4 + [None, True]
     assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32, one pass"] == [True] * 3
     assert [passed for (of, _), passed in checks.items() if of == "rtx fp32"] == [None]
     assert ("tensorrt", "timing cache") in checks
@@ -87,11 +99,11 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     assert [each["batch"] for each in figures["benches"][0]["figures"]] == [1, 2]
     assert all(each["build_seconds"] > 0 for each in figures["benches"][0]["figures"])
     assert [each["batch"] for each in figures["overheads"]] == [1, 2], "each in an engine of its own size"
-    assert all(each["added_seconds"] == 0 for each in figures["overheads"]) and len(figures["overheads"]) == 2
+    assert all(each["engine_seconds"] > 0 for each in figures["overheads"])
     left_out = "\n".join(figures["left_out"])
     assert "PyTorch fp32 batch 1" in left_out and "floor" in left_out
     assert f"| batch 1, times torch eager, in every precision, at least | 3 × | {NOT_MEASURED} |" in table
-    assert not cuda.allocations and cuda.contexts == 0
+    assert not cuda.count("allocations") and not cuda.count("current contexts")
 
 
 def test_an_executor_that_computes_something_else_is_refuted_and_not_measured(
@@ -105,14 +117,44 @@ def test_an_executor_that_computes_something_else_is_refuted_and_not_measured(
     assert "| tensorrt fp32 | loss and gradient | NO |" in table
 
 
-def test_a_kernel_that_differs_is_refuted(cuda, kernels):
-    def late(name, struct, grid, block):
-        kernels.launch(name, grid, block, struct)
-        floats(int(struct["z"]), 1)[0] += 1e-3
+def test_a_kernel_that_differs_is_refuted(cuda, monkeypatch):
+    right = gpu_kernels.take_step
 
-    cuda.kernel = late
-    found = list(gpu_kernels.kernel_checks(gpu.Device()))
-    assert found and not any(check.passed for check in found)
+    def late(state, found) -> None:
+        right(state, found)
+        state.z = state.z + np.float32(1e-3)
+
+    monkeypatch.setattr(gpu_kernels, "take_step", late)
+    found = list(gpu_kernels.kernel_checks(gpu.open_device()))
+    assert any(check.passed is False for check in found)
+
+
+@pytest.fixture
+def as_used(cuda, tmp_path, monkeypatch):
+    """The checks of the default search of a model with an encoder, in TensorRT, by name."""
+    path = tmp_path / "encoded.edgefill"
+    path.write_bytes(tiny_bundle(encoder=True))  # before, as torch looks for TensorRT when it exports
+    engines(cuda, monkeypatch)
+    bundle = Bundle.open(path)
+    opened = partial(open_backend, "tensorrt", bundle, precision="fp32", say=lambda line: None)
+    return lambda: {each.name: each for each in gpu_first.first_checks(bundle, "tensorrt", "fp32", opened)}
+
+
+def test_what_users_run_is_proven(as_used):
+    checks = as_used()
+    assert len(checks) == 10 and not [check for check in checks.values() if not check.passed]
+
+
+def test_a_graph_that_fell_back_is_refuted(as_used, cuda):
+    cuda.fail("cuStreamBeginCapture", CAPTURE_INVALIDATED)
+    failed = [check for check in as_used().values() if not check.passed]
+    assert len(failed) == 1 and "to the bit" in failed[0].name and "1 steps at once" in failed[0].measured
+
+
+def test_steps_that_no_row_needed_are_refuted(as_used, monkeypatch):
+    monkeypatch.setattr("edgefill.methods.latent.settings.SearchSettings.stops", False)
+    failed = [check.name for check in as_used().values() if not check.passed]
+    assert failed == ["steps run against steps needed"]
 
 
 def test_nothing_is_begun_when_the_time_is_up(cuda, model, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from torch import nn
 
 from edgefill.errors import InputError, ModelError
 from edgefill.export import export_completion
-from edgefill.methods.feed_forward import draw
+from edgefill.methods.feed_forward.network import draw
 from edgefill.model.bundle import Bundle
 from edgefill.networks.config import GlcicConfig
 from edgefill.networks.glcic import CompletionNetwork

@@ -41,7 +41,7 @@ class FakeOnnxRuntime:
     def InferenceSession(self, graph: bytes, options: Any, providers: list[Any]) -> _Session:
         if not graph:
             raise RuntimeError("[ONNXRuntimeError] : 7 : INVALID_PROTOBUF")
-        session = _Session(self, graph, providers, self._opens_on)
+        session = _Session(self, graph, options, providers, self._opens_on)
         self.sessions.append(session)
         return session
 
@@ -55,8 +55,11 @@ class _RunOptions:
 
 
 class _Session:
-    def __init__(self, library: FakeOnnxRuntime, graph: bytes, providers: list[Any], opens_on: str) -> None:
+    def __init__(
+        self, library: FakeOnnxRuntime, graph: bytes, options: Any, providers: list[Any], opens_on: str
+    ) -> None:
         self._library, self.graph, self.providers, self._opens_on = library, graph, providers, opens_on
+        self.options = options
         self.runs: list[tuple[_Binding, _RunOptions]] = []
 
     def get_providers(self) -> list[str]:

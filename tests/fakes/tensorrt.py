@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
-from tests.fakes.tensorrt_runtime import Runtime
+from tests.fakes.tensorrt_runtime import Runtime, RuntimeCache
 
 RELEASES = ("10.3.0", "10.16.1", "11.4.0")
 _REMOVED_IN_11 = ("FP16", "INT8", "BF16", "FP8", "OBEY_PRECISION_CONSTRAINTS", "DIRECT_IO")
@@ -98,7 +98,12 @@ class FakeTensorRT:
         creation = ["EXPLICIT_BATCH", *([] if self.version.startswith("11") else ["STRONGLY_TYPED"])]
         module.NetworkDefinitionCreationFlag = IntEnum("NetworkDefinitionCreationFlag", creation, start=0)
         module.BuilderFlag = Enum("BuilderFlag", [*flags, *(["REQUIRE_USER_ALLOCATION"] if self.rtx else [])])
+        strategies = "STATIC ON_PROFILE_CHANGE USER_MANAGED"
+        module.ExecutionContextAllocationStrategy = Enum("ExecutionContextAllocationStrategy", strategies)
         if self.rtx:
+            module.IRuntimeCache = RuntimeCache
+            kinds = "LAZY EAGER NONE"
+            module.DynamicShapesKernelSpecializationStrategy = Enum("Specialization", kinds)
             module.ComputeCapability = Enum("ComputeCapability", "NONE CURRENT SM75 SM80 SM86 SM89 SM120")
             module.EngineValidity = Enum("EngineValidity", "VALID SUBOPTIMAL INVALID")
             module.EngineInvalidityDiagnostics = IntEnum(

@@ -1,41 +1,112 @@
-"""The device through a fake driver: what it asks of pycuda, and what it says where something is missing."""
+"""The device on a stub driver: what it asks of pycuda, and what it says where something is missing."""
 
 from __future__ import annotations
 
+import gc
+import subprocess
 import sys
+import threading
+import weakref
 
 import numpy as np
 import pytest
 
+from edgefill import machine
 from edgefill.errors import BackendUnavailable, EngineError, InputError
-from edgefill.kernels.device import Buffers, CaptureFailed, Device
+from edgefill.kernels.buffers import Buffers
+from edgefill.kernels.device import CaptureFailed, open_device, release_devices
 from edgefill.kernels.launcher import Kernels
-from tests.fakes.cuda import FakeCuda
+
+LEFT = ("contexts", "current contexts", "streams", "events", "allocations", "pinned", "graphs", "executables")
 
 
-@pytest.fixture
-def cuda(monkeypatch):
-    return FakeCuda().install(monkeypatch)
+def left(driver) -> dict[str, int]:
+    """What is there of anything that is counted."""
+    gc.collect()
+    return {name: count for name in LEFT if (count := driver.count(name))}
 
 
-def test_a_device_says_what_it_is(cuda):
-    device = Device()
-    assert (device.name, device.sm, device.cuda_version) == ("Fake GPU", 89, (12, 6))
-    assert device.stream_handle and cuda.contexts == 0
+def test_a_device_says_what_it_is(driver):
+    device = open_device()
+    assert (device.name, device.sm, device.cuda_version) == ("Stub GPU", 89, (12, 6))
+    assert device.stream_handle and driver.count("current contexts") == 0
 
 
-def test_the_context_is_current_inside_and_nowhere_else(cuda):
-    device = Device()
+def test_the_context_is_current_inside_and_nowhere_else(driver):
+    device = open_device()
     with device, device:
-        assert cuda.contexts == 2
-    assert cuda.contexts == 0
+        assert driver.count("current contexts") == 1, "pycuda keeps the others of its stack to itself"
+    assert driver.count("current contexts") == 0
     with pytest.raises(ZeroDivisionError), device:
         _ = 1 / 0
-    assert cuda.contexts == 0
+    assert driver.count("current contexts") == 0
 
 
-def test_arrays_come_back_as_they_went_and_each_lies_aligned(cuda):
-    device = Device()
+def test_a_gpu_is_one_device_however_often_it_is_opened_and_all_of_it_is_given_back(driver):
+    devices = {id(open_device()) for _ in range(5)}
+    device = open_device()
+    with device:
+        buffers = Buffers(device, {"z": ((4,), np.float32)})
+        buffers.upload()
+        device.record("here").synchronize()
+        buffers.free()
+        del buffers
+    assert len(devices) == 1 and driver.count("contexts") == 1
+    release_devices()
+    assert left(driver) in ({}, {"current contexts": 1}), "pycuda releases a context while it is current"
+    assert driver.count("cuDevicePrimaryCtxRelease") == 1 and driver.count("cuCtxDetach") == 0
+
+
+def test_a_process_that_ends_without_closing_anything_releases_the_device(driver):
+    program = (
+        "from tests.driver import StubDriver; import sys\n"
+        "driver = StubDriver().plug(); sys.path.insert(0, str(driver.pycuda))\n"
+        "import atexit; from edgefill.kernels import device; from edgefill.kernels.buffers import Buffers\n"
+        "atexit.unregister(device.release_devices)\n"
+        "atexit.register(lambda: print(driver.count('contexts'), driver.count('streams'), driver.wrong))\n"
+        "atexit.register(device.release_devices)\n"
+        "gpu = device.open_device()\n"
+        "with gpu: buffers = Buffers(gpu, {'z': ((4,), 'f4')}); buffers.upload()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "0 0 []", "")
+
+
+def test_an_event_is_recorded_again_and_not_made_again_whatever_the_thread(driver):
+    device = open_device()
+
+    def record() -> None:
+        for _ in range(50):
+            with device:
+                device.record("here").synchronize()
+
+    for _ in range(2):
+        thread = threading.Thread(target=record)
+        thread.start()
+        thread.join()
+    assert driver.count("events") == driver.count("cuEventCreate") == 1
+
+
+def test_one_thread_at_a_time_is_inside(driver):
+    device, inside, most = open_device(), [], []
+
+    def enter() -> None:
+        for _ in range(200):
+            with device:
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=enter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1 and driver.count("cuCtxPushCurrent") == driver.count("cuCtxPopCurrent")
+
+
+def test_arrays_come_back_as_they_went_and_each_lies_aligned(driver):
+    device = open_device()
     z, count = np.arange(15, dtype=np.float32).reshape(3, 5), np.arange(3, dtype=np.int32)
     with device:
         buffers = Buffers(device, {"z": (z.shape, z.dtype), "count": ((4,), np.int32)})
@@ -50,6 +121,22 @@ def test_arrays_come_back_as_they_went_and_each_lies_aligned(cuda):
     assert all(address % 256 == 0 for address in buffers.address.values())
 
 
+def test_one_array_may_be_uploaded_alone(driver):
+    device = open_device()
+    with device:
+        buffers = Buffers(device, {"z": ((100,), np.float32), "count": ((4,), np.int32)})
+        buffers.upload()
+        device.synchronize()
+        driver.clear()
+        buffers.upload_only("count", np.arange(3, dtype=np.int32))
+        device.synchronize()
+        assert driver.count("bytes up") == 16
+        buffers.host["count"][...] = 99
+        buffers.download()
+        device.synchronize()
+    assert buffers.host["count"].tolist() == [0, 1, 2, 0]
+
+
 @pytest.mark.parametrize(
     ("hardware", "message"),
     [
@@ -60,62 +147,77 @@ def test_arrays_come_back_as_they_went_and_each_lies_aligned(cuda):
         ),
     ],
 )
-def test_what_cannot_run_the_kernels_says_why(hardware, message, monkeypatch):
-    FakeCuda(**hardware).install(monkeypatch)
+def test_what_cannot_run_the_kernels_says_why_and_keeps_no_context(hardware, message, driver):
+    driver.plug(**hardware)
     with pytest.raises(BackendUnavailable, match=message):
-        Device()
+        open_device()
+    assert driver.count("contexts") == 0
 
 
 def test_without_pycuda_the_line_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
     with pytest.raises(BackendUnavailable, match=r'pip install "edgefill\[rtx\]"'):
-        Device()
+        open_device()
 
 
-def test_without_cuda_bindings_nothing_can_be_captured(cuda, monkeypatch):
+def test_without_cuda_bindings_nothing_can_be_captured(driver, monkeypatch):
     monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
-    device = Device()
+    device = open_device()
     with device, pytest.raises(CaptureFailed, match="pip install cuda-bindings"):
         device.capture(lambda: None)
 
 
-def test_a_driver_s_error_becomes_ours_and_says_where(cuda):
-    device = Device()
-    cuda.failing["init"] = "an illegal memory access was encountered"
-    with (
-        pytest.raises(EngineError, match=r"Fake GPU reports: an illegal memory access .* --backend cpu"),
-        device,
-    ):
-        device._cuda.init()
-    assert cuda.contexts == 0
+def test_a_driver_s_error_becomes_ours_and_says_where(driver):
+    device = open_device()
+    driver.fail("cuMemAlloc", 700)
+    with pytest.raises(EngineError, match=r"Stub GPU reports: .*700.* --backend cpu"), device:
+        device.allocate(4)
+    assert driver.count("current contexts") == 0
 
 
-def test_too_much_memory_says_what_is_free(monkeypatch):
-    FakeCuda(memory=5_000_000).install(monkeypatch)
-    device = Device()
+def test_too_much_memory_says_what_is_free(driver):
+    driver.plug(memory=5_000_000)
+    device = open_device()
     with device, pytest.raises(InputError, match=r"has no 6 MB free \(5 MB are\)"):
         device.allocate(6_000_000)
 
 
-@pytest.mark.parametrize(("sm", "begins"), [((8, 9), b"\x7fELF"), ((12, 0), b"//")])
-def test_kernels_come_as_machine_code_for_known_gpus_and_as_ptx_for_newer_ones(sm, begins, monkeypatch):
-    cuda = FakeCuda(sm=sm).install(monkeypatch)
-    device = Device()
+@pytest.mark.parametrize("integrated", [True, False])
+def test_where_memory_is_shared_what_the_system_would_give_back_is_free(integrated, driver, monkeypatch):
+    driver.plug(memory=5_000_000, integrated=integrated)
+    monkeypatch.setattr(machine, "available_memory", lambda: 7_000_000)
+    device = open_device()
+    with device:
+        assert device.free_memory() == (7_000_000 if integrated else 5_000_000)
+
+
+@pytest.mark.parametrize("integrated", [True, False])
+def test_waits_spin_where_the_driver_might_sleep(integrated, driver):
+    driver.plug(integrated=integrated)
+    open_device()
+    calls = [call for call in driver.log if call.startswith("cuDevicePrimaryCtx")]
+    assert calls == ["cuDevicePrimaryCtxSetFlags"] * integrated + ["cuDevicePrimaryCtxRetain"]
+    assert driver.count("context flags") == (1 if integrated else 0)
+
+
+@pytest.mark.parametrize(("sm", "form"), [(89, "machine code"), (120, "PTX")])
+def test_kernels_come_as_machine_code_for_known_gpus_and_as_ptx_for_newer_ones(sm, form, driver):
+    driver.plug(sm=sm)
+    device = open_device()
     with device:
         Kernels(device)
-    (image,) = cuda.loaded
-    assert image.startswith(begins) and image.endswith(b"\0")
+    assert driver.count(f"modules of {form}") == 1
 
 
-def test_kernels_that_do_not_load_name_the_driver(cuda):
-    cuda.failing["module_from_buffer"] = "the provided PTX was compiled with an unsupported toolchain"
-    device = Device()
+def test_kernels_that_do_not_load_name_the_driver(driver):
+    driver.fail("cuModuleLoadDataEx", 222)
+    device = open_device()
     with device, pytest.raises(BackendUnavailable, match=r"sm_89\) cannot load the kernels .* NVIDIA driver"):
         Kernels(device)
 
 
-def test_a_capture_that_fails_ends_and_leaves_the_stream_usable(cuda):
-    device = Device()
+def test_a_capture_that_fails_ends_and_leaves_the_stream_usable(driver):
+    device = open_device()
 
     def refuses() -> None:
         raise EngineError("cannot be enqueued")
@@ -123,13 +225,28 @@ def test_a_capture_that_fails_ends_and_leaves_the_stream_usable(cuda):
     with device:
         with pytest.raises(CaptureFailed, match="cannot be captured: cannot be enqueued"):
             device.capture(refuses)
-        assert cuda.calls[-1] == "cuStreamEndCapture" and cuda.capturing is None
+        assert driver.log[-1] == "cuStreamEndCapture"
         device.synchronize()
 
 
-def test_the_names_that_are_called_are_there_in_cuda_bindings():
-    driver = pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings has wheels for few platforms")
-    fake = vars(FakeCuda().bindings())
-    assert all(hasattr(driver, name) for name in fake)
-    assert hasattr(driver.CUstreamCaptureMode, "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL")
-    assert driver.CUresult.CUDA_SUCCESS == 0
+def test_a_wait_within_a_capture_breaks_it_and_what_comes_after_works(driver):
+    device = open_device()
+    with device:
+        with pytest.raises(CaptureFailed, match="cannot be captured"):
+            device.capture(device.synchronize)
+        device.capture(lambda: None).close()
+
+
+def test_nothing_is_collected_while_steps_are_captured(driver):
+    device = open_device()
+    with device:
+        ring = [Buffers(device, {"z": ((4,), np.float32)})]
+        ring.append(ring)  # what holds itself is freed by a collection, and freeing breaks a capture
+        there = weakref.ref(ring[0])
+        del ring
+
+        def allocates() -> None:
+            _ = [[] for _ in range(100_000)]  # enough for collections
+
+        device.capture(allocates).close()
+        assert there() is not None and gc.isenabled()

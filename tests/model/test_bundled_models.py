@@ -10,11 +10,11 @@ import pytest
 import edgefill
 from benchmarks.metrics import psnr, ssim
 from edgefill.completion import Request, SearchSettings
-from edgefill.completion.arrays import pixel_task
 from edgefill.holes.blending import harmonic_fill
 from edgefill.holes.scaling import scale
 from edgefill.methods.latent.graphs import generate
 from edgefill.methods.latent.latents import Prior
+from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import SearchState
 from edgefill.model import catalogue
 from edgefill.model.bundle import Bundle
@@ -110,7 +110,7 @@ def test_in_fp16_its_search_ends_where_it_does_in_fp32(bundle):
     pictures = from_unit(faces).transpose(0, 2, 3, 1)  # as far from what G can draw as photographs are
     known = np.ones((2, 64, 64), bool)
     known[:, 16:48, 16:48] = False
-    settings = SearchSettings(steps=200)
+    settings = SearchSettings("adam", steps=200)
     losses, drawn = [], []
     for precision in bundle.precisions:
         runtime = OnnxRuntime(bundle, precision=precision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -11,7 +12,6 @@ from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes import open_backend
 from tests.bundles import tiny_bundle, tiny_joined, tiny_one_pass
-from tests.fakes.cuda import FakeCuda
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 from tests.fakes.tensorrt import FakeTensorRT
 
@@ -88,22 +88,42 @@ def test_auto_with_a_gpu_that_nothing_can_use_says_why_before_it_takes_the_cpu(b
     assert all(f"\n{name}: pycuda cannot be imported" in reasons for name in runtimes.DEVICE_BACKENDS)
 
 
-def test_auto_takes_the_first_that_works(bundle, monkeypatch, without):
+def test_auto_goes_on_whatever_the_reason_is_and_says_it(one_pass, bundle, monkeypatch):
+    """A driver that is half there, or a library that cannot be set up, may raise anything."""
+
+    def broken(*_: object, **__: object):
+        raise RuntimeError("no such\ndevice plugin")
+
     monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
-    FakeCuda().install(monkeypatch)
+    monkeypatch.setattr("edgefill.runtimes.device.runtime.DeviceRuntime.open", broken)
+    home = import_module("edgefill.runtimes.openvino")  # the one that is loaded now
+    monkeypatch.setattr(home, "open_runtime", broken)
+    said: list[str] = []
+    assert open_backend("auto", one_pass, threads=1, say=said.append).info.name == "cpu"
+    devices, host = said
+    assert all(
+        f"\n{name}: RuntimeError: no such device plugin" in devices for name in runtimes.DEVICE_BACKENDS
+    )
+    assert host.startswith("the backend openvino does not work here") and "no such device plugin" in host
+    with pytest.raises(RuntimeError):
+        open_backend("openvino", one_pass)
+
+
+def test_auto_takes_the_first_that_works(bundle, driver, monkeypatch, without):
+    monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
     FakeOnnxRuntime().install(monkeypatch)
     without("tensorrt", "tensorrt_rtx")
     info = open_backend("auto", bundle, say=lambda line: None).info
-    assert str(info) == "cuda (ONNX Runtime 1.31.1, fp32, Fake GPU)"
+    assert str(info) == "cuda (ONNX Runtime 1.31.1, fp32, Stub GPU)"
 
 
-def test_auto_passes_by_an_rtx_that_does_not_run_on_this_gpu(bundle, monkeypatch, without, tmp_path):
+def test_auto_passes_by_an_rtx_that_does_not_run_on_this_gpu(bundle, driver, monkeypatch, without, tmp_path):
     """TensorRT for RTX builds engines for GPUs that it knows, and is installed on others too."""
     monkeypatch.setattr(runtimes, "gpu_present", lambda: True)
     monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("H", (9, 0), 10**9),)))
     monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
-    FakeCuda(sm=(9, 0)).install(monkeypatch)
+    driver.plug(sm=90)
     FakeOnnxRuntime().install(monkeypatch)
     without("tensorrt")
     rtx = FakeTensorRT("1.7.1", rtx=True, sm=90).install(monkeypatch)
@@ -124,9 +144,8 @@ def test_auto_passes_by_an_rtx_that_does_not_run_on_this_gpu(bundle, monkeypatch
     ],
 )
 def test_one_that_was_asked_for_and_is_not_there_is_an_error(
-    name, module, line, bundle, monkeypatch, without
+    name, module, line, bundle, driver, monkeypatch, without
 ):
-    FakeCuda().install(monkeypatch)
     without(module)
     for home in ("openvino", "onnx_runtime"):  # which may be loaded already, with its library
         monkeypatch.delitem(sys.modules, f"edgefill.runtimes.{home}", raising=False)

@@ -7,7 +7,7 @@ import pytest
 
 from edgefill.completion import SearchSettings, load
 from edgefill.errors import ModelError
-from edgefill.methods.feed_forward import draw
+from edgefill.methods.feed_forward.network import draw
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes.onnx_runtime import OnnxRuntime

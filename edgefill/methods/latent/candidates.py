@@ -7,20 +7,21 @@ searches agree, what is known determines the filling; where they do not, the mod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgefill.holes.scaling import scale
+from edgefill.jobs.job import Order
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Candidate, Request, Result
+from edgefill.methods.latent.batch import Found, Search
 from edgefill.methods.latent.drawing import is_finite
-from edgefill.methods.latent.graphs import evaluate, generate
-from edgefill.methods.latent.search import FAILED, SearchState, Task
+from edgefill.methods.latent.graphs import evaluate
+from edgefill.methods.latent.recording import Recording
+from edgefill.methods.latent.search import FAILED, Task
 from edgefill.methods.latent.settings import SOLVERS
-from edgefill.methods.latent.start import begin
-from edgefill.model.manifest import Manifest
-from edgefill.pictures.evidence import Evidence
 from edgefill.runtimes import Runtime
 
 _SEARCHES = 16  # from random starts, or more where many candidates are asked for
@@ -30,27 +31,53 @@ _VISIBLE = 0.06  # of [-1, 1], root mean square in the hole: two that differ by 
 _UNSURE = 0.5  # standard deviation of [-1, 1] at which nothing is known of a pixel
 
 
-def with_candidates(result: Result, request: Request, model: Manifest, runtime: Runtime) -> Result:
-    """``result`` with its alternatives, fewer than asked for where they look alike, and its confidence."""
-    if result.z is None or result.generated is None:
-        return result
-    photograph = result.photograph
-    state = _searched(photograph, request, model, runtime)
-    own = Task(*(part[:1] for part in state.task))  # as the searches weigh it, whatever the result's did
-    contextual = float(evaluate(runtime, result.z[None], own).contextual[0])
-    found = _Good.of(state, contextual, photograph, runtime)
-    candidates = [Candidate(result.picture, contextual, result.generated)]
-    for row in _unlike(found, _shown(photograph, result.generated), request.candidates - 1):
-        drawn = found.generated[row]
-        picture = photograph.finished(drawn, request.blend)
-        candidates.append(Candidate(picture, float(found.contextual[row]), drawn))
-    first, *others = candidates
-    ranked = (first, *sorted(others, key=lambda candidate: candidate.contextual))
-    return replace(
-        result,
-        candidates=ranked if request.candidates > 1 else (),
-        confidence=_confidence(photograph, found) if request.confidence else None,
-    )
+@dataclass(frozen=True, eq=False)
+class Alternatives:
+    """Searches from random starts beside that of an order, and what is made of them."""
+
+    request: Request
+    photograph: Photograph
+    searches: list[Search]
+
+    @classmethod
+    def of(cls, order: Order, photograph: Photograph, runtime: Runtime) -> Alternatives:
+        """Those of ``order``, which begin when they get their places."""
+        request, settings = order.request, SOLVERS["random"]["adam"]
+        count = max(_SEARCHES, _SEARCHES_A_CANDIDATE * request.candidates)
+        plain = Request(settings=settings)
+        searches = [
+            Search(order, photograph.evidence, settings, (request.seed, number), Recording(plain, runtime))
+            for number in range(count)
+        ]
+        return cls(request, photograph, searches)
+
+    def contextual(self, z: np.ndarray, runtime: Runtime) -> float:
+        """How well G(z) fits what is known, as these searches weigh it, whatever the search for z did."""
+        own = Task.of(self.photograph.evidence, self.searches[0].settings, np.zeros_like(z[None]))
+        return float(evaluate(runtime, z[None], own).contextual[0])
+
+    def added_to(self, result: Result, contextual: float) -> Result:
+        """``result`` with its alternatives, fewer than asked for where they look alike, and its confidence.
+
+        ``contextual`` is what its own z has.
+        """
+        if result.generated is None:
+            return result
+        found = _Good.of(
+            [search.found for search in self.searches if search.found], contextual, self.photograph
+        )
+        candidates = [Candidate(result.picture, contextual, result.generated)]
+        for row in _unlike(found, _shown(self.photograph, result.generated), self.request.candidates - 1):
+            drawn = found.generated[row]
+            picture = self.photograph.finished(drawn, self.request.blend)
+            candidates.append(Candidate(picture, float(found.contextual[row]), drawn))
+        first, *others = candidates
+        ranked = (first, *sorted(others, key=lambda candidate: candidate.contextual))
+        return replace(
+            result,
+            candidates=ranked if self.request.candidates > 1 else (),
+            confidence=_confidence(self.photograph, found) if self.request.confidence else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,27 +87,22 @@ class _Good:
     generated: np.ndarray  # [N, C, H, W]
     shown: np.ndarray  # [N, values in the hole]
     contextual: np.ndarray  # [N]
+    any_searched: bool = True  # whether there was time for any search at all
 
     @classmethod
-    def of(cls, state: SearchState, contextual: float, photograph: Photograph, runtime: Runtime) -> _Good:
-        usable = state.status != FAILED
-        least = min([contextual, *map(float, state.best_contextual[usable])])
-        good = usable & (state.best_contextual <= _GOOD * least)
-        drawn = generate(runtime, state.best_z[good]) if good.any() else np.zeros((0, 1, 1, 1))
-        finite = is_finite(drawn)
-        shown = np.array([_shown(photograph, each) for each in drawn[finite]])
-        return cls(drawn[finite], shown, state.best_contextual[good][finite])
-
-
-def _searched(photograph: Photograph, request: Request, model: Manifest, runtime: Runtime) -> SearchState:
-    """Where searches from random starts end."""
-    count = max(_SEARCHES, _SEARCHES_A_CANDIDATE * request.candidates)
-    settings = SOLVERS["random"]["adam"]
-    evidence = Evidence.stacked([photograph.evidence] * count)
-    seeds = [(request.seed, number) for number in range(count)]
-    state = begin(evidence, settings, seeds, model, runtime)
-    runtime.solve(state, settings.steps)
-    return state
+    def of(cls, found: Sequence[Found], contextual: float, photograph: Photograph) -> _Good:
+        usable = [each for each in found if each.status != FAILED and each.steps]
+        least = min([contextual, *(each.contextual for each in usable)])
+        good = [
+            each for each in usable if each.contextual <= _GOOD * least and is_finite(each.generated[None])
+        ]
+        if not good:
+            return cls(np.zeros((0, 1, 1, 1)), np.zeros((0, 1)), np.zeros(0), bool(usable))
+        return cls(
+            np.stack([each.generated for each in good]),
+            np.array([_shown(photograph, each.generated) for each in good]),
+            np.array([each.contextual for each in good]),
+        )
 
 
 def _shown(photograph: Photograph, generated: np.ndarray) -> np.ndarray:
@@ -108,13 +130,15 @@ def _distance(shown: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _confidence(photograph: Photograph, found: _Good) -> np.ndarray:
-    """How much the searches agree, uint8 [H, W] of the picture: 255 where it is known, 0 where not at all."""
+    """How much the searches agree, uint8 [H, W] of the picture: 255 where it is known, 0 where not at all.
+
+    Where there was no time to search, nothing is sure.
+    """
     box = photograph.box
-    region = np.full((box.height, box.width), 255, np.uint8)
+    sure = np.full((box.height, box.width), float(found.any_searched))
     if len(found.generated) > 1:
         spread = found.generated.std(0).mean(0)[:, :, None]  # over the searches, then the channels
         sure = 1 - np.clip(scale(spread, (box.height, box.width)) / _UNSURE, 0, 1)[:, :, 0]
-        region = np.where(photograph.known, region, np.rint(255 * sure).astype(np.uint8))
     whole = np.full(photograph.picture.size, 255, np.uint8)
-    box.cut(whole)[:] = region
+    box.cut(whole)[~photograph.known] = np.rint(255 * sure).astype(np.uint8)[~photograph.known]
     return whole

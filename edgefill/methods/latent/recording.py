@@ -24,6 +24,11 @@ class Recording:
         self._latents: list[np.ndarray] = []
         self._frames: list[np.ndarray] = []
 
+    @property
+    def last_frame(self) -> np.ndarray | None:
+        """The newest frame, [C, H, W]."""
+        return self._frames[-1] if self._frames else None
+
     def steps_to_next(self, taken: int) -> int:
         """Steps until something is to be kept, or to the end, after those ``taken``."""
         if self._traced:

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
 from edgefill.errors import InputError
 from edgefill.kernels.arguments import MOST_PAIRS, RATES
+from edgefill.kernels.solvers import SOLVER_NAMES, SOLVERS_IN_WORDS
 from edgefill.model.manifest import FIT
 
 STARTS = ("random", "encoder")
+T = TypeVar("T")
+
 _MAX_STEPS = 1_000_000
 _MAX_STARTS = 4096
 
 
+def _remembering(kind: type[T]) -> type[T]:
+    """The dataclass ``kind``, whose objects know which of their fields were given, as ``_given``."""
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    begin: Any = kind.__init__
+
+    @wraps(begin)
+    def init(self: Any, *values: Any, **named: Any) -> None:
+        object.__setattr__(self, "_given", {*names[: len(values)], *named})
+        begin(self, *values, **named)
+
+    setattr(kind, "__init__", init)  # noqa: B010  what a type checker knows of it stays true
+    return kind
+
+
+@_remembering
 @dataclass(frozen=True)
 class SearchSettings:
     """A solver and its objective. A step is one evaluation of the loss and its gradient.
 
-    Raises InputError for values that no search can run with.
+    Where no ``solver`` is named a model takes its default search, with what is given here changed:
+    ``SearchSettings(steps=20)`` is that search made shorter. Where one is named, what is not given is as it
+    is written here. Raises InputError for values that no search can run with.
     """
 
-    solver: str = "adam"  # or "momentum", "lbfgs", "hmc"
+    solver: str = "adam"  # one of SOLVER_NAMES
     start: str = "random"  # a draw from the prior; or "encoder"
     starts: int = 1  # random: draws from the prior, of which the one with the least loss is taken
     steps: int = 100
@@ -55,13 +76,27 @@ class SearchSettings:
     def __post_init__(self) -> None:
         for name, is_right, expected in _RULES:
             value = getattr(self, name)
-            if not is_right(value):
+            if not _holds(is_right, value):
                 raise InputError(f"cannot search with {name} {value!r}: expected {expected}")
+
+    def suited(self, *, encoder: bool) -> SearchSettings:
+        """These settings for a model with or without an ``encoder``; see above."""
+        given: set[str] = getattr(self, "_given", set())
+        if "solver" in given:
+            return self
+        start = self.start if "start" in given else "encoder" if encoder else "random"
+        default = default_settings(encoder=start == "encoder")
+        return replace(default, **{name: getattr(self, name) for name in given})
 
     @property
     def trajectories(self) -> int:
         """How many trajectories HMC's steps are; 0 for the other solvers."""
         return -(-self.steps // (self.hmc_leapfrog + 1)) if self.solver == "hmc" else 0
+
+    @property
+    def stops(self) -> bool:
+        """Whether a row may end before its steps are used up, at a goal or on a plateau."""
+        return bool(self.patience) or self.goal is not None
 
     @property
     def graphs(self) -> tuple[str, ...]:
@@ -80,12 +115,20 @@ class SearchSettings:
         return rates
 
 
+def _holds(is_right: Any, value: object) -> bool:
+    """Whether a rule holds of ``value``, of whatever type."""
+    try:
+        return bool(is_right(value))
+    except TypeError:
+        return False
+
+
 def _between(low: float, high: float) -> Any:
     return lambda value: math.isfinite(value) and low <= value <= high
 
 
 _RULES: tuple[tuple[str, Any, str], ...] = (
-    ("solver", ("momentum", "adam", "lbfgs", "hmc").__contains__, "momentum, adam, lbfgs or hmc"),
+    ("solver", SOLVER_NAMES.__contains__, SOLVERS_IN_WORDS),
     ("start", STARTS.__contains__, "random or encoder"),
     ("starts", _between(1, _MAX_STARTS), f"a number from 1 to {_MAX_STARTS}"),
     ("steps", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
@@ -114,7 +157,7 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
 # random start to the mean of its prior, from the encoder's z to that. The first of each is the default: near
 # the encoder's z L-BFGS gets in ten steps where Adam is after forty; from a random start it is not better.
 # HMC's temperature suits the plain loss.
-_RANDOM = SearchSettings(lam=0.0, pull=0.5, importance=15)
+_RANDOM = SearchSettings("adam", lam=0.0, pull=0.5, importance=15)
 _ENCODED = replace(
     _RANDOM, start="encoder", solver="lbfgs", power=2, steps=32, lr=0.03, pull=0.05, importance=11,
     patience=5, tolerance=0.005,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgefill.kernels.device import Buffers, Device
+from edgefill.kernels.buffers import Buffers
+from edgefill.kernels.device import Device
 from edgefill.model.manifest import Manifest, graph_signatures
 from edgefill.runtimes.device.executors import Executor, tensor_shapes
 from edgefill.runtimes.device.room import check_room

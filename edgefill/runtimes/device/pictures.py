@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgefill.kernels.arguments import compose_arguments
-from edgefill.kernels.device import Buffers, Device, Shapes
+from edgefill.kernels.buffers import Buffers, Shapes
+from edgefill.kernels.device import Device
 from edgefill.kernels.launcher import Kernels
 from edgefill.model.manifest import Manifest
 from edgefill.runtimes.device.forward import DeviceForward

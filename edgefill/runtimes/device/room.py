@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgefill.errors import InputError
-from edgefill.kernels.device import Buffers, Device, Shapes
+from edgefill.kernels.buffers import Buffers, Shapes
+from edgefill.kernels.device import Device
 
 
 def check_room(device: Device, batch: int, shapes: Sequence[Shapes]) -> None:

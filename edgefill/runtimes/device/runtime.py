@@ -6,14 +6,14 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import astuple, fields, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from edgefill.kernels.device import CaptureFailed, Device
+from edgefill.kernels.device import CaptureFailed, Device, open_device
 from edgefill.kernels.launcher import Kernels
 from edgefill.methods.latent.search import SearchState, Task
 from edgefill.model.bundle import Bundle
@@ -64,7 +64,7 @@ class DeviceRuntime:
         say: Callable[[str], None],
     ) -> DeviceRuntime:
         """The runtime ``row`` on the first GPU. Raises BackendUnavailable that says what is missing."""
-        device = Device()
+        device = open_device()
         executor = open_executor(row, bundle, device, precision, engines=engines, say=say)
         executor.check()
         return cls(row.name, bundle.manifest, device, executor, graph=graph, say=say)
@@ -81,24 +81,37 @@ class DeviceRuntime:
 
     def timed(self, state: SearchState, n: int) -> StepTimes:
         """Takes ``n`` steps as ``solve`` does, with a clock around them."""
+        if len(state.z) <= _ROWS_AT_ONCE:
+            return self._timed(state, n)
+        numbers = np.arange(len(state.z)) // _ROWS_AT_ONCE
+        parts = [state.rows(numbers == number) for number in range(numbers[-1] + 1)]
+        times = [self._timed(part, n) for part in parts]
+        whole = SearchState.joined(*parts)
+        for field in fields(state):
+            setattr(state, field.name, getattr(whole, field.name))
+        return StepTimes(*map(sum, zip(*map(astuple, times), strict=True)))
+
+    def _timed(self, state: SearchState, n: int) -> StepTimes:
+        """``timed`` for as many rows as run together."""
         with self._device as device:
             search = self._search_for(state.task, len(state.z))
             state.allow(n)
             n = int(np.max(state.limit - state.steps, where=state.pending, initial=0))
-            events = [device.record()]
+            events = [device.record("begin")]
             search.upload(state)
-            events.append(device.record())
+            events.append(device.record("uploaded"))
             replay = self._replay(search) if n >= STEPS_A_GRAPH else None
-            events.append(device.record())
+            events.append(device.record("captured"))
             begin = time.perf_counter()
-            _enqueue(search, replay, n)
+            steps = _enqueue(search, replay, n, stops=state.settings.stops)
             host = time.perf_counter() - begin
-            events.append(device.record())
-            search.download(state)
-            events.append(device.record())
+            events.append(device.record("stepped"))
+            search.download()
+            events.append(device.record("downloaded"))
             device.synchronize()
+            search.take(state)
             uploading, _, stepping, downloading = (a.time_till(b) / 1e3 for a, b in pairwise(events))
-        return StepTimes(host, stepping, copies=uploading + downloading)
+        return StepTimes(host, stepping, copies=uploading + downloading, steps=steps)
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of ``graph`` by name, on the host, for ``feeds`` of any number of rows."""
@@ -150,6 +163,8 @@ class DeviceRuntime:
         if (graph, batch) not in self._searches:
             parts = (self._device, self._executor, self._kernels)
             self._searches[graph, batch] = DeviceSearch(self._model, graph, batch, *parts)
+            if self._executor.at_hand("generator", rows) is None:  # it is built now, not when one has ended
+                self._forward_for("generator", batch, None)
         return self._searches[graph, batch]
 
     def _pictures_for(self, rows: int) -> DevicePictures:
@@ -189,32 +204,28 @@ class DeviceRuntime:
         return min(most, self._executor.ready(graph) or most)
 
     def _batch_for(self, graph: str, rows: int, sizes: Iterable[int]) -> int:
-        """The smallest of ``sizes``, which are there, that holds ``rows``; or what the executor has.
+        """The smallest of ``sizes``, which are bound, where it is at most twice ``rows``; or what is at hand.
 
-        The last pictures of a run are few: nothing is built or captured for them.
+        The last pictures of a run are few: nothing is built for them while a larger size is bound.
         """
-        holding = [size for size in sizes if size >= rows]
-        return min(holding) if holding else self._executor.capacity(graph, rows)
+        holding = min((size for size in sizes if size >= rows), default=None)
+        if holding is not None and (holding <= 2 * rows or self._executor.at_hand(graph, rows) is None):
+            return holding
+        return self._executor.capacity(graph, rows)
 
 
-def _enqueue(search: DeviceSearch, replay: Callable[[], None] | None, n: int) -> None:
-    """Enqueues ``n`` steps, two portions ahead of the device at most; fewer where all rows have stopped."""
-    before: Callable[[], bool] | None = None
-    for number, portion in enumerate(_portion_sizes(n)):
+def _enqueue(search: DeviceSearch, replay: Callable[[], None] | None, n: int, *, stops: bool) -> int:
+    """Enqueues ``n`` steps; where rows may stop before, portion by portion while one still runs. How many."""
+    for start in range(0, n, STEPS_A_GRAPH):
+        if start and stops and not search.runs():
+            return start
+        portion = min(STEPS_A_GRAPH, n - start)
         if replay and portion == STEPS_A_GRAPH:
             replay()
         else:
             for _ in range(portion):
                 search.step()
-        running = search.ask(number % 2)
-        if before and not before():
-            return
-        before = running
-
-
-def _portion_sizes(n: int) -> Iterator[int]:
-    for start in range(0, n, STEPS_A_GRAPH):
-        yield min(STEPS_A_GRAPH, n - start)
+    return n
 
 
 def _portions(rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from edgefill.kernels.arguments import SEARCH, search_arguments
-from edgefill.kernels.device import Buffers, CaptureFailed, Device, Graph, Shapes
+from edgefill.kernels.buffers import Buffers, Shapes
+from edgefill.kernels.device import CaptureFailed, Device, Graph
 from edgefill.kernels.launcher import Kernels
 from edgefill.methods.latent.search import CONVERGED, RUNNING, SearchState
 from edgefill.model.manifest import Manifest
 from edgefill.runtimes.device.executors import Executor, tensor_shapes
 from edgefill.runtimes.device.room import check_room
 
-STEPS_A_GRAPH = 10
+STEPS_A_GRAPH = 4  # a row that stops leaves at most three for nothing
+_RUNS_BEFORE_CAPTURE = 2  # ONNX Runtime still allocates in its second run
 _WIDE = ("z", "first", "second", "best_z")  # [N, Z]
 _COUNTS = ("marked_at", "steps", "limit", "status")  # int32 [N]
 _LEDGER = (
@@ -53,8 +55,9 @@ class DeviceSearch:
         self._ledger, self._task = Buffers(device, shapes[0]), Buffers(device, shapes[1])
         self._outputs = Buffers(device, shapes[2])
         self._schedule, self._history = Buffers(device, {}), Buffers(device, {})
-        self._answers = [device.pinned(4 * batch).view(np.int32) for _ in range(2)]
+        self._answer = device.pinned(4 * batch).view(np.int32)
         self._state: SearchState | None = None  # whose task and schedule are on the device
+        self._there: dict[str, np.ndarray] = {}  # the arrays of that state that are on the device as they are
         self._solver, self._arguments = "", np.zeros((), SEARCH)
         self._graph: Graph | None = None
         self._graph_is_of: tuple[str, bytes] = ("", b"")
@@ -70,7 +73,10 @@ class DeviceSearch:
         return sum(buffers.bytes for buffers in self._buffers)
 
     def upload(self, state: SearchState) -> None:
-        """Enqueues copies of where ``state`` stands, and of its task and schedule unless they are there."""
+        """Enqueues copies of what of ``state`` is not on the device: between two turns that is the limit."""
+        if self._state is state and self._is_there(state):
+            self._ledger.upload_only("limit", state.limit)
+            return
         self._ledger.host["status"][len(state.z) :] = CONVERGED  # what pads the batch never runs
         self._ledger.upload(**{name: getattr(state, name) for name in _LEDGER})
         self._upload_history(state)
@@ -80,14 +86,18 @@ class DeviceSearch:
             self._solver, self._arguments = state.settings.solver, self._arguments_of(state)
             self._state = state
 
-    def download(self, state: SearchState) -> None:
-        """Waits for the device and puts into ``state`` where its search stands."""
+    def download(self) -> None:
+        """Enqueues copies of where the search stands; when they have run, ``take`` puts it into the state."""
         self._ledger.download()
         if self._history.shapes:
             self._history.download()
-        self._device.synchronize()
-        for name, array in {**self._ledger.host, **self._history.host}.items():
-            setattr(state, name, array[: len(state.z)].copy())
+
+    def take(self, state: SearchState) -> None:
+        """Puts what was downloaded into ``state``."""
+        arrays = {**self._ledger.host, **self._history.host}
+        self._there = {name: array[: len(state.z)].copy() for name, array in arrays.items()}
+        for name, array in self._there.items():
+            setattr(state, name, array)
 
     def step(self) -> None:
         """Enqueues one step: the step graph, then the update."""
@@ -101,32 +111,28 @@ class DeviceSearch:
         wanted = self._solver, self._arguments.tobytes()
         if self._graph is None or self._graph_is_of != wanted:
             self._drop_graph()
-            self._executable.enqueue()  # a library may allocate in its first run, which no capture allows
+            for _ in range(_RUNS_BEFORE_CAPTURE):  # a library may allocate in them, which no capture allows
+                self._executable.enqueue()
             self._device.synchronize()
             self._graph, self._graph_is_of = self._device.capture(self._several_steps), wanted
         launch: Callable[[], None] = self._graph.launch
         return launch
 
-    def ask(self, slot: int) -> Callable[[], bool]:
-        """Enqueues a copy of every row's status; what comes back waits for it: does any row still run?
-
-        There are two slots; each must have been answered before it is used again.
-        """
-        answer = self._answers[slot]
-        self._device.download(answer, self._ledger.address["status"])
-        copied = self._device.record()
-
-        def running() -> bool:
-            copied.synchronize()
-            return bool((answer == RUNNING).any())
-
-        return running
+    def runs(self) -> bool:
+        """Waits for the device: does any row still search?"""
+        self._device.download(self._answer, self._ledger.address["status"])
+        self._device.synchronize()
+        return bool((self._answer == RUNNING).any())
 
     def close(self) -> None:
         """Frees what was allocated."""
         self._drop_graph()
         for buffers in self._buffers:
             buffers.free()
+
+    def _is_there(self, state: SearchState) -> bool:
+        """Whether ``state`` has the arrays that it was given, all but its limit."""
+        return all(getattr(state, name) is array for name, array in self._there.items() if name != "limit")
 
     @property
     def _buffers(self) -> tuple[Buffers, ...]:

@@ -22,7 +22,10 @@ def build(library="tensorrt", batch=(1, 2, 4), sm=()):
 
 def run(plan, library="tensorrt"):
     opened = open_library(library)
-    return opened.create_context(opened.deserialize(opened.create_runtime(), plan))
+    engine = opened.deserialize(opened.create_runtime(), plan)
+    context = opened.create_context(engine, opened.create_runtime_config(engine, b"")[0])
+    context.set_device_memory(256, opened.context_bytes(engine))
+    return context
 
 
 @pytest.mark.parametrize(("library", "package"), [("tensorrt", "tensorrt"), ("rtx", "tensorrt_rtx")])

@@ -34,6 +34,9 @@ class Executor(Protocol):
     def capacity(self, graph: str, rows: int) -> int:
         """The batch size that ``rows`` pictures of ``graph`` run in: ``rows`` or more."""
 
+    def at_hand(self, graph: str, rows: int) -> int | None:
+        """The batch size that ``rows`` run in with what is there; None where something had to be built."""
+
     def ready(self, graph: str) -> int | None:
         """The most rows of ``graph`` that run together with what is there; None is any number."""
 

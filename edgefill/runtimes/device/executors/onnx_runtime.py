@@ -42,6 +42,10 @@ class OnnxRuntimeExecutor:
         """A power of two: the graphs take any batch."""
         return padded(rows)
 
+    def at_hand(self, graph: str, rows: int) -> int:
+        """As ``capacity`` says: nothing is built."""
+        return padded(rows)
+
     def ready(self, graph: str) -> None:
         """Any number: nothing is built."""
 
@@ -70,6 +74,12 @@ class OnnxRuntimeExecutor:
         """Gives the sessions back."""
         self._sessions.clear()
 
+    @property
+    def _any_size(self) -> bool:
+        """Whether pictures of many sizes come: an exhaustive search would be made again for each."""
+        interface = self._bundle.manifest.interface
+        return interface is not None and interface.sizes.fixed is None
+
     def _session(self, graph: str) -> Any:
         if graph not in self._sessions:
             begin = time.perf_counter()
@@ -80,7 +90,13 @@ class OnnxRuntimeExecutor:
     def _open(self, graph: str) -> Any:
         options = self._runtime.SessionOptions()
         options.log_severity_level = _SILENT_BUT_ERRORS
-        provider = {"user_compute_stream": str(self._device.stream_handle), "enable_cuda_graph": "0"}
+        options.enable_mem_pattern = False  # a pattern of one run would move the next, which a graph captured
+        provider = {
+            "user_compute_stream": str(self._device.stream_handle),
+            "enable_cuda_graph": "0",
+            "use_tf32": "0",  # fp32 means fp32; who wants speed takes fp16
+            "cudnn_conv_algo_search": "HEURISTIC" if self._any_size else "EXHAUSTIVE",
+        }
         content = self._bundle.graph(graph, self._precision)
         try:
             session = self._runtime.InferenceSession(content, options, providers=[(_PROVIDER, provider)])

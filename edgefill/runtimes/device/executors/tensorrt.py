@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from edgefill.export.engines.store import Engines
 from edgefill.model.manifest import graph_signatures
 from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import padded, tensor_shapes
+from edgefill.runtimes.device.executors.engine import LoadedEngine
 
 if TYPE_CHECKING:
     from edgefill.kernels.device import Device
@@ -38,7 +38,8 @@ class TensorRTExecutor:
         with device:
             self._runtime = self._library.create_runtime()
         self._choices: dict[tuple[str, int], Recipe] = {}  # graph and rows → the engine that holds them
-        self._loaded: dict[Recipe, _Engine] = {}
+        self._loaded: dict[Recipe, LoadedEngine] = {}
+        self._at_hand: dict[tuple[str, int], int | None] = {}  # graph and rows → the batch of what is there
         self._ready: dict[str, int] = {}  # by graph
         self._load_seconds = 0.0
         self.runtime = f"{self._library.title}, {precision}"
@@ -55,6 +56,13 @@ class TensorRTExecutor:
         smallest, _, largest = self._choose(graph, rows).batch
         return int(max(smallest, min(padded(rows), largest)))
 
+    def at_hand(self, graph: str, rows: int) -> int | None:
+        """The batch that ``rows`` run in with the engines that are there; None where one would be built."""
+        if (graph, rows) not in self._at_hand:
+            there = self._engines.holds(graph, rows)
+            self._at_hand[graph, rows] = self.capacity(graph, rows) if there else None
+        return self._at_hand[graph, rows]
+
     def ready(self, graph: str) -> int:
         """As many as the largest engine takes; one where there is none: one is built for it then."""
         if graph not in self._ready:
@@ -66,13 +74,13 @@ class TensorRTExecutor:
     ) -> _Bound:
         """``graph`` with its tensors at ``addresses``; see Executor."""
         engine = self._loaded[self._choose(graph, batch)]
-        context = self._library.create_context(engine.engine)
+        context = engine.create_context()
         call, (inputs, _) = self._library.call, graph_signatures(self._bundle.manifest)[graph]
         for name, (shape, _) in tensor_shapes(self._bundle.manifest, graph, batch, size).items():
             if name in inputs:
                 call(f"run {graph} with {name} of {list(shape)}", context.set_input_shape, name, shape)
             call(f"put {name} of {graph} in its place", context.set_tensor_address, name, addresses[name])
-        unknown = context.infer_shapes()
+        unknown = call(f"run {graph} at batch {batch}", context.infer_shapes)
         if unknown:
             missing = f"these inputs have no shape: {', '.join(unknown)}"
             raise self._library.failure(f"run {graph} at batch {batch}", missing)
@@ -83,15 +91,17 @@ class TensorRTExecutor:
         loaded = self._loaded.values()
         return Footprint(
             plan_bytes=sum(each.plan_bytes for each in loaded),
-            device_bytes=sum(self._library.context_bytes(each.engine) for each in loaded),
+            device_bytes=sum(each.scratch_bytes for each in loaded),
             build_seconds=self._engines.build_seconds,
             load_seconds=self._load_seconds,
         )
 
     def close(self) -> None:
-        """Gives the engines back."""
-        self._loaded.clear()
-        self._choices.clear()
+        """Gives the engines back; the device's context is current."""
+        for engine in self._loaded.values():
+            engine.close()
+        for known in (self._loaded, self._choices, self._at_hand):
+            known.clear()
 
     def _choose(self, graph: str, rows: int) -> Recipe:
         """The recipe of the engine that ``rows`` run in, which is loaded."""
@@ -99,15 +109,19 @@ class TensorRTExecutor:
             plan, recipe = self._engines.load(graph, rows)
             self._choices[graph, rows] = recipe
             if recipe not in self._loaded:
-                self._loaded[recipe] = self._load(plan)
+                self._loaded[recipe] = self._load(plan, recipe)
+                self._at_hand.clear()
         return self._choices[graph, rows]
 
-    def _load(self, plan: bytes) -> _Engine:
+    def _load(self, plan: bytes, recipe: Recipe) -> LoadedEngine:
         begin = time.perf_counter()
         with self._device:
-            engine = _Engine(self._library.deserialize(self._runtime, plan), len(plan))
+            engine = self._library.deserialize(self._runtime, plan)
+            loaded = LoadedEngine(
+                self._library, engine, self._device, len(plan), self._engines.kernels(recipe)
+            )
         self._load_seconds += time.perf_counter() - begin
-        return engine
+        return loaded
 
 
 def open_executor(
@@ -121,12 +135,6 @@ def open_executor(
 ) -> TensorRTExecutor:
     """The executor of the library ``name``, with its engines in the folder ``engines``."""
     return TensorRTExecutor(name, bundle, device, precision=precision, folder=engines, say=say)
-
-
-@dataclass(frozen=True)
-class _Engine:
-    engine: Any
-    plan_bytes: int
 
 
 class _Bound:

@@ -10,13 +10,12 @@ import onnxruntime
 import pytest
 
 from edgefill.errors import BackendUnavailable, EngineError
-from edgefill.kernels.device import Device
+from edgefill.kernels.device import open_device
 from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import graph_signatures
 from edgefill.runtimes.device.executors import tensor_shapes
 from edgefill.runtimes.device.executors.onnx_runtime import OnnxRuntimeExecutor
 from tests.bundles import tiny_bundle, tiny_one_pass
-from tests.fakes.cuda import FakeCuda
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 
 
@@ -27,9 +26,8 @@ def bundle(tmp_path):
 
 
 @pytest.fixture
-def device(monkeypatch):
-    FakeCuda().install(monkeypatch)
-    return Device()
+def device(driver):
+    return open_device()
 
 
 def test_every_tensor_is_bound_to_its_address_and_runs_go_to_our_stream(bundle, device, monkeypatch):
@@ -41,7 +39,13 @@ def test_every_tensor_is_bound_to_its_address_and_runs_go_to_our_stream(bundle, 
     (session,) = library.sessions
     ((provider, options),) = session.providers
     assert provider == "CUDAExecutionProvider" and session.graph == bundle.graph("step")
-    assert options == {"user_compute_stream": str(device.stream_handle), "enable_cuda_graph": "0"}
+    assert options == {
+        "user_compute_stream": str(device.stream_handle),
+        "enable_cuda_graph": "0",
+        "use_tf32": "0",
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+    }
+    assert session.options.enable_mem_pattern is False
     ((binding, run_options),) = session.runs
     assert run_options.entries == {"disable_synchronize_execution_providers": "1"}
     inputs, outputs = graph_signatures(bundle.manifest)["step"]
@@ -60,6 +64,7 @@ def test_a_graph_of_any_size_is_bound_at_the_size_that_is_asked_for(tmp_path, de
     executor.bind("completion", 1, {"picture": 1, "known": 2, "completed": 3}, (12, 40)).enqueue()
     (session,) = library.sessions
     ((binding, _),) = session.runs
+    assert session.providers[0][1]["cudnn_conv_algo_search"] == "HEURISTIC"
     assert binding.inputs["known"] == ("cuda", 0, np.float32, (1, 1, 12, 40), 2)
     assert binding.outputs["completed"] == ("cuda", 0, np.float32, (1, 1, 12, 40), 3)
 

@@ -14,21 +14,20 @@ from edgefill import machine
 from edgefill.completion import Completer, SearchSettings, load
 from edgefill.errors import EngineError
 from edgefill.export.engines.store import Engines
-from edgefill.kernels.device import Device
-from edgefill.methods.feed_forward import draw
+from edgefill.kernels.device import open_device
+from edgefill.methods.feed_forward.network import draw
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes.device.executors import tensor_shapes
 from edgefill.runtimes.device.executors.tensorrt import TensorRTExecutor
 from tests.bundles import tiny_bundle, tiny_joined, tiny_one_pass
-from tests.fakes.cuda import FakeCuda, floats
+from tests.driver import floats
 from tests.fakes.tensorrt import FakeTensorRT
-from tests.runtimes.device.gpu import specified_kernels
 
-SETTINGS = SearchSettings(steps=24)
+SETTINGS = SearchSettings("adam", steps=24)
 
 
 @pytest.fixture
-def path(tmp_path, monkeypatch):
+def path(tmp_path, driver, monkeypatch):
     monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
     monkeypatch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("Fake GPU", (8, 9), 10**9),)))
@@ -37,16 +36,16 @@ def path(tmp_path, monkeypatch):
 
 
 class Machine:
-    """A fake GPU whose engines are run by ONNX Runtime, in the order of the stream."""
+    """A GPU whose engines are run by ONNX Runtime, in the order of the stream."""
 
-    def __init__(self, monkeypatch, *, rtx: bool, version: str = "10.16.1"):
-        self.cuda = FakeCuda(specified_kernels(SETTINGS), sm=(8, 9)).install(monkeypatch)
+    def __init__(self, driver, monkeypatch, *, rtx: bool, version: str = "10.16.1"):
+        self.driver = driver
         self.trt = FakeTensorRT(version, rtx=rtx, sm=89, execute=self._execute).install(monkeypatch)
         self.name = "rtx" if rtx else "tensorrt"
         self._sessions: dict[bytes, onnxruntime.InferenceSession] = {}
 
     def _execute(self, graph, addresses, shapes, stream) -> None:
-        assert stream == 0x5EA, "engines run on the search's stream"
+        assert stream == open_device().stream_handle, "engines run on the search's stream"
         if graph not in self._sessions:
             self._sessions[graph] = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         session = self._sessions[graph]
@@ -58,7 +57,7 @@ class Machine:
             for name, found in zip(names, session.run(names, feeds), strict=True):
                 views[name][...] = found
 
-        self.cuda.enqueue("engine", run)
+        self.driver.enqueue(stream, run)
 
 
 def pictures(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,21 +71,21 @@ def fill(completer: Completer, rows: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rtx", [False, True])
-def test_a_completion_there_is_that_of_the_cpu(rtx, path, monkeypatch):
-    gpu, said = Machine(monkeypatch, rtx=rtx), []
+def test_a_completion_there_is_that_of_the_cpu(rtx, path, driver, monkeypatch):
+    gpu, said = Machine(driver, monkeypatch, rtx=rtx), []
     with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
         for rows in (1, 3, 5):
             there, expected = fill(completer, rows), fill(here, rows)
             assert np.abs(there.astype(int) - expected).max() <= 1 and (there == expected).mean() > 0.99
     built = [(each.split("building it now")[0] != each) for each in said]
     assert built == [True] * 6, "two graphs, for 1, 4 and 8 rows, and a line for each"
-    assert gpu.cuda.count("cuGraphLaunch") == 3 * 2 and gpu.cuda.contexts == 0
-    assert not gpu.cuda.allocations
+    assert gpu.driver.count("cuGraphLaunch") > 3 and gpu.driver.count("current contexts") == 0
+    assert not gpu.driver.count("allocations")
 
 
 @pytest.mark.parametrize("rtx", [False, True])
-def test_a_completion_in_one_pass_there_is_that_of_the_cpu_at_any_size(rtx, path, monkeypatch):
-    gpu, said = Machine(monkeypatch, rtx=rtx), []
+def test_a_completion_in_one_pass_there_is_that_of_the_cpu_at_any_size(rtx, path, driver, monkeypatch):
+    gpu, said = Machine(driver, monkeypatch, rtx=rtx), []
     path.write_bytes(tiny_one_pass())
     random = np.random.default_rng(0)
     with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
@@ -98,13 +97,13 @@ def test_a_completion_in_one_pass_there_is_that_of_the_cpu_at_any_size(rtx, path
             assert np.abs(there.astype(int) - expected).max() <= 1 and (there == expected).mean() > 0.99
         assert completer.backend.footprint().plan_bytes
     assert len(said) == 1 and "there is no engine completion" in said[0], "one engine for all sizes"
-    assert gpu.cuda.contexts == 0 and not gpu.cuda.allocations
+    assert gpu.driver.count("current contexts") == 0 and not gpu.driver.count("allocations")
 
 
 @pytest.mark.parametrize("rtx", [False, True])
 @pytest.mark.parametrize("batch", [None, 3])
-def test_a_network_of_one_size_runs_at_that_size_and_in_its_own_rows(rtx, batch, path, monkeypatch):
-    gpu, said = Machine(monkeypatch, rtx=rtx), []
+def test_a_network_of_one_size_runs_at_that_size_and_in_its_own_rows(rtx, batch, path, driver, monkeypatch):
+    gpu, said = Machine(driver, monkeypatch, rtx=rtx), []
     path.write_bytes(tiny_joined(batch))
     engine = Engines(Bundle.open(path), gpu.name, say=said.append).build("completion", (4, 4, 4))
     assert engine.recipe.batch == ((batch or 4),) * 3
@@ -118,11 +117,11 @@ def test_a_network_of_one_size_runs_at_that_size_and_in_its_own_rows(rtx, batch,
             )
             np.testing.assert_allclose(there, expected, atol=1e-6)
     assert not said and gpu.trt.count("build_serialized_network") == 1
-    assert gpu.cuda.contexts == 0 and not gpu.cuda.allocations
+    assert gpu.driver.count("current contexts") == 0 and not gpu.driver.count("allocations")
 
 
-def test_tiles_of_one_size_run_in_as_large_a_batch_as_an_engine_is_there_for(path, monkeypatch):
-    gpu = Machine(monkeypatch, rtx=True)
+def test_tiles_of_one_size_run_in_as_large_a_batch_as_an_engine_is_there_for(path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=True)
     path.write_bytes(tiny_joined())
     tiles = np.ones((5, 3, 16, 24), np.float32), np.ones((5, 1, 16, 24), np.float32)
     runs = []
@@ -135,8 +134,8 @@ def test_tiles_of_one_size_run_in_as_large_a_batch_as_an_engine_is_there_for(pat
     assert runs == [5, 1], "one by one in the engine that was built for the first, then in that for eight"
 
 
-def test_one_picture_runs_in_an_engine_for_more(path, monkeypatch):
-    gpu = Machine(monkeypatch, rtx=False)
+def test_one_picture_runs_in_an_engine_for_more(path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=False)
     path.write_bytes(tiny_one_pass())
     Engines(Bundle.open(path), "tensorrt").build("completion", (4, 4, 4))
     picture = np.random.default_rng(0).integers(0, 256, (40, 64), np.uint8)
@@ -146,8 +145,8 @@ def test_one_picture_runs_in_an_engine_for_more(path, monkeypatch):
     assert np.abs(there.astype(int) - expected).max() <= 1 and not said
 
 
-def test_engines_that_were_built_are_used_again_and_few_rows_run_in_a_larger_one(path, monkeypatch):
-    gpu = Machine(monkeypatch, rtx=False)
+def test_engines_that_were_built_are_used_again_and_few_rows_run_in_a_larger_one(path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=False)
     with load(path, gpu.name, say=lambda line: None) as completer:
         fill(completer, 8)
     gpu.trt.calls.clear()
@@ -158,8 +157,8 @@ def test_engines_that_were_built_are_used_again_and_few_rows_run_in_a_larger_one
     assert gpu.trt.count("build_serialized_network") == 0 and not said
 
 
-def test_engines_may_lie_in_a_folder_that_is_named(path, monkeypatch, tmp_path):
-    gpu = Machine(monkeypatch, rtx=True)
+def test_engines_may_lie_in_a_folder_that_is_named(path, driver, monkeypatch, tmp_path):
+    gpu = Machine(driver, monkeypatch, rtx=True)
     Engines(Bundle.open(path), "rtx", folder=tmp_path / "own").build("step", (1, 1, 1))
     said: list[str] = []
     with load(path, "rtx", engines=tmp_path / "own", say=said.append) as completer:
@@ -170,14 +169,14 @@ def test_engines_may_lie_in_a_folder_that_is_named(path, monkeypatch, tmp_path):
 
 def executor_on(gpu: Machine, path, batch=None) -> TensorRTExecutor:
     bundle = Bundle.open(path)
-    executor = TensorRTExecutor(gpu.name, bundle, Device(), precision="fp32", say=lambda line: None)
+    executor = TensorRTExecutor(gpu.name, bundle, open_device(), precision="fp32", say=lambda line: None)
     if batch:
         executor._engines.build("step", batch)
     return executor
 
 
-def test_a_dynamic_engine_runs_powers_of_two_within_its_range(path, monkeypatch):
-    executor = executor_on(Machine(monkeypatch, rtx=True), path, batch=(2, 4, 12))
+def test_a_dynamic_engine_runs_powers_of_two_within_its_range(path, driver, monkeypatch):
+    executor = executor_on(Machine(driver, monkeypatch, rtx=True), path, batch=(2, 4, 12))
     assert [executor.capacity("step", rows) for rows in (1, 3, 5, 9, 12)] == [2, 4, 8, 12, 12]
     shapes = tensor_shapes(Bundle.open(path).manifest, "step", 8)
     executor.bind("step", 8, dict.fromkeys(shapes, 256))
@@ -187,14 +186,14 @@ def test_a_dynamic_engine_runs_powers_of_two_within_its_range(path, monkeypatch)
     ("call", "answer", "message"),
     [
         ("deserialize_cuda_engine", None, "load this engine"),
-        ("create_execution_context", None, "make room for this engine on the GPU"),
+        ("create_execution_context", None, "make a context of this engine"),
         ("set_tensor_address", False, "put z of step in its place"),
         ("set_input_shape", False, r"run step with z of \[1, 4\]"),
         ("infer_shapes", ["z", "lam"], "these inputs have no shape: z, lam"),
     ],
 )
-def test_what_tensorrt_refuses_is_said_in_its_words(call, answer, message, path, monkeypatch):
-    gpu = Machine(monkeypatch, rtx=False)
+def test_what_tensorrt_refuses_is_said_in_its_words(call, answer, message, path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=False)
     executor = executor_on(gpu, path)
     gpu.trt.failing[call] = answer
     shapes = tensor_shapes(Bundle.open(path).manifest, "step", 1)
@@ -202,21 +201,67 @@ def test_what_tensorrt_refuses_is_said_in_its_words(call, answer, message, path,
         executor.bind("step", executor.capacity("step", 1), dict.fromkeys(shapes, 256))
 
 
-def test_a_run_that_is_refused_is_an_error_and_leaves_the_context(path, monkeypatch):
-    gpu = Machine(monkeypatch, rtx=False)
+def test_a_run_that_is_refused_is_an_error_and_leaves_the_context(path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=False)
     with load(path, gpu.name, graph=False, say=lambda line: None) as completer:
         fill(completer, 1)
         gpu.trt.failing["execute_async_v3"] = False
         with pytest.raises(EngineError, match=r"(?s)cannot run step.*what TensorRT says"):
             fill(completer, 1)
-    assert gpu.cuda.contexts == 0
+    assert gpu.driver.count("current contexts") == 0
 
 
-def test_an_engine_that_rtx_calls_uncapturable_runs_step_by_step(path, monkeypatch):
-    gpu, said = Machine(monkeypatch, rtx=True), []
+def test_an_engine_that_rtx_calls_uncapturable_runs_step_by_step(path, driver, monkeypatch):
+    gpu, said = Machine(driver, monkeypatch, rtx=True), []
     gpu.trt.failing["is_stream_capturable"] = False
     gpu.trt.says = []
     with load(path, gpu.name, say=said.append) as completer:
         fill(completer, 1)
-    assert gpu.cuda.count("cuStreamBeginCapture") == 0
+    assert gpu.driver.count("cuStreamBeginCapture") == 0
     assert sum("cannot be captured" in line for line in said) == 1
+
+
+def test_what_rtx_compiled_is_kept_for_the_next_process(path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=True)
+    compiled = []
+    for _ in range(2):
+        with load(path, gpu.name, say=lambda line: None) as completer:
+            fill(completer, 1)
+        compiled.append(gpu.trt.count("compiles"))
+    assert compiled == [2, 2], "the step and the generator, once"
+
+
+def test_contexts_of_one_engine_share_its_scratch_memory(path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=True)
+    executor = executor_on(gpu, path, batch=(1, 4, 8))
+    tensors = {batch: tensor_shapes(Bundle.open(path).manifest, "step", batch) for batch in (1, 2, 8)}
+    before = driver.count("bytes")
+    with open_device():
+        for batch, shapes in tensors.items():
+            executor.bind("step", executor.capacity("step", batch), dict.fromkeys(shapes, 256))
+        assert len({call[1] for call in gpu.trt.calls if call[0] == "set_device_memory"}) == 1
+        assert driver.count("bytes") - before == executor.footprint().device_bytes == 1 << 20
+        executor.close()
+    assert driver.count("bytes") == before
+
+
+def test_no_engine_is_built_in_the_middle_of_a_run(path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=False)
+    with load(path, gpu.name, say=lambda line: None) as completer:
+        fill(completer, 16)
+        built = gpu.trt.count("build_serialized_network")
+        fill(completer, 1)
+        assert gpu.trt.count("build_serialized_network") == built == 2, "the step and the generator, for 16"
+
+
+def test_shapes_that_cannot_be_inferred_are_an_error_of_ours(path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=False)
+    executor = executor_on(gpu, path)
+
+    def fails(context) -> list[str]:
+        raise RuntimeError("an internal error")
+
+    monkeypatch.setattr("tests.fakes.tensorrt_runtime._Context.infer_shapes", fails)
+    shapes = tensor_shapes(Bundle.open(path).manifest, "step", 1)
+    with pytest.raises(EngineError, match=r"cannot run step at batch 1"), open_device():
+        executor.bind("step", executor.capacity("step", 1), dict.fromkeys(shapes, 256))

@@ -229,8 +229,3 @@ def test_an_output_that_is_pasted_says_nothing_of_the_seam(backend, monkeypatch)
     flat = np.full((64, 64, 3), 90, np.uint8)
     row = np.asarray(Completer(model, backend).complete(flat, "center").image)[32, :, 0].astype(int)
     assert 0 < row[16] - 90 < row[17] - 90 < row[18] - 90 < row[30] - 90
-
-
-def test_a_mask_of_another_type_is_refused(completer):
-    with pytest.raises(InputError, match=r"a mask of the type ndarray.*taken by fill\(\)"):
-        completer.complete(picture(8, 8), np.zeros((8, 8), bool))

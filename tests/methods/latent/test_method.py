@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from edgefill.completion import Completer, Failure, Request, Result, SearchSettings
 from edgefill.errors import ModelError
 from edgefill.methods.latent.settings import SOLVERS
-from tests.completion.fakes import FakeRuntime, fake_model, fake_runtime
+from tests.completion.fakes import Clock, FakeRuntime, fake_model, fake_runtime
 
 MODEL = fake_model()
 SETTINGS = SearchSettings("adam", steps=60, lr=0.1)
@@ -23,15 +22,16 @@ def grey(level: int) -> np.ndarray:
 
 
 class Watched:
-    """A runtime that notes how many rows each evaluation has."""
+    """A runtime that notes how many rows each evaluation has, which takes a second of ``clock``."""
 
-    def __init__(self, seconds: float = 0.0):
+    def __init__(self, clock: Clock | None = None):
         self.rows: list[int] = []
         healthy = fake_runtime(MODEL)
 
         def step(z, task):
             self.rows.append(len(z))
-            time.sleep(seconds)
+            if clock:
+                clock.now += 1
             return healthy.step(z, task)
 
         self.runtime = FakeRuntime(step, healthy.generate)
@@ -71,24 +71,22 @@ def test_the_order_is_that_of_the_sources_though_the_first_takes_longest():
     assert results[0].steps > max(result.steps for result in results[1:])
 
 
-def test_a_search_ends_when_its_time_is_up():
-    watched = Watched(seconds=0.002)
-    settings = replace(SETTINGS, steps=1000, milliseconds=60)
-    completer = Completer(MODEL, watched.runtime)
-    begin = time.perf_counter()
-    (result,) = completer.complete_many([grey(200)], replace(REQUEST, settings=settings))
-    elapsed = time.perf_counter() - begin
-    assert result.ended == "time" and 1 < result.steps < 40  # 30, less what its own steps take
-    assert elapsed < 1.0 and result.loss < np.inf
+def test_a_search_ends_when_its_time_is_up(monkeypatch):
+    watched = Watched(Clock().install(monkeypatch))
+    settings = replace(SETTINGS, steps=1000, milliseconds=30_500)
+    (result,) = Completer(MODEL, watched.runtime).complete_many(
+        [grey(200)], replace(REQUEST, settings=settings)
+    )
+    assert (result.ended, result.steps) == ("time", 30) and result.loss < np.inf
 
 
-def test_the_time_of_a_picture_begins_with_its_place():
+def test_the_time_of_a_picture_begins_with_its_place(monkeypatch):
     """One that comes later has as much of it as the first."""
-    settings = replace(SETTINGS, steps=1000, milliseconds=40)
-    completer = Completer(MODEL, Watched(seconds=0.001).runtime)
+    watched = Watched(Clock().install(monkeypatch))
+    settings = replace(SETTINGS, steps=1000, milliseconds=40_500)
     request = replace(REQUEST, settings=settings)
-    results = list(completer.complete_many([grey(200)] * 6, request, batch=2))
-    assert all(result.ended == "time" and result.steps > 3 for result in results)
+    results = list(Completer(MODEL, watched.runtime).complete_many([grey(200)] * 6, request, batch=2))
+    assert all((result.ended, result.steps) == ("time", 40) for result in results)
 
 
 def test_a_row_that_fails_leaves_its_place_to_the_next_and_the_others_alone():

@@ -1,0 +1,145 @@
+"""Writes docs/python.md from the docstrings of the package; a test fails where the two differ.
+
+python docs/python.py
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import edgefill
+from edgefill.files import write_atomically
+
+PAGE = Path(__file__).with_name("python.md")
+_INTRODUCTION = """# Python
+
+Made from the docstrings by `python docs/python.py`. `import edgefill` loads nothing heavy; each name is
+loaded when it is first used.
+
+```python
+import edgefill
+
+with edgefill.load("faces64") as completer:
+    result = completer.complete("photo.png", mask="center")
+    result.image.save("out.png")
+```
+
+A mask is the name of a kind, or a picture of the input's size that is white (or True) where it is filled:
+
+```python
+import numpy as np
+from PIL import Image
+
+hole = np.zeros((64, 64), bool)
+hole[20:40, 16:48] = True
+with edgefill.load("faces64") as completer:
+    short = edgefill.SearchSettings(steps=20)
+    result = completer.complete(Image.open("photo.png"), mask=hole, settings=short, deadline=2.0)
+```
+
+Many pictures go through one batch, and come back in their order; any number of threads may share a completer:
+
+```python
+with edgefill.load("faces64") as completer:
+    request = edgefill.Request(mask="random:0.3", seed=7)
+    for outcome in completer.complete_many(["photo.png", "gone.png"], request):
+        if isinstance(outcome, edgefill.Failure):
+            print(outcome.error)
+        else:
+            print(outcome)
+```
+
+Jobs have a deadline, a priority and a way out each, and may be awaited:
+
+```python
+import asyncio
+
+with edgefill.load("faces64") as completer:
+    job = edgefill.Job("photo.png", deadline=1.0, priority=1)
+    future = completer.scheduler.submit(job)
+    print(future.result().ended)
+
+    async def client():
+        return await asyncio.wrap_future(completer.scheduler.submit(job))
+
+    print(asyncio.run(client()))
+```
+"""
+_WIDTH = 100
+_FIRST = ("load", "Completer", "Request", "SearchSettings", "search_settings", "Result", "Failure")
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    public = [name for name in edgefill.__all__ if not name.startswith("__")]
+    errors = [name for name in public if _is_error(getattr(edgefill, name))]
+    rest = [name for name in public if name not in (*_FIRST, *errors)]
+    sections = [_section(name, getattr(edgefill, name)) for name in (*_FIRST, *rest)]
+    return "\n".join([_INTRODUCTION, *sections, _of_errors()])
+
+
+def _is_error(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, Exception)
+
+
+def _section(name: str, thing: Any) -> str:
+    lines = [f"## {name}", "", f"    {_call(name, thing)}", "", _text(thing), ""]
+    if isinstance(thing, type):
+        for own, member in vars(thing).items():
+            if not own.startswith("_") and inspect.getdoc(member) and (callable(member) or _is_view(member)):
+                lines += [f"### {name}.{own}", "", f"    {_call(own, member)}", "", _text(member), ""]
+    return "\n".join(lines)
+
+
+def _is_view(member: Any) -> bool:
+    return isinstance(member, property | cached_property)
+
+
+def _call(name: str, thing: Any) -> str:
+    """How it is written, one argument a line where there are many."""
+    if _is_view(thing):
+        return name
+    found = inspect.signature(thing)
+    stars = [each.name for each in found.parameters.values() if each.kind is each.KEYWORD_ONLY]
+    arguments = []
+    for each in found.parameters.values():
+        if each.name in stars[:1]:
+            arguments.append("*")
+        if each.name not in ("self", "cls"):
+            arguments.append(_argument(each))
+    back = "" if isinstance(thing, type) else f" -> {_type(found.return_annotation)}"
+    line = f"{name}({', '.join(arguments)}){back}"
+    if len(line) <= _WIDTH:
+        return line
+    return "\n".join([f"{name}(", *(f"        {argument}," for argument in arguments), f"    ){back}"])
+
+
+def _argument(each: inspect.Parameter) -> str:
+    prefix = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+    default = "" if each.default is each.empty else f" = {_default(each.default)}"
+    return f"{prefix}{each.name}: {_type(each.annotation)}{default}"
+
+
+def _default(value: object) -> str:
+    return "Request()" if "factory" in repr(value) else repr(value)
+
+
+def _type(annotation: Any) -> str:
+    """As it is written in the source."""
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", repr(annotation))
+
+
+def _text(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").replace("``", "`")
+
+
+def _of_errors() -> str:
+    tree = inspect.getdoc(edgefill.errors) or ""
+    return "## Errors\n\n" + tree + "\n"
+
+
+if __name__ == "__main__":
+    write_atomically(PAGE, page())

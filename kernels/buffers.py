@@ -1,0 +1,65 @@
+"""Named arrays on a device, and the same arrays in pinned memory on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from edgefill.kernels.device import Device
+
+Shapes = Mapping[str, tuple[tuple[int, ...], DTypeLike]]
+_ALIGNMENT = 256  # bytes: what cudaMalloc promises, and TensorRT wants of every tensor
+
+
+class Buffers:
+    """Named arrays in one allocation on the device, and the same arrays in pinned memory on the host."""
+
+    def __init__(self, device: Device, shapes: Shapes) -> None:
+        offsets, self.bytes = _layout(shapes)
+        self._device, self.shapes = device, shapes
+        self._memory = device.allocate(self.bytes)
+        self.address = {name: int(self._memory) + offset for name, offset in offsets.items()}
+        self._mirror = device.pinned(self.bytes)
+        self._mirror.fill(0)
+        self.host = {}
+        for name, offset in offsets.items():
+            shape, dtype = shapes[name]
+            self.host[name] = self._mirror[offset : offset + _bytes(shape, dtype)].view(dtype).reshape(shape)
+
+    @staticmethod
+    def size(shapes: Shapes) -> int:
+        """How many bytes buffers of ``shapes`` take on the device."""
+        return _layout(shapes)[1]
+
+    def upload(self, **arrays: np.ndarray) -> None:
+        """Puts each array into the first rows of the mirror of its name; then all is copied in one go."""
+        for name, array in arrays.items():
+            self.host[name][: len(array)] = array
+        self._device.upload(int(self._memory), self._mirror)
+
+    def upload_only(self, name: str, array: np.ndarray) -> None:
+        """Puts ``array`` into the first rows of the mirror of ``name``, and copies that alone."""
+        self.host[name][: len(array)] = array
+        self._device.upload(self.address[name], self.host[name])
+
+    def download(self) -> None:
+        """Enqueues one copy of everything to the mirror."""
+        self._device.download(self._mirror, int(self._memory))
+
+    def free(self) -> None:
+        """Gives the device's memory back."""
+        self._memory.free()
+
+
+def _layout(shapes: Shapes) -> tuple[dict[str, int], int]:
+    offsets, end = {}, 0
+    for name, (shape, dtype) in shapes.items():
+        offsets[name] = end
+        end += -(-_bytes(shape, dtype) // _ALIGNMENT) * _ALIGNMENT
+    return offsets, max(end, _ALIGNMENT)
+
+
+def _bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
+    return int(np.prod(shape)) * np.dtype(dtype).itemsize
