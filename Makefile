@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export OMP_NUM_THREADS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 
-.PHONY: setup demo test check bench kernels clean
+.PHONY: setup demo test test-page check bench kernels clean
 
 setup: $(VENV)/.dev
 
@@ -15,6 +15,11 @@ demo: $(VENV)/.demo
 
 test: check $(VENV)/.driver
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# The page in the system's Chromium, which is installed where there is none.
+test-page: $(VENV)/.page
+	command -v chromium >/dev/null || (apt-get update && apt-get install --yes --no-install-recommends chromium)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/serve/page
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -49,6 +54,9 @@ bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
 	$(BIN)/python -m benchmarks.one_pass $(WIDTHS) --name one-pass --chart docs/images/one-pass-quality.png
 	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --backends cpu,openvino --name photographs \
 		--sheet out/photographs.png --strip docs/images/kodak-strip.png
+	$(BIN)/python -m benchmarks.serve --name serve
+	$(BIN)/python -m benchmarks.serve --model $(MIGAN) --folder ../shared/data/photos/kodak --pictures 24 --rounds 3 \
+		--requests 200 --backend openvino --name serve-migan
 
 kernels: $(VENV)/.dev
 	$(BIN)/python -m edgefill.kernels.compile

@@ -23,7 +23,7 @@ COPY export /tmp/edgefill/export
 COPY kernels /tmp/edgefill/kernels
 RUN pip install --no-cache-dir "/tmp/edgefill[cpu]" && rm -rf /tmp/edgefill
 
-ENV EDGEFILL_CACHE_DIR=/cache
+ENV EDGEFILL_CACHE_DIR=/cache ORT_DISABLE_TELEMETRY=1
 VOLUME /cache
 ENTRYPOINT ["edgefill"]
 CMD ["doctor"]

@@ -7,10 +7,15 @@ completer.complete("photo.png", mask="center").image.save("out.png")
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# ONNX Runtime reads it when it is loaded. Without it, it writes a device id and a queue of events into the
+# user's cache and looks up who collects them. Every process that loads it for edgefill comes by here first.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
     from edgefill.completion import (

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgefill import __version__
+from edgefill.extras import install_line
 from edgefill.runtimes.registry import ROWS, Row
 from edgefill.surroundings import Surroundings
 
@@ -138,7 +139,7 @@ def _traps(around: Surroundings) -> Iterator[Finding]:
             "onnxruntime twice",
             PROBLEM,
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files",
-            'pip uninstall -y onnxruntime onnxruntime-gpu && pip install "edgefill[gpu]"',
+            f"pip uninstall -y onnxruntime onnxruntime-gpu && {install_line('gpu')}",
         )
 
 
@@ -245,9 +246,7 @@ def _repair(name: str, around: Surroundings) -> str:
 def _training(around: Surroundings) -> Finding:
     absent = [name for name in _TRAINING if around.package(name).problem]
     if absent:
-        return Finding(
-            "train and export", MISSING, f"without {', '.join(absent)}", 'pip install "edgefill[train]"'
-        )
+        return Finding("train and export", MISSING, f"without {', '.join(absent)}", install_line("train"))
     return Finding("train and export", OK, "ready")
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import re
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+import stat
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from edgefill.errors import OutputError
 
-_TEMPORARY = re.compile(r"^\.(?P<name>.+)\.(?P<pid>\d+)\.tmp$")
+_PREFIX, _SUFFIX = ".edgefill-", ".tmp"  # of temporaries: shorter than a name that nearly fills what fits
+_ABANDONED = 24 * 3600  # seconds after which a temporary is nobody's, where the system cannot say whose it is
+_cleaned: set[Path] = set()  # folders that this process has looked through
 
 
 @contextmanager
@@ -21,15 +26,20 @@ def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file that appears under ``path`` only when the block has ended without an exception.
 
     It is written beside its place, flushed to the disk and renamed, so that a crash at any moment leaves
-    the old file or the new one. Missing parent folders are made. Raises OutputError where the file cannot
-    be written; an exception of the block itself passes through.
+    the old file or the new one. Missing parent folders are made. What writers that were killed left in its
+    folder goes away once in a process. Raises OutputError where the file cannot be written; an exception of
+    the block itself passes through.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary: Path | None = None
     try:
+        _refuse_what_is_no_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_stale_temporaries(path.parent)
-        with temporary.open("wb") as file:
+        if path.parent not in _cleaned:
+            _cleaned.add(path.parent)
+            remove_stale_temporaries(path.parent)
+        temporary, file = _new_temporary(path.parent)
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -38,8 +48,9 @@ def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise OutputError(_explain(path, error)) from error
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        if temporary:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:
@@ -83,22 +94,83 @@ def _set_aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.folder.old")
 
 
+def check_writable(paths: Iterable[Path]) -> None:
+    """Raises OutputError where the folder of one of ``paths`` cannot be written; nothing is left behind.
+
+    It is tried in the nearest folder above that is there. A name that is too long is its own affair.
+    """
+    tried: set[Path] = set()
+    for path in paths:
+        try:
+            _refuse_what_is_no_file(path)
+            folder = path.parent
+            while not folder.exists() and folder != folder.parent:
+                folder = folder.parent
+            if folder not in tried:
+                tried.add(folder)
+                with tempfile.TemporaryFile(dir=folder, prefix=_PREFIX):
+                    pass
+        except OSError as error:
+            raise OutputError(_explain(path, error)) from error
+
+
 def remove_stale_temporaries(folder: Path) -> None:
-    """Removes what writers that were killed left in ``folder``; those of living processes stay."""
-    for entry in folder.glob(".*.tmp"):
-        match = _TEMPORARY.match(entry.name)
-        if match and not _is_alive(int(match["pid"])):
-            entry.unlink(missing_ok=True)
+    """Removes what writers that were killed left in ``folder``; those of living processes stay.
+
+    A writer holds a lock on its temporary, which the system gives back when the process ends, wherever that
+    runs: numbers of processes mean nothing in another container.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX):
+                with suppress(OSError):  # somebody else's, or gone by now
+                    _remove_if_stale(Path(entry.path))
 
 
-def _is_alive(pid: int) -> bool:
+def _remove_if_stale(temporary: Path) -> None:
+    descriptor = os.open(temporary, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        is_old = time.time() - os.fstat(descriptor).st_mtime > _ABANDONED
+        if _locked(descriptor) or is_old:
+            temporary.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
+    """A new file in ``folder``, open and locked, under a name that nobody else has."""
+    while True:
+        path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        file = path.open("xb")
+        _locked(file.fileno())
+        if os.fstat(file.fileno()).st_nlink:
+            return path, file
+        file.close()  # it was taken for stale in the moment before it had its lock
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the file is locked now; False where another process has it, or the system knows no locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
         return False
-    except (PermissionError, OverflowError):
-        return True
     return True
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Raises OSError for a folder, a device or a pipe, which a rename would replace or fail at."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+            return
+        raise
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder has that name")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a device, pipe or socket")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -114,10 +186,16 @@ def _sync_folder(folder: Path) -> None:
 def _explain(path: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        free = shutil.disk_usage(path.parent).free
-        return f"cannot write {path}: {reason} ({free / 1e6:.1f} MB free); free some or choose another folder"
+        return f"cannot write {path}: {reason}{_free(path.parent)}; free some or choose another folder"
     if error.errno == errno.ENAMETOOLONG:
         return (
             f"cannot write {path.name[:40]}…: a name of {len(path.name)} characters is too long; shorten it"
         )
     return f"cannot write {path}: {reason}; choose a folder that can be written"
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB free)"
+    except OSError:
+        return ""

@@ -116,8 +116,14 @@ def look() -> Surroundings:
         cache=cache,
         cache_writable=cache is not None and _writable(cache),
         engines_mode=_mode(cache / "engines") if cache else None,
-        variables={name: its for name, its in sorted(os.environ.items()) if name.startswith("EDGEFILL_")},
+        variables=_variables(os.environ),
     )
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Those of this package; of a token only that there is one."""
+    own = {name: its for name, its in sorted(environment.items()) if name.startswith("EDGEFILL_")}
+    return {name: "set" if name.endswith("_TOKEN") else its for name, its in own.items()}
 
 
 def package(module: str, names: tuple[str, ...]) -> Package:

@@ -12,11 +12,11 @@ from edgefill.export.completion import export_completion
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.model.manifest import INT8, Manifest
-from edgefill.training.config import GlcicTraining
+from edgefill.training.config import CONFIG, GlcicTraining
 from edgefill.training.data import load_pictures
 from edgefill.training.encoder import load_encoder
 from edgefill.training.glcic import load_completion_network
-from edgefill.training.run import CONFIG, kind_of, load_config, load_discriminator, load_generator
+from edgefill.training.run import kind_of, load_config, load_discriminator, load_generator
 
 _CALIBRATING = 256  # pictures of a folder that are read
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from edgefill import machine
 from edgefill.errors import BackendUnavailable, EdgefillError, EngineError, InputError
+from edgefill.extras import install_line
 from edgefill.kernels.forms import form_for
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda has no name for
@@ -232,7 +233,7 @@ def _pycuda() -> ModuleType:
     except ImportError as error:
         raise BackendUnavailable(
             f"pycuda cannot be imported ({error}); it needs an NVIDIA driver (libcuda) and comes with: "
-            'pip install "edgefill[rtx]"; `edgefill doctor` says what its build lacks'
+            f"{install_line('rtx')}; `edgefill doctor` says what its build lacks"
         ) from error
 
 

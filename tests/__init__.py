@@ -1,0 +1,3 @@
+"""The tests mirror the sources."""
+
+import edgefill  # noqa: F401 - first, as it silences ONNX Runtime

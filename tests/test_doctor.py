@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgefill.doctor import OK, Finding, examine, redact
+from edgefill.extras import install_line
 from edgefill.machine import Driver, Gpu, Jetson
 from edgefill.surroundings import ABSENT, Package, Surroundings
 
@@ -151,14 +152,14 @@ def test_missing_package_names_the_extra_for_each_backend_that_needs_it(package,
         finding = find(around, f"backend {name}")
         if name in broken:
             assert finding.status == "missing" and finding.found == f"{package}: not installed"
-            assert finding.mend == f'pip install "edgefill[{broken[name]}]"'
+            assert finding.mend == install_line(broken[name])
         else:
             assert finding.status == "ok"
 
 
 def test_cuda_bindings_are_a_loss_of_speed_only():
     rtx = find(without(desktop(), "cuda.bindings"), "backend rtx")
-    assert rtx.status == "ok" and "without CUDA graphs" in rtx.found and "edgefill[rtx]" in rtx.mend
+    assert rtx.status == "ok" and "without CUDA graphs" in rtx.found and install_line("rtx") in rtx.mend
     assert not find(without(desktop(), "cuda.bindings"), "backend cpu").mend
 
 
@@ -181,7 +182,7 @@ def test_onnxruntime_without_cuda_is_enough_for_the_cpu_only():
     plain = Package("1.31.1", distributions=("onnxruntime",), providers=PROVIDERS[1:])
     around = without(desktop(), onnxruntime=plain)
     assert set(faults(around)) == {"backend cuda"}
-    assert faults(around)["backend cuda"].mend == 'pip install "edgefill[gpu]"'
+    assert faults(around)["backend cuda"].mend == install_line("gpu")
 
 
 def test_two_runtimes_side_by_side_are_taken_out_together():
@@ -263,7 +264,7 @@ def test_broken_numpy_stops_every_backend_but_not_the_doctor():
 
 def test_training_names_what_is_missing():
     finding = find(without(desktop(), "torch", "onnx"), "train and export")
-    assert finding.found == "without torch, onnx" and finding.mend == 'pip install "edgefill[train]"'
+    assert finding.found == "without torch, onnx" and finding.mend == install_line("train")
 
 
 def test_report_names_no_user_and_no_home(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,19 @@ import sys
 import pytest
 
 from edgefill.errors import OutputError
-from edgefill.files import atomic_writer, remove_stale_temporaries, write_atomically
+from edgefill.files import atomic_writer, check_writable, remove_stale_temporaries, write_atomically
+
+_UNSHARE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+
+
+def _can(command: list[str]) -> bool:
+    return (
+        bool(shutil.which(command[0]))
+        and not subprocess.run([*command, "true"], capture_output=True).returncode
+    )
+
+
+NEW_PIDS = _UNSHARE if _can(_UNSHARE) else []
 
 
 def names(folder) -> list[str]:
@@ -60,14 +73,81 @@ def test_parent_that_is_a_file_is_explained(tmp_path):
         write_atomically(tmp_path / "file" / "below", b"")
 
 
+HOLDER = """
+import sys, time
+from edgefill.files import atomic_writer
+with atomic_writer(sys.argv[1]) as file:
+    print("open", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def holder(path, *wrapper) -> subprocess.Popen:
+    """A process in the middle of writing ``path``."""
+    process = subprocess.Popen(
+        [*wrapper, sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"open\n"
+    return process
+
+
 def test_temporaries_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    (tmp_path / f".photo.png.{gone.pid}.tmp").touch()
-    (tmp_path / f".photo.png.{os.getppid()}.tmp").touch()
+    dead, living = holder(tmp_path / "a"), holder(tmp_path / "b")
+    dead.kill()
+    dead.communicate()
     (tmp_path / ".not-ours.tmp").touch()
+    assert len(names(tmp_path)) == 3
     remove_stale_temporaries(tmp_path)
-    assert names(tmp_path) == [".not-ours.tmp", f".photo.png.{os.getppid()}.tmp"]
+    assert len(names(tmp_path)) == 2
+    living.communicate(b"\n")
+    assert names(tmp_path) == [".not-ours.tmp", "b"]
+
+
+@pytest.mark.skipif(not NEW_PIDS, reason="needs a user who may make a pid namespace (unshare)")
+def test_writers_in_two_pid_namespaces_leave_each_other_alone(tmp_path):
+    writers = [holder(tmp_path / name, *NEW_PIDS) for name in ("a", "b")]
+    remove_stale_temporaries(tmp_path)
+    write_atomically(tmp_path / "c", b"")
+    for writer in writers:
+        writer.communicate(b"\n")
+        assert writer.returncode == 0
+    assert names(tmp_path) == ["a", "b", "c"]
+
+
+def test_folder_is_listed_once_in_a_process_however_many_files_are_written(tmp_path, monkeypatch):
+    listed = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    monkeypatch.setattr(os, "listdir", None)
+    for number in range(5):
+        write_atomically(tmp_path / str(number), b"")
+    assert listed == [tmp_path]
+
+
+def test_temporary_that_cannot_be_removed_stops_no_write(tmp_path):
+    (tmp_path / ".edgefill-0123456789abcdef.tmp").mkdir()
+    (tmp_path / f".photo.png.{os.getpid()}.tmp").mkdir()
+    write_atomically(tmp_path / "photo.png", b"whole")
+    assert (tmp_path / "photo.png").read_bytes() == b"whole"
+
+
+def test_name_as_long_as_fits_is_written(tmp_path):
+    write_atomically(tmp_path / ("x" * 255), b"whole")
+
+
+@pytest.mark.parametrize("place", ["/proc/none/a.png", "/dev/full", "file/below/a.png"])
+def test_place_that_cannot_be_written_is_found_out_beforehand(place, tmp_path):
+    write_atomically(tmp_path / "file", b"")
+    with pytest.raises(OutputError, match="cannot write"):
+        check_writable([tmp_path / place])
+    with pytest.raises(OutputError, match="cannot write"):
+        write_atomically(tmp_path / place, b"")
+    assert names(tmp_path) == ["file"]
+
+
+def test_checking_a_place_leaves_nothing(tmp_path):
+    check_writable([tmp_path / "new" / "folder" / "a.png"])
+    assert names(tmp_path) == []
 
 
 WRITER = """

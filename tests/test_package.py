@@ -103,6 +103,9 @@ def test_wheel_holds_one_top_level_name_and_its_data(tmp_path):
         "edgefill/export/engines/store.py",
         "edgefill/kernels/reference.py",
         "edgefill/model/known_networks.json",
+        "edgefill/serve/page/index.html",
+        "edgefill/serve/page/page.css",
+        "edgefill/serve/page/page.js",
         "edgefill/export/importing/simplification/graph.py",
     ):
         assert name in names

@@ -136,3 +136,9 @@ def test_cache_that_is_not_there_yet_is_writable_where_it_can_be_made(tmp_path, 
     assert surroundings.look().engines_mode == 0o700
     monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(touch(tmp_path / "file") / "cache"))
     assert not surroundings.look().cache_writable
+
+
+def test_token_is_not_shown(monkeypatch):
+    monkeypatch.setenv("EDGEFILL_TOKEN", "s3cret")
+    monkeypatch.setattr(surroundings, "package", lambda *_: surroundings.ABSENT)
+    assert surroundings.look().variables["EDGEFILL_TOKEN"] == "set"

@@ -47,7 +47,7 @@ def stop_rule(settings: SearchSettings | None) -> str:
     if settings.goal is not None:
         rule += f", or a loss of {settings.goal:g}"
     if settings.patience:
-        rule += f", or {settings.patience} steps without {settings.tolerance:.0%} less loss"
+        rule += f", or {settings.patience} steps without {100 * settings.tolerance:g}% less loss"
     return rule
 
 

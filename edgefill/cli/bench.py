@@ -8,12 +8,22 @@ from typing import Annotated
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import numbers, print_json, progress_bar, require, say
+from edgefill.cli.console import (
+    number_option,
+    numbers,
+    path_option,
+    print_json,
+    progress_bar,
+    require,
+    say,
+    show,
+)
+from edgefill.cli.examples import examples
 from edgefill.kernels.solvers import SOLVERS_IN_WORDS
 from edgefill.runtimes.registry import choice
 
 
-@app.command()
+@app.command(epilog=examples("bench"))
 def bench(
     model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
     backend: Annotated[str, typer.Option(help=f"{choice()}.")] = "auto",
@@ -33,15 +43,15 @@ def bench(
     until: Annotated[
         str, typer.Option(help="When a picture's search ends: converged, loss:X or a number of steps.")
     ] = "",
-    warm_up: Annotated[float, typer.Option(min=0, help="Seconds that are not counted.")] = 0.2,
-    seconds: Annotated[float, typer.Option(min=0.001, help="Measure steps, then pictures, so long.")] = 3.0,
-    iterations: Annotated[int, typer.Option(min=1, help="And at least so many steps.")] = 200,
+    warm_up: Annotated[float, typer.Option(min=0, max=3600, help="Seconds that are not counted.")] = 0.2,
+    seconds: Annotated[float, number_option("seconds", "Measure steps, then pictures, so long.")] = 3.0,
+    iterations: Annotated[int, number_option("iterations", "And at least so many steps.")] = 200,
     graph: Annotated[
         bool, typer.Option("--graph/--no-graph", help="Replay several steps as one CUDA graph, on a GPU.")
     ] = True,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
+    threads: Annotated[int | None, number_option("threads", "CPU threads; all cores if not given.")] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw a chart: .png, .svg or .pdf.", show_default=False)
+        Path | None, path_option("Also draw a chart: .png, .svg or .pdf.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a chart that exists.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -67,7 +77,7 @@ def bench(
     from edgefill.bench.report import plot as draw
     from edgefill.cli.outputs import refuse_existing
     from edgefill.completion import search_settings
-    from edgefill.files import write_atomically
+    from edgefill.files import check_writable, write_atomically
     from edgefill.model.bundle import Bundle
     from edgefill.model.catalogue import find
 
@@ -77,6 +87,7 @@ def bench(
         require("plot", "matplotlib")
         format = plot_format(plot.suffix)
         refuse_existing([] if force else [plot])
+        check_writable([plot])
     bundle = Bundle.open(find(model))
     settings = None
     if bundle.manifest.latent:
@@ -107,6 +118,6 @@ def bench(
     else:
         from rich.console import Console
 
-        print(heading(report))
+        show(heading(report))
         Console().print(table(report))
-        print(surroundings(report))
+        show(surroundings(report))

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import numbers, print_json, progress_bar, say
+from edgefill.cli.console import numbers, path_option, print_json, progress_bar, say, show
+from edgefill.cli.examples import examples
 from edgefill.errors import BackendUnavailable
+from edgefill.extras import install_line
 from edgefill.runtimes.registry import LIBRARIES, choice, row_of
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from edgefill.model.manifest import Manifest
 
 
-@app.command()
+@app.command(epilog=examples("build"))
 def build(
     model: Annotated[str, typer.Argument(help="Name of an installed model, or path of one.")],
     library: Annotated[
@@ -41,7 +43,7 @@ def build(
         int | None, typer.Option(min=0, max=5, help="How hard to optimise; TensorRT's own if not given.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the engines. [default: the cache, where they are found]")
+        Path | None, path_option("Folder for the engines. [default: the cache, where they are found]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Build engines again that are there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -51,7 +53,7 @@ def build(
     from edgefill.model.bundle import Bundle
     from edgefill.model.catalogue import find
 
-    sizes, architectures = numbers("--batch", batch), numbers("--sm", sm) if sm else []
+    sizes, architectures = numbers("--batch", batch), numbers("--sm", sm, "sm") if sm else []
     bundle = Bundle.open(find(model))
     engines = Engines(bundle, library or _installed(), precision=precision, say=say, folder=out)
     if engines.precision == "fp32" and precision is None:
@@ -64,7 +66,7 @@ def build(
     if json:
         print_json({"model": bundle.manifest.name, "engines": [_document(entry) for entry in entries]})
     else:
-        print("\n".join(_table(entries)))
+        show("\n".join(_table(entries)))
 
 
 def _graphs(manifest: Manifest) -> list[str]:
@@ -98,7 +100,7 @@ def _installed() -> str:
     for name in LIBRARIES:
         if find_spec(row_of(name).package):
             return name
-    rtx, tensorrt = (row_of(name).install for name in ("rtx", "tensorrt"))
+    rtx, tensorrt = install_line("rtx-build"), row_of("tensorrt").install
     raise BackendUnavailable(
         "neither tensorrt nor tensorrt_rtx is installed, which build engines; install one with: "
         f"{rtx} (GeForce and RTX GPUs) or {tensorrt} (others); "

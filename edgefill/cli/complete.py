@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +11,23 @@ import typer
 
 from edgefill import __version__
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, progress_bar, say
+from edgefill.cli.console import (
+    a_path,
+    number_option,
+    path_option,
+    print_bytes,
+    print_json,
+    progress_bar,
+    read_stdin,
+    say,
+)
+from edgefill.cli.examples import examples
 from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raised
 from edgefill.cli.writer import Writer
-from edgefill.errors import EdgefillError
+from edgefill.errors import EdgefillError, InputError
+from edgefill.files import check_writable
 from edgefill.kernels.solvers import SOLVERS_IN_WORDS
+from edgefill.memory import too_large
 from edgefill.runtimes.registry import choice
 
 if TYPE_CHECKING:
@@ -28,10 +40,23 @@ _MASKS = (
 )
 
 
-@app.command()
+_PIPED = Path("-")
+
+
+@app.command(epilog=examples("complete"))
 def complete(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the completed pictures.", show_default=False)],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Pictures, or folders of them; - is one from stdin, to stdout.",
+            show_default=False,
+            parser=a_path,
+            metavar="PICTURES",
+        ),
+    ],
+    out: Annotated[
+        Path | None, path_option("Folder for the completed pictures; none with -.", show_default=False)
+    ] = None,
     model: Annotated[str, typer.Option(help="Name of an installed model, or path of one.")] = "faces64",
     mask: Annotated[str, typer.Option(help=_MASKS)] = "center",
     box: Annotated[str, typer.Option(help="Complete only this part: x,y,w,h in pixels.")] = "",
@@ -54,13 +79,20 @@ def complete(
     importance: Annotated[
         int | None, typer.Option(help="Weigh known pixels by what is missing in this odd window; 0: alike.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the mask and the search; the same seed, the same bytes.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures that are searched for together.")] = 16,
+    seed: Annotated[
+        int, number_option("seed", "Of the mask and the search; the same seed, the same bytes.")
+    ] = 0,
+    batch: Annotated[int, number_option("batch", "Pictures that are searched for together.")] = 16,
     blend: Annotated[str, typer.Option(help="How the hole joins the picture: poisson or none.")] = "poisson",
     resize_mask: Annotated[
         bool, typer.Option("--resize-mask", help="Scale a mask file to the picture's size.")
     ] = False,
-    format: Annotated[str, typer.Option(help="png, webp, tiff, bmp (all lossless) or jpeg.")] = "png",
+    format: Annotated[
+        str, typer.Option(help="png, webp, tiff, bmp (all lossless), jpeg, or same: as the input is.")
+    ] = "png",
+    quality: Annotated[
+        int | None, number_option("quality", "Of JPEG, which changes known pixels a little. [default: 95]")
+    ] = None,
     strip: Annotated[
         bool, typer.Option("--strip", help="Also NAME.strip.png: input, masked, completed.")
     ] = False,
@@ -70,7 +102,8 @@ def complete(
         bool, typer.Option("--trace", help="Also NAME.trace.npz: loss and z of every step.")
     ] = False,
     candidates: Annotated[
-        int, typer.Option(min=1, help="Different completions of each picture: NAME.candidate-2.png and on.")
+        int,
+        number_option("candidates", "Different completions of each picture: NAME.candidate-2.png and on."),
     ] = 1,
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Also NAME.confidence.png: white where it is sure.")
@@ -85,9 +118,9 @@ def complete(
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")
     ] = None,
     engines: Annotated[
-        Path | None, typer.Option(help="Folder of `edgefill build --out`. [default: the cache]")
+        Path | None, path_option("Folder of `edgefill build --out`. [default: the cache]")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
+    threads: Annotated[int | None, number_option("threads", "CPU threads; all cores if not given.")] = None,
 ) -> None:
     """Fill the missing part of pictures; what is known stays as it was, bit for bit.
 
@@ -96,28 +129,45 @@ def complete(
     from edgefill.cli.outputs import GIF_FRAMES, SHEET_NAME, Sheet, plan_outputs, refuse_existing
     from edgefill.completion import Request, load, search_settings
     from edgefill.holes.boxes import Box
+    from edgefill.pictures.images import check_format, is_folder
 
     numbers: dict[str, Any] = {
         "steps": steps, "lr": lr, "lam": lam, "pull": pull, "power": power, "importance": importance
     }  # fmt: skip
+    # What cannot be asked is said before anything is read or loaded.
     region = Box.parse(box) if box else None
     frames = GIF_FRAMES if gif else 0
-    search_settings(preset, solver=solver, start=start, until=until, **numbers)  # wrong ones are said first
+    search_settings(preset, solver=solver, start=start, until=until, **numbers)
+    request = Request(mask, seed, region, None, blend, resize_mask, trace, frames, candidates, confidence)
+    spec = request.mask_spec
+    if spec.kind == "folder":
+        request = replace(request, mask=replace(spec, roots=tuple(filter(is_folder, pictures))))
     is_asked = preset != "default" or bool(until) or any(
         value is not None for value in (solver, start, *numbers.values())
     )  # fmt: skip
     wanted = {"strip": strip, "gif": gif, "trace": trace, "confidence": confidence}
     extras = [name for name, chosen in wanted.items() if chosen]
     extras += [f"candidate-{number}" for number in range(2, candidates + 1)]
-    plan = plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
+    if skip_existing and force:
+        raise InputError("--skip-existing keeps what exists and --force replaces it; expected one of the two")
+    if quality is not None and format not in ("jpeg", "jpg", "same"):
+        raise InputError(f"--quality is for JPEG, which {format} is not; add --format jpeg, or leave it out")
+    if _PIPED in pictures:
+        check_piped(pictures, out, format, bool(extras or sheet or json))
+    elif out is None:
+        raise typer.BadParameter("it is missing; expected a folder for the pictures", param_hint="--out")
+    folder = out or Path()
+    plan = [] if out is None else plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
     planned = len(plan)
     if skip_existing:
         plan = [outputs for outputs in plan if not outputs.exist]
     elif not force:
-        refuse_existing([path for outputs in plan for path in outputs.paths] + [out / SHEET_NAME] * sheet)
+        refuse_existing([path for outputs in plan for path in outputs.paths] + [folder / SHEET_NAME] * sheet)
+    check_writable([path for outputs in plan for path in outputs.paths] + [folder / SHEET_NAME] * sheet)
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
-        searches, encoder = completer.model.latent is not None, completer.model.has_encoder
-        say(f"{completer.model.name} on {completer.backend.info}")
+        own = completer.model
+        searches, encoder = own.latent is not None, own.has_encoder
+        say(f"{own.name} on {completer.backend.info}; licence of the model: {own.licence}")
         if searches and not encoder and preset == "default" and start is None:
             say(f"{completer.model.name} has no encoder: searches start at random, which takes longer")
         settings = None
@@ -125,12 +175,18 @@ def complete(
             settings = search_settings(
                 preset, encoder=encoder, solver=solver, start=start, until=until, **numbers
             )
-        request = Request(
-            mask, seed, region, settings, blend, resize_mask, trace, frames, candidates, confidence
+        run = _Run(
+            completer,
+            replace(request, settings=settings),
+            Sheet() if sheet else None,
+            skipped=planned - len(plan),
+            quality=quality,
         )
-        run = _Run(completer, request, Sheet() if sheet else None, skipped=planned - len(plan))
+        if out is None:
+            run.complete_piped(check_format(format))
+            return
         run.complete(plan, batch)
-    run.finish(out / SHEET_NAME, len(plan), json=json)
+    run.finish(folder / SHEET_NAME, len(plan), json=json)
 
 
 @dataclass
@@ -143,6 +199,7 @@ class _Run:
     results: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     skipped: int = 0
+    quality: int | None = None  # of JPEG
     interrupted: int = 0  # the signal
 
     def complete(self, plan: list[Outputs], batch: int) -> None:
@@ -161,13 +218,23 @@ class _Run:
             except Interrupted as interruption:
                 self.interrupted = interruption.signal
 
+    def complete_piped(self, kind: str) -> None:
+        """Completes the picture on stdin and writes it to stdout. Raises EdgefillError."""
+        from edgefill.cli.outputs import encoded
+        from edgefill.completion import Failure
+
+        (outcome,) = self.completer.complete_many([read_stdin()], self.request)
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        for notice in outcome.notices:
+            say(notice)
+        print_bytes(encoded(outcome, kind, self._record(), self.quality))
+
     def finish(self, sheet_path: Path, total: int, *, json: bool) -> None:
         """Writes the sheet, says what happened, and ends the command with its exit code."""
+        folder = sheet_path.parent
         document = {**self._record(), "results": self.results, "failed": self.failed}
-        if self.sheet and self.sheet.save(sheet_path):
-            document["sheet"] = str(sheet_path)
-            if self.sheet.left_out:
-                say(f"{sheet_path.name} shows the first pictures only; {self.sheet.left_out} are left out")
+        document |= self._saved_sheet(sheet_path)
         failure = max((item["exit_code"] for item in self.failed), default=0)
         exit_code = 128 + self.interrupted if self.interrupted else failure
         if self.interrupted:
@@ -176,8 +243,9 @@ class _Run:
                 f"stopped: {len(self.results)} of {total} pictures are done and kept; "
                 "go on with --skip-existing"
             )
-        elif total > 1:
-            say(f"completed {len(self.results)} of {total} pictures" + self._failures())
+        elif total > 1 or self.results:
+            where = f"; written to {folder}" if self.results else ""
+            say(f"completed {len(self.results)} of {total} pictures{self._failures()}{where}")
         if self.skipped:
             document["skipped"] = self.skipped
             say(f"left out {self.skipped} pictures whose outputs are there")
@@ -186,6 +254,19 @@ class _Run:
         if exit_code:
             raise typer.Exit(exit_code)
 
+    def _saved_sheet(self, path: Path) -> dict[str, Any]:
+        """What is said of the sheet; where it cannot be written, that is one failure more."""
+        try:
+            if not (self.sheet and self.sheet.save(path)):
+                return {}
+        except EdgefillError as error:
+            say(f"error: {error}")
+            self.failed.append(_failure(path, error))
+            return {}
+        if self.sheet.left_out:
+            say(f"{path.name} shows the first pictures only; {self.sheet.left_out} are left out")
+        return {"sheet": str(path)}
+
     def _take(self, outcome: Result | Failure, outputs: Outputs) -> None:
         from edgefill.cli.outputs import write_result
         from edgefill.completion import Failure
@@ -193,14 +274,16 @@ class _Run:
         try:
             if isinstance(outcome, Failure):
                 raise outcome.error
-            write_result(outcome, outputs, self._record(), self.request.blend)
-        except EdgefillError as error:
+            told = write_result(outcome, outputs, self._record(), self.request.blend, self.quality)
+        except (EdgefillError, MemoryError) as failure:
+            error = failure if isinstance(failure, EdgefillError) else too_large(outputs.source)
             say(f"error: {error}")
             self.failed.append(_failure(outputs.source, error))
             return
-        for notice in outcome.notices:
+        notices = [*outcome.notices, *told]
+        for notice in notices:
             say(f"{outputs.source.name}: {notice}")
-        self.results.append(_success(outcome, outputs))
+        self.results.append({**_success(outcome, outputs), "notices": notices})
         if self.sheet:
             self.sheet.add(outcome)
 
@@ -212,9 +295,11 @@ class _Run:
             "edgefill": __version__,
             "model": model.name,
             "model_sha256": model.digest,
+            "licence": model.licence,
             "backend": info.name,
             "runtime": info.runtime,
-            "mask": spec.path.name if spec.path else request.mask,
+            "precision": info.precision,
+            "mask": spec.path.name if spec.path else self.request.mask,
             "seed": request.seed,
             "box": request.box and list(request.box),
             "blend": request.blend,
@@ -226,6 +311,15 @@ class _Run:
         return f"; {len(self.failed)} failed, see above" if self.failed else ""
 
 
+def check_piped(pictures: list[Path], out: Path | None, format: str, others: bool) -> None:
+    """Raises InputError where a picture from stdin is asked for together with what needs a folder."""
+    if len(pictures) > 1 or out is not None or others or format == "same":
+        raise InputError(
+            "- completes one picture from stdin to stdout: expected no other picture, no --out, no extras, "
+            "no --json and a format by name; leave these out"
+        )
+
+
 def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
     return {
         "input": str(outputs.source),
@@ -235,7 +329,6 @@ def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
         **({} if result.ended == "pass" else _of_search(result)),
         "seconds": round(result.seconds, 4),
         **_answers(result, outputs),
-        "notices": list(result.notices),
     }
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json
+from edgefill.cli.console import print_json, show
+from edgefill.cli.examples import examples
 
 if TYPE_CHECKING:
     from edgefill.doctor import Finding
 
 
-@app.command()
+@app.command(epilog=examples("doctor"))
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -26,7 +27,7 @@ def doctor(
     if json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        print("\n".join(report(findings)))
+        show("\n".join(report(findings)))
 
 
 def report(findings: list[Finding]) -> list[str]:

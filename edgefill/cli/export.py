@@ -9,22 +9,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, require, say
-from edgefill.errors import OutputError
+from edgefill.cli.console import path_option, print_json, require, say
+from edgefill.cli.examples import examples
+from edgefill.errors import InputError, ModelError, OutputError
+from edgefill.files import check_writable
+from edgefill.limits import shown
+from edgefill.training.config import CONFIG, GlcicTraining, kind_in
 
 if TYPE_CHECKING:
     from edgefill.model.manifest import Manifest
 
 
-@app.command()
+_PRECISIONS, _WEIGHTS = ("fp32", "fp16", "both", "int8"), ("fp32", "fp16")
+
+
+@app.command(epilog=examples("export"))
 def export(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="The run folder that `edgefill train` wrote; for --pipeline a model too."
+            metavar="RUN",
+            help="The run folder that `edgefill train` wrote; for --pipeline and --triton a model.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The model to write, e.g. faces.edgefill.")],
+    out: Annotated[
+        Path | None,
+        path_option("The model to write, e.g. faces.edgefill.", "--out", "-o", show_default=False),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
     precision: Annotated[
         str | None,
@@ -48,14 +59,36 @@ def export(
             "picture and mask of any size to the finished picture (of models of one pass).",
         ),
     ] = False,
+    triton: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write MODEL into this model repository of NVIDIA's Triton instead.", show_default=False
+        ),
+    ] = None,
     licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",
     origin: Annotated[str | None, typer.Option(help="Where the weights come from, for the manifest.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on stdout.")] = False,
 ) -> None:
     """Export G, D and the step with its gradient, or a network of one pass, as one proven model."""
+    if triton:
+        _export_triton(source, triton, force=force)
+        return
+    if out is None:
+        raise typer.BadParameter("a name for what is written is needed", param_hint="--out")
     if out.exists() and not force:
         raise OutputError(f"{out} is already there; choose another name or replace it with --force")
+    check_writable([out if out.suffix else out / "manifest.json"])
+    if pipeline:
+        _check_pipeline(source, out)
+    elif not (Path(source) / CONFIG).is_file():
+        raise ModelError(
+            f"{source!r} holds no training: {CONFIG} is missing; expected the folder given to "
+            "`edgefill train --out`"
+        )
+    for option, value, choices in (("precision", precision, _PRECISIONS), ("weights", weights, _WEIGHTS)):
+        if value is not None and value not in choices:
+            raise InputError(f"--{option} is {shown(value)!r}; expected one of {', '.join(choices)}")
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
     from edgefill.export.run import export_run, exported_or_found
 
@@ -79,6 +112,44 @@ def export(
     )
     if as_json:
         print_json({"model": str(out), **dataclasses.asdict(manifest)})
+
+
+def _check_pipeline(source: str, out: Path) -> None:
+    """Raises EdgefillError where no pipeline of ``source`` can be at ``out``; loads nothing heavy."""
+    from edgefill.model.bundle import Bundle
+    from edgefill.model.catalogue import find
+
+    if out.suffix != ".onnx":
+        raise OutputError(f"cannot write the pipeline to {out}: expected a name that ends in .onnx")
+    config = Path(source) / CONFIG
+    if config.is_file():
+        kind = kind_in(config.read_bytes(), str(config))
+        if kind != GlcicTraining.kind:
+            raise ModelError(
+                f"cannot make a pipeline of {source}, a {kind}: it searches, which one graph cannot; "
+                "expected a run of a model that completes in one pass"
+            )
+    else:
+        manifest = Bundle.open(find(source)).manifest
+        if manifest.latent:
+            raise ModelError(
+                f"cannot make a pipeline of {manifest.name}: it searches, which one graph cannot; expected a "
+                "model that completes in one pass"
+            )
+
+
+def _export_triton(source: str, repository: Path, *, force: bool) -> None:
+    from edgefill.model.bundle import Bundle
+    from edgefill.model.catalogue import find
+
+    path = find(source)
+    if Bundle.open(path).manifest.interface:
+        require("train", "torch", "onnx", "onnxscript", "onnxruntime")  # a pipeline is traced
+    from edgefill.export.triton import export_triton
+
+    manifest, folder = export_triton(path, repository, force=force)
+    runs = "in the Python backend, which needs edgefill" if manifest.latent else "in the ONNX Runtime backend"
+    say(f"wrote {folder}, which runs {runs}\nnext: tritonserver --model-repository {repository}")
 
 
 def _proven(manifest: Manifest, out: Path) -> str:

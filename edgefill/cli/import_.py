@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, require, say
+from edgefill.cli.console import path_option, print_json, require, say
+from edgefill.cli.examples import examples
 from edgefill.errors import InputError, OutputError
-from edgefill.files import write_atomically
+from edgefill.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from edgefill.export.importing.importer import Examined
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 _PANEL = "What the network takes, where its file does not tell"
 
 
-@app.command("import")
+@app.command("import", epilog=examples("import"))
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The network.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The model to write, e.g. migan.edgefill.")
+        Path | None, path_option("The model to write, e.g. migan.edgefill.", "--out", "-o")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Its name; the file's stem unless given.")] = None,
     precision: Annotated[str, typer.Option(help="fp32: as it is; fp16 (GPUs); both; or int8.")] = "fp32",
@@ -164,6 +165,7 @@ def _check_places(out: Path | None, contract: Path | None, *, dry_run: bool, for
     for path in (out, contract):
         if path is not None and path.exists() and not force and not (dry_run and path is out):
             raise OutputError(f"{path} is already there; choose another name or replace it with --force")
+    check_writable(path for path in (out, contract) if path is not None and not (dry_run and path is out))
 
 
 def _values(mask: str | None, taken: str | None, drawn: str | None, join: str | None) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, say
+from edgefill.cli.console import print_json, say, show
+from edgefill.cli.examples import examples
 
 if TYPE_CHECKING:
     from edgefill.model.catalogue import Entry
 
 
-@app.command()
+@app.command(epilog=examples("models"))
 def models(
     known: Annotated[
         bool,
@@ -34,7 +35,7 @@ def models(
         print_json({"models": [_document(entry) for entry in entries]})
         return
     for entry in entries:
-        print(_line(entry))
+        show(_line(entry))
     if not entries:
         say(f"no model is installed; `edgefill export` makes one, NAME{SUFFIX}")
     cache = cache_folder()
@@ -55,7 +56,7 @@ def _list_known(json: bool) -> None:
         lines = [f"{each.name}  {each.what}; licence {each.licence}", each.page, each.command]
         if each.sha256:
             lines.append(f"sha256 {each.sha256}")
-        print("\n    ".join(lines))
+        show("\n    ".join(lines))
 
 
 def _document(entry: Entry) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,23 +18,34 @@ from PIL import Image
 
 from edgefill.errors import InputError, OutputError
 from edgefill.files import write_atomically
-from edgefill.jobs.request import MOST_CANDIDATES
-from edgefill.pictures.images import encode_picture, find_pictures, save_picture
+from edgefill.holes.boxes import Box
+from edgefill.limits import LIMITS
+from edgefill.pictures.images import (
+    check_format,
+    encode_picture,
+    find_pictures,
+    is_folder,
+    kind_of_suffix,
+    save_picture,
+)
 from edgefill.pictures.sheets import flat, gif_bytes, save_image, sheet, strip
 
 if TYPE_CHECKING:
     from edgefill.completion import Result
 
+_CANDIDATES = range(2, int(LIMITS["candidates"].most) + 1)
 EXTRAS = {
     "strip": ".strip.png", "gif": ".gif", "trace": ".trace.npz", "confidence": ".confidence.png",
-    **{f"candidate-{number}": f".candidate-{number}.png" for number in range(2, MOST_CANDIDATES + 1)},
+    **{f"candidate-{number}": f".candidate-{number}.png" for number in _CANDIDATES},
 }  # fmt: skip
 SHEET_NAME = "sheet.png"
 GIF_FRAMES = 24
-_FORMATS = ("png", "webp", "tiff", "bmp", "jpeg", "jpg", "tif")
+_SAME = "same"  # as the input, where that can be written
+_FORMATS = ("png", "webp", "tiff", "bmp", "jpeg", "jpg", "tif", _SAME)
 _GIF_SIDES = (256, 512)  # pixels of the longer side of an animation, about at least and at most
 _GIF_REST = 12  # frames for which its end stands still
 _SHEET_PICTURES, _SHEET_SIDE = 256, 160
+_STRIP_SIDE = 4096  # pixels: larger pictures are shown in half of that
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class Outputs:
     @property
     def exist(self) -> bool:
         """Whether they were written before: the picture is the last of them, and candidates may be fewer."""
-        return self.picture.exists()
+        return os.path.lexists(self.picture)
 
 
 def plan_outputs(
@@ -70,18 +82,26 @@ def plan_outputs(
         raise InputError(f"cannot write the format {format!r}; expected one of {', '.join(_FORMATS)}")
     plan: dict[Path, Outputs] = {}
     for source in sources:
-        root = source if source.is_dir() else source.parent
+        root = source if is_folder(source) else source.parent
         for file in find_pictures([source]):
             place = out / file.relative_to(root).parent
             named = {extra: place / (file.stem + EXTRAS[extra]) for extra in extras}
-            plan.setdefault(file, Outputs(file, place / f"{file.stem}.{format}", named))
+            plan.setdefault(file, Outputs(file, place / f"{file.stem}{_suffix(file, format)}", named))
     _refuse_clashes([*plan.values()], [out / SHEET_NAME] if sheet else [])
     return [*plan.values()]
 
 
+def _suffix(source: Path, format: str) -> str:
+    """Of the picture made of ``source``: the source's own where it is of that format, such as .JPG."""
+    own = kind_of_suffix(source.suffix)
+    if format == _SAME:
+        return source.suffix if own else ".png"
+    return source.suffix if own == check_format(format) else f".{format}"
+
+
 def refuse_existing(paths: Sequence[Path]) -> None:
     """Raises OutputError where one of ``paths`` exists already."""
-    existing = [path for path in paths if path.exists()]
+    existing = [path for path in paths if os.path.lexists(path)]
     if existing:
         raise OutputError(
             f"{len(existing)} of {len(paths)} outputs exist already, such as {str(existing[0])!r}; expected "
@@ -98,19 +118,38 @@ def _refuse_clashes(plan: Sequence[Outputs], others: Sequence[Path]) -> None:
             f"{' and '.join(map(repr, inputs))} would {'both ' * (len(inputs) > 1)}be written to "
             f"{str(twice[0])!r}; expected one input for each output; rename one, or run them apart"
         )
-    inputs_resolved = {outputs.source.resolve() for outputs in plan}
+    inputs_resolved = {_resolved(outputs.source) for outputs in plan}
     for path in paths:
-        if path.resolve() in inputs_resolved:
+        if _resolved(path) in inputs_resolved:
             raise OutputError(
                 f"{str(path)!r} is an input and would be overwritten; expected another folder; change --out"
             )
 
 
-def write_result(result: Result, outputs: Outputs, record: dict[str, Any], blend: str) -> None:
-    """Writes the extras, then the picture (a PNG with ``record`` as its text). Raises EdgefillError."""
+def _resolved(path: Path) -> str:
+    """Where ``path`` leads, as far as that can be found out: not around a circle of links."""
+    try:
+        return os.path.realpath(path)
+    except OSError:  # a relative one, and the folder that this runs in is gone
+        return os.path.normpath(path)
+
+
+def write_result(
+    result: Result, outputs: Outputs, record: dict[str, Any], blend: str, quality: int | None = None
+) -> list[str]:
+    """Writes the extras, then the picture (a PNG with ``record`` as its text). Raises EdgefillError.
+
+    Returns what the reader should be told of it.
+    """
+    told = []
+    large = max(result.picture.size)
     if "strip" in outputs.extras:
-        save_image(strip(views(result)), outputs.extras["strip"])
+        side = large if large <= _STRIP_SIDE else _STRIP_SIDE // 2
+        save_image(strip([_within(view, side) for view in views(result)]), outputs.extras["strip"])
+        told += [f"its strip is scaled down to {side} pixels a picture"] * (side < large)
     if "gif" in outputs.extras:
+        most, region = _GIF_SIDES[1], max(result.photograph.known.shape)
+        told += [f"its animation is scaled down to {most} pixels"] * (region > most)
         write_atomically(outputs.extras["gif"], gif_bytes(_animation(result, blend)))
     for number, candidate in enumerate(result.candidates[1:], start=2):
         save_picture(candidate.picture, outputs.extras[f"candidate-{number}"])
@@ -120,32 +159,59 @@ def write_result(result: Result, outputs: Outputs, record: dict[str, Any], blend
         buffer = io.BytesIO()
         np.savez_compressed(buffer, loss=result.trace.loss, z=result.trace.z)
         write_atomically(outputs.extras["trace"], buffer.getvalue())
-    content = encode_picture(result.picture, outputs.picture.suffix[1:])
-    if outputs.picture.suffix == ".png":
+    kind = check_format(outputs.picture.suffix)
+    write_atomically(outputs.picture, encoded(result, kind, record, quality))
+    lost = result.picture.metadata.left_out(kind)
+    return told + [f"{kind} does not hold its {' and '.join(lost)}: left out"] * bool(lost)
+
+
+def encoded(result: Result, kind: str, record: dict[str, Any], quality: int | None) -> bytes:
+    """The completed picture as a file of the format ``kind``; a PNG has ``record`` as its text."""
+    content = encode_picture(result.picture, kind, quality=quality)
+    if kind == "png":
         content = with_png_text(content, "edgefill", json.dumps(record, sort_keys=True))
-    write_atomically(outputs.picture, content)
+    return content
 
 
-def views(result: Result) -> list[Image.Image]:
-    """Input, masked and completed picture, then what else was asked for: candidates and confidence."""
-    shown = [result.photograph.picture.to_pil(), result.masked, result.image]
-    shown += [candidate.image for candidate in result.candidates[1:]]
-    return shown if result.confidence is None else [*shown, Image.fromarray(result.confidence)]
+def views(result: Result) -> Iterator[Image.Image]:
+    """Input, masked and completed picture, then what else was asked for: candidates and confidence.
+
+    One after the other: of a large picture all at once are gigabytes.
+    """
+    yield result.photograph.picture.to_pil()
+    yield result.masked
+    yield result.image
+    for candidate in result.candidates[1:]:
+        yield candidate.image
+    if result.confidence is not None:
+        yield Image.fromarray(result.confidence)
+
+
+def _within(view: Image.Image, side: int) -> Image.Image:
+    """``view`` as 8-bit RGB, scaled down to ``side`` pixels where it is larger."""
+    if view.mode.startswith("I;16"):  # which Pillow does not scale
+        view = flat(view)
+    view.thumbnail((side, side), reducing_gap=2.0)
+    return flat(view)
 
 
 def _animation(result: Result, blend: str) -> list[Image.Image]:
-    """The box of the picture, masked, then as the search filled it, then as it ended."""
-    photograph, box = result.photograph, result.photograph.box
-    on_the_way = [photograph.finished(generated, blend).to_pil() for generated in result.frames]
-    frames = [result.masked, *on_the_way, *[result.image] * _GIF_REST]
-    cut = [frame.crop((box.x, box.y, box.x + box.width, box.y + box.height)) for frame in frames]
+    """The box of the picture, masked, then as the search filled it, then as it ended; of a GIF's size."""
     least, most = _GIF_SIDES
-    factor = max(1, least // max(box.width, box.height))
-    plain = [frame if frame.mode == "L" else flat(frame) for frame in cut]
-    enlarged = [frame.resize((frame.width * factor, frame.height * factor)) for frame in plain]
-    for frame in enlarged:
-        frame.thumbnail((most, most))
-    return enlarged
+    photograph, box = result.photograph.reduced(most), result.photograph.box
+    on_the_way = [photograph.finished(generated, blend) for generated in result.frames]
+    cut = [_cut(picture.to_pil(), photograph.box) for picture in (photograph.masked(), *on_the_way)]
+    end = _cut(result.image, box)
+    size = cut[0].size
+    factor = max(1, least // max(size))
+    enlarged = (size[0] * factor, size[1] * factor)
+    plain = [frame if frame.mode == "L" else flat(frame) for frame in (*cut, end)]
+    frames = [frame.resize(enlarged) for frame in plain]
+    return frames + frames[-1:] * (_GIF_REST - 1)
+
+
+def _cut(image: Image.Image, box: Box) -> Image.Image:
+    return image.crop((box.x, box.y, box.x + box.width, box.y + box.height))
 
 
 def with_png_text(content: bytes, keyword: str, text: str) -> bytes:
@@ -167,9 +233,7 @@ class Sheet:
         if len(self._strips) == _SHEET_PICTURES:
             self.left_out += 1
             return
-        shown = [flat(view) for view in views(result)]  # Pillow does not scale 16 bits of grey
-        for view in shown:
-            view.thumbnail((_SHEET_SIDE, _SHEET_SIDE))
+        shown = [_within(view, _SHEET_SIDE) for view in views(result)]
         self._strips.append(strip(shown, gap=2))
 
     def save(self, path: Path) -> bool:

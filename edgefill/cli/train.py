@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, progress_bar, require, say
+from edgefill.cli.console import path_option, print_json, progress_bar, require, say
+from edgefill.cli.examples import examples
 from edgefill.cli.stopping import StopRequest
 from edgefill.errors import BackendUnavailable, InputError
 from edgefill.files import write_atomically
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
 _MODELS = ("dcgan", "glcic")
 _STAGES = ("gan", "encoder")
+_DEVICES = ("auto", "cpu", "cuda")
 _DEFAULTS = {recipe.kind: recipe for recipe in (TrainingConfig(), EncoderConfig(), GlcicTraining())}
 _Config = TypeVar("_Config", bound=Recipe)
+_SILENCE = 30  # seconds after which a line says how far it is, where there is no bar
 _PICTURES = "pictures.txt"  # in a run: the folder that it was trained on
 
 
@@ -41,13 +44,13 @@ def _option(name: str, help: str) -> Any:
     return typer.Option(help=help, show_default="; ".join(kind + value for value, kind in shown.items()))
 
 
-@app.command()
+@app.command(epilog=examples("train"))
 def train(
     folder: Annotated[
         Path, typer.Argument(help="Folder of pictures, searched recursively; for an encoder, of the run.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run: checkpoints, log, samples.", show_default=False)
+        Path | None, path_option("Folder of the run: checkpoints, log, samples.", show_default=False)
     ] = None,
     model: Annotated[
         str, typer.Option(help="dcgan, whose z is searched for, or glcic, which completes in one pass.")
@@ -111,7 +114,6 @@ def train(
 ) -> None:  # fmt: skip
     """Train a network on a folder of pictures; for a DCGAN, then an encoder for its G: --stage encoder."""
     given = {key: value for key, value in locals().items() if value is not None}
-    require("train", "safetensors.torch", "torch.utils.tensorboard")
     for value, name, known in ((model, "model", _MODELS), (stage, "stage", _STAGES)):
         if value not in known:
             raise InputError(f"there is no {name} {value!r}; expected {' or '.join(known)}")
@@ -121,11 +123,20 @@ def train(
         )
     kind = "encoder" if stage == "encoder" else model
     _check_options(kind, given)
+    _with_given(
+        _DEFAULTS[kind], given
+    )  # what cannot be asked is said before torch is loaded, which takes seconds
+    if device not in _DEVICES:
+        raise InputError(f"there is no device {device!r}; expected auto, cpu or cuda")
+    if not folder.is_dir():
+        raise InputError(f"cannot train on {str(folder)!r}: no such folder; expected a folder of pictures")
+    require("train", "safetensors.torch", "torch.utils.tensorboard")
     place = _device(device)
     started = time.monotonic()
     with StopRequest() as stop:
         start = _train_encoder if kind == "encoder" else _train_network
-        run, config, read, done = start(kind, given, place, stop)
+        with _out_of_memory():
+            run, config, read, done = start(kind, given, place, stop)
     if json:
         print_json({
             "run": str(run), "kind": kind, "device": place.type,
@@ -143,22 +154,28 @@ def _train_network(
 ) -> tuple[Path, Recipe, Pictures, int]:
     from edgefill.training.glcic import train_glcic
     from edgefill.training.loop import train as train_dcgan
-    from edgefill.training.run import claim_folder, read_config
+    from edgefill.training.run import claim_folder, resumed_config
 
     folder, out, resume = given["folder"], given["out"], given["resume"]
     default = _DEFAULTS[kind]
-    wanted = _with_given(read_config(out, type(default)) if resume else default, given)
+    before = resumed_config(out, type(default), say) if resume else default
+    wanted, stored = _with_given(before, given), before.batch
     if not resume:
         claim_folder(out)
     channels = wanted.network.channels if resume else given.get("channels")
     pictures = _read(folder, wanted.network.size, channels, out)
-    write_atomically(out / _PICTURES, f"{folder.resolve()}\n")
+    if not resume:
+        write_atomically(out / _PICTURES, f"{folder.resolve()}\n")
     config = _with_given(wanted, {"channels": pictures.values.shape[1]})
+    if not (resume and config.batch == stored):
+        config = replace(config, batch=_batch(config.batch, len(pictures)))
     with _reporting(config, len(pictures)) as report:
         run_training: Callable[..., int] = train_glcic if kind == "glcic" else train_dcgan
         steps = run_training(
             out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
         )
+    if resume:  # these are the pictures that it began with: others it would have refused
+        write_atomically(out / _PICTURES, f"{folder.resolve()}\n")
     return out, config, pictures, steps
 
 
@@ -166,15 +183,18 @@ def _train_encoder(
     kind: str, given: dict[str, Any], place: torch.device, stop: StopRequest
 ) -> tuple[Path, Recipe, Pictures, int]:
     from edgefill.training.encoder import FOLDER, train_encoder
-    from edgefill.training.run import claim_folder, read_config
+    from edgefill.training.run import claim_folder, read_config, resumed_config
 
     run, resume = given["folder"], given["resume"]
     network, out = read_config(run).network, run / FOLDER
     folder = given.get("pictures") or _pictures_of(run)
-    config = _with_given(read_config(out, EncoderConfig) if resume else EncoderConfig(), given)
+    wanted = resumed_config(out, EncoderConfig, say) if resume else EncoderConfig()
+    config, stored = _with_given(wanted, given), wanted.batch
     if not resume:
         claim_folder(out)
     pictures = _read(folder, network.size, network.channels, out)
+    if not (resume and config.batch == stored):
+        config = replace(config, batch=_batch(config.batch, len(pictures)))
     with _reporting(config, len(pictures)) as report:
         steps = train_encoder(
             run, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
@@ -221,8 +241,6 @@ def _with_given(config: _Config, given: dict[str, Any]) -> _Config:
 def _device(name: str) -> torch.device:
     import torch
 
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device {name!r}; expected auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise BackendUnavailable(
             f"cannot train on cuda: PyTorch {torch.__version__} finds no CUDA device; choose --device cpu"
@@ -250,23 +268,56 @@ def _read(folder: Path, size: int, channels: int | None, out: Path) -> Pictures:
     return pictures
 
 
+def _batch(wanted: int, pictures: int) -> int:
+    """No larger than there are pictures."""
+    if pictures < wanted:
+        say(f"fewer pictures than a batch of {wanted}: batches of {pictures}")
+    return min(wanted, pictures)
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+@contextmanager
+def _out_of_memory() -> Iterator[None]:
+    """Says what to do where PyTorch gets no more memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        words = str(error).split("\n")[0]
+        if isinstance(error, RuntimeError) and "memory" not in words.lower():
+            raise
+        raise InputError(
+            f"the training needs more memory than there is ({words or 'none is left'}); choose a smaller "
+            "--batch, --filters, --z-dim or --size"
+        ) from error
+
+
 @contextmanager
 def _reporting(config: Recipe, pictures: int) -> Iterator[Callable[[Progress], None]]:
     """A bar with losses and time left on a terminal, a line per epoch in a pipe."""
-    if pictures < config.batch:
-        say(f"fewer pictures than a batch of {config.batch}: batches of {pictures}")
-    clock = time.monotonic()
+    began = clock = spoken = time.monotonic()
+    first: int | None = None  # step that was done here
     epochs = f"/{config.epochs}" if isinstance(config, TrainingConfig) else ""
     with progress_bar() as bar:
         task = bar.add_task("training", note="", total=None)
 
         def report(progress: Progress) -> None:
-            nonlocal clock
+            nonlocal clock, spoken, first
+            now = time.monotonic()
+            first = progress.step if first is None else first
             losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
             note = f"epoch {progress.epoch}{epochs}  {losses}"
             bar.update(task, completed=progress.step, total=progress.total_steps, note=note)
             if progress.epoch_ended and bar.disable:
-                say(f"{note}  {time.monotonic() - clock:.1f} s")
-                clock = time.monotonic()
+                say(f"{note}  {now - clock:.1f} s")
+                clock = spoken = now
+            elif bar.disable and now - spoken >= _SILENCE:
+                pace = (now - began) / max(progress.step - first, 1)
+                left = _duration((progress.total_steps - progress.step) * pace)
+                say(f"step {progress.step} of {progress.total_steps}  {note}  about {left} left")
+                spoken = now
 
         yield report

@@ -23,11 +23,13 @@ import numpy as np
 
 from edgefill.completion.future import JobFuture
 from edgefill.completion.line import Entry, Line
-from edgefill.errors import Busy, InputError
+from edgefill.errors import Busy
 from edgefill.holes.boxes import Box
 from edgefill.jobs.job import Job, Order, Progress, Watcher
 from edgefill.jobs.photograph import Photograph, prepare
 from edgefill.jobs.request import Request, Result
+from edgefill.limits import check
+from edgefill.memory import BYTES_TO_COMPLETE, enough_memory
 from edgefill.methods import Method
 from edgefill.methods.feed_forward.method import FeedForward
 from edgefill.methods.latent.method import LatentSearch
@@ -64,7 +66,7 @@ class Scheduler:
     def __init__(
         self, model: Manifest, runtime: Runtime, *, batch: int = 16, waiting: int | None = None
     ) -> None:
-        _check_batch(batch)
+        check("batch", batch)
         self.model, self.runtime, self._most = model, runtime, waiting
         method = FeedForward if model.interface else LatentSearch
         self._method: Method = method(model, runtime, batch)
@@ -123,7 +125,7 @@ class Scheduler:
 
     @batch.setter
     def batch(self, batch: int) -> None:
-        _check_batch(batch)
+        check("batch", batch)
         self._method.places = batch
 
     @property
@@ -252,19 +254,19 @@ class Scheduler:
     def _read(self, order: Order, future: JobFuture[Result]) -> Photograph | None:
         """What is to be completed; None where nothing is, and that is the result."""
         request, started = order.request, time.perf_counter()
-        picture = read_picture(order.source)
-        read = time.perf_counter()
-        box = Box(*request.box) if request.box else None
-        photograph = prepare(
-            picture,
-            request.mask_spec,
-            self.model,
-            seed=request.seed,
-            box=box,
-            resize_mask=request.resize_mask,
-        )
-        if photograph.needs_search and self.model.latent:
-            _ = photograph.evidence  # computed here, beside the search
+        with enough_memory(order.source):
+            picture = read_picture(order.source, bytes_a_pixel=BYTES_TO_COMPLETE)
+            read = time.perf_counter()
+            photograph = prepare(
+                picture,
+                request.mask_spec,
+                self.model,
+                seed=request.seed,
+                box=Box(*request.box) if request.box else None,
+                resize_mask=request.resize_mask,
+            )
+            if photograph.needs_search and self.model.latent:
+                _ = photograph.evidence  # computed here, beside the search
         self._spend(read=read - started, prepare=time.perf_counter() - read)
         if photograph.needs_search:
             return photograph
@@ -367,7 +369,8 @@ class Scheduler:
         started = time.perf_counter()
         value, error = None, None
         try:
-            value = finish()
+            with enough_memory(entry.order.source):
+                value = finish()
         except BaseException as raised:  # noqa: BLE001  it belongs to who waits for the job
             error = raised
         self._spend(finish=time.perf_counter() - started)
@@ -376,11 +379,6 @@ class Scheduler:
             self._finishing -= 1
             self._read_on()
             self._changed.notify_all()
-
-
-def _check_batch(batch: int) -> None:
-    if batch < 1:
-        raise InputError(f"cannot complete batches of {batch} pictures: expected 1 or more")
 
 
 def _watched(future: JobFuture[Any], watcher: Watcher, progress: Progress) -> None:

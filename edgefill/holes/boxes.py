@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from edgefill.errors import InputError
+from edgefill.limits import shown, whole_number
 
 Part: TypeAlias = tuple[slice, slice]  # rows and columns
 
@@ -22,13 +23,13 @@ class Box(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Box:
         """The box that ``x,y,w,h`` names. Raises InputError."""
-        try:
-            x, y, width, height = (int(part) for part in text.split(","))
-        except ValueError:
+        parts = [part.strip() for part in text.split(",")]
+        numbers = [whole_number(part.removeprefix("-")) for part in parts]
+        if len(numbers) != 4 or None in numbers:
             raise InputError(
-                f"cannot use the box {text!r}: expected x,y,w,h in whole pixels, as in 100,40,256,256"
-            ) from None
-        return cls(x, y, width, height)
+                f"cannot use the box {shown(text)!r}: expected x,y,w,h in whole pixels, as in 100,40,256,256"
+            )
+        return cls(*map(int, parts))
 
     @property
     def part(self) -> Part:

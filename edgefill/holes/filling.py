@@ -62,10 +62,13 @@ class Hole:
         height, width = self.known.shape
         factor = math.ceil(math.sqrt(height * width / AT_ONCE))
         size = -(-height // factor), -(-width // factor)
-        target, share = scale_known(to_unit(self.values), self.known, size)
-        everything = slice(0, height), slice(0, width)
-        drawn, chroma = (
-            scale(each, size, Image.Resampling.BOX) for each in (self.drawn, self._chroma(everything))
+        target, share = scale_known(self.values, self.known, size)
+        drawn = scale(self.drawn, size, Image.Resampling.BOX)
+        colours = self.colours
+        chroma = (
+            np.zeros((*size, 2), np.float32)
+            if colours is None
+            else scale(colours, size, Image.Resampling.BOX)
         )
         source = np.clip(drawn, -1, 1)
         plain = _in_channels(source, chroma, target.shape[2])

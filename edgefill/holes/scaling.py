@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from edgefill.pictures.images import luminance
+from edgefill.pictures.images import luminance, to_unit
+
+_ROWS_AT_ONCE = 256
 
 
 def scale(values: np.ndarray, size: tuple[int, int], filter: Image.Resampling | None = None) -> np.ndarray:
@@ -25,16 +27,36 @@ def scale_known(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean of the known pixels under each pixel of ``size``, [H, W, C], and their share, [H, W].
 
-    Missing pixels have no part in the means, whatever they hold; where nothing is known the mean is 0.
+    ``values`` are in [-1, 1], or those of a picture. Missing pixels have no part in the means, whatever they
+    hold; where nothing is known the mean is 0.
     """
     grows = known.shape[0] < size[0] or known.shape[1] < size[1]
     method = Image.Resampling.BILINEAR if grows else Image.Resampling.BOX
     present = known[:, :, None].astype(np.float32)
     share = scale(present, size, method)
     share[share < 1e-4] = 0  # dust of rounding: nothing can be divided by it
-    total = scale(np.where(known[:, :, None], values, np.float32(0)), size, method)
+    total = np.concatenate(  # channel by channel: of a large picture all at once are gigabytes
+        [
+            scale(np.where(known, _unit(values[:, :, channel]), np.float32(0))[:, :, None], size, method)
+            for channel in range(values.shape[2])
+        ],
+        axis=2,
+    )
     means = np.divide(total, share, out=np.zeros_like(total), where=share > 0)
     return np.clip(means, -1, 1), np.minimum(share[:, :, 0], 1)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return values if values.dtype.kind == "f" else to_unit(values)
+
+
+def unit_channels(values: np.ndarray, channels: int) -> np.ndarray:
+    """A picture's ``values [h, w, 1 or 3]`` as float32 in [-1, 1] and in the model's number of channels."""
+    unit = np.empty((*values.shape[:2], channels), np.float32)
+    for top in range(0, len(values), _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        unit[rows] = as_channels(to_unit(values[rows]), channels)
+    return unit
 
 
 def as_channels(values: np.ndarray, channels: int) -> np.ndarray:

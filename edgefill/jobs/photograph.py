@@ -15,7 +15,7 @@ from PIL import Image
 from edgefill.errors import InputError
 from edgefill.holes.boxes import Box
 from edgefill.holes.filling import Hole
-from edgefill.holes.scaling import as_channels, scale, scale_known
+from edgefill.holes.scaling import scale, scale_known, unit_channels
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
 from edgefill.pictures.images import Picture, from_unit, split_luminance, to_unit
@@ -51,7 +51,7 @@ class Photograph:
         """What is known of it at the model's size, as the one row of an Evidence."""
         height, width = self.model.height, self.model.width
         blocks = (height // self.model.searched.block, width // self.model.searched.block)
-        values = as_channels(to_unit(self.region), self.model.channels)
+        values = unit_channels(self.region, self.model.channels)
         if self.block:
             target = np.repeat(np.repeat(self._block_means(values), self.block, 0), self.block, 1)
             weight, block_weight = np.zeros((height, width), np.float32), np.ones(blocks, np.float32)
@@ -76,14 +76,30 @@ class Photograph:
             around.cut(values)[part][missing] = from_unit(filled[missing], values.dtype)
         return self._with(values, opaque=self.filled_alpha)
 
+    def reduced(self, most: int) -> Photograph:
+        """Its region alone, scaled down to ``most`` pixels a side; the same where that is no larger."""
+        height, width = self.known.shape
+        if max(height, width) <= most:
+            return self
+        share = most / max(height, width)
+        rows, columns = (
+            np.minimum((np.arange(max(1, round(side * share))) + 0.5) / share, side - 1).astype(int)
+            for side in (height, width)
+        )
+        alpha = None if self.picture.alpha is None else self.box.cut(self.picture.alpha)[rows][:, columns]
+        picture = replace(self.picture, values=self.region[rows][:, columns], alpha=alpha)
+        box = Box(0, 0, len(columns), len(rows))
+        return replace(self, picture=picture, box=box, known=self.known[rows][:, columns])
+
     def masked(self) -> Picture:
         """The picture as the search sees it: its hole grey, or only the block means where those are known."""
-        values = to_unit(self.region)
-        seen = np.zeros_like(values)
+        whole = self.picture.values.copy()
         if self.block:
-            seen = scale(self._block_means(values), values.shape[:2], Image.Resampling.NEAREST)
-        shown, whole = from_unit(seen, self.region.dtype), self.picture.values.copy()
-        self.box.cut(whole)[~self.known] = shown[~self.known]
+            means = self._block_means(to_unit(self.region))
+            seen = scale(means, self.known.shape[:2], Image.Resampling.NEAREST)
+            self.box.cut(whole)[~self.known] = from_unit(seen, self.region.dtype)[~self.known]
+        else:
+            self.box.cut(whole)[~self.known] = from_unit(np.float32(0), self.region.dtype)
         return self._with(whole)
 
     def _block_means(self, values: np.ndarray) -> np.ndarray:

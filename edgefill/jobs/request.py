@@ -12,11 +12,11 @@ from PIL import Image
 
 from edgefill.errors import EdgefillError, InputError
 from edgefill.jobs.photograph import BLENDS, Photograph
+from edgefill.limits import check
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.pictures.images import Picture, encode_picture
 from edgefill.pictures.masks import MaskSpec, as_mask
 
-MOST_CANDIDATES = 16
 Source: TypeAlias = str | Path | bytes | Image.Image | np.ndarray
 Mask: TypeAlias = str | Path | bytes | Image.Image | np.ndarray | MaskSpec
 
@@ -57,14 +57,8 @@ class Request:
                 f"cannot use settings of the type {type(self.settings).__name__}: expected SearchSettings, "
                 "as in SearchSettings(steps=20), or None for what suits the model"
             )
-        if not 1 <= self.candidates <= MOST_CANDIDATES:
-            raise InputError(
-                f"cannot find {self.candidates} candidates: expected a number from 1 to {MOST_CANDIDATES}"
-            )
-        if self.seed < 0 or self.frames < 0:
-            raise InputError(
-                f"cannot use the seed {self.seed} with {self.frames} frames: expected numbers from 0"
-            )
+        for name in ("candidates", "seed", "frames"):
+            check(name, getattr(self, name))
 
     @property
     def wants_others(self) -> bool:

@@ -12,21 +12,27 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from edgefill.errors import ModelError, OutputError
 from edgefill.files import atomic_writer, standing_folder, write_folder
+from edgefill.limits import shown
 from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
 from edgefill.model.manifest import (
     COMPLETION,
     ENCODER,
     FIT,
+    FORMAT,
     GRAPHS,
     HALF,
     HALF_GRAPHS,
+    WITHOUT_FIT,
     Manifest,
+    check_known,
     graph_dtypes,
     graph_signatures,
 )
@@ -34,6 +40,7 @@ from edgefill.model.onnx_file import MAX_BYTES, Shape, check_onnx, extracted
 
 MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 1024 * 1024
+_MOST_EXPANSION = 50  # times: weights hardly shrink, and no graph to a fiftieth
 _FIT_OUTPUTS = {"loss": "fit", "grad_z": "grad_z_fit"}  # as the step's file calls them
 _ZIP_ERRORS = (
     zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, NotImplementedError,
@@ -69,6 +76,8 @@ def _file_signature(manifest: Manifest, name: str) -> tuple[dict[str, Shape], di
     if name not in ("step", FIT):
         return signatures[name]
     inputs, outputs = signatures["step"]
+    if manifest.format <= WITHOUT_FIT:
+        return inputs, outputs
     fit = {own: signatures[FIT][1][output] for output, own in _FIT_OUTPUTS.items()}
     return inputs, {**outputs, **fit}
 
@@ -86,18 +95,15 @@ class Bundle:
         """The bundle at ``path``, a folder or a zip, with every file's sha256 checked. Raises ModelError."""
         path = Path(path)
         try:
-            place = standing_folder(path)
-            files = _read_folder(place) if place.is_dir() else _read_zip(path)
+            with _opened(path) as entries:
+                manifest = Manifest.from_json(entries[MANIFEST].read(), str(path))
+                check_known(manifest, entries[MANIFEST].read(), str(path))
+                graphs = {name: entry for name, entry in entries.items() if name != MANIFEST}
+                _check_names(manifest, set(graphs), path)
+                _check_sizes(manifest, graphs, path)
+                files = {name: entry.read() for name, entry in graphs.items()}
         except _ZIP_ERRORS as error:
             raise ModelError(f"{path} cannot be read as a model: {error}; export or copy it again") from error
-        manifest = Manifest.from_json(files.pop(MANIFEST), str(path))
-        own = _FILES[manifest.method]
-        named = set(files) - own.optional
-        if set(manifest.files) != set(files) or named not in (own.graphs, own.graphs | own.halves):
-            raise ModelError(
-                f"{path} holds {sorted(files)} and its manifest lists {sorted(manifest.files)}; "
-                f"expected {sorted(own.graphs)} in both; export the model again"
-            )
         for name, content in files.items():
             found, expected = hashlib.sha256(content).hexdigest(), manifest.files[name].get("sha256")
             if found != expected:
@@ -136,6 +142,10 @@ class Bundle:
         if name not in ("step", FIT):
             return content
         wanted = graph_signatures(self.manifest)[name][1]
+        if name == FIT and self.manifest.format <= WITHOUT_FIT:
+            return extracted(content, {key: key for key in wanted}, constants={"lam": 0.0})
+        if self.manifest.format <= WITHOUT_FIT:
+            return content
         return extracted(content, {key: _FIT_OUTPUTS.get(key, key) if name == FIT else key for key in wanted})
 
 
@@ -154,7 +164,7 @@ def write_bundle(path: str | Path, manifest: Manifest, graphs: Mapping[str, byte
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
     }
-    manifest = dataclasses.replace(manifest, files=hashes)
+    manifest = dataclasses.replace(manifest, files=hashes, format=FORMAT).sealed()
     contents = {MANIFEST: manifest.to_json().encode(), **files}
     if path.suffix:
         with atomic_writer(path) as file:
@@ -181,53 +191,100 @@ def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     write_folder(path, contents)
 
 
-def _read_folder(path: Path) -> dict[str, bytes]:
-    files = {}
-    for entry in sorted(path.iterdir()):
-        limit = _limit(entry.name, path)
-        if entry.is_symlink() or not entry.is_file():
-            raise ModelError(f"{entry} is a link or no file; expected the plain files of a model")
-        if entry.stat().st_size > limit:
-            raise ModelError(f"{entry} has {entry.stat().st_size} bytes; at most {limit} are read")
-        files[entry.name] = entry.read_bytes()
-    return _with_manifest(files, path)
+class _Entry(NamedTuple):
+    """One file of a bundle that is not read yet."""
+
+    size: int
+    read: Callable[[], bytes]
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+@contextmanager
+def _opened(path: Path) -> Iterator[dict[str, _Entry]]:
+    """The files of the bundle at ``path`` by name, the manifest among them. Raises ModelError."""
+    place = standing_folder(path)
+    if place.is_dir():
+        yield _with_manifest(_of_folder(place), path)
+        return
     if not path.exists():
         raise ModelError(f"{path} does not exist; `edgefill models` lists the models that are there")
     if not path.is_file() or not zipfile.is_zipfile(path):
         raise ModelError(
             f"{path} is no edgefill model (neither a folder nor a zip); make one with `edgefill export`"
         )
-    files: dict[str, bytes] = {}
     with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            limit = _limit(entry.filename, path)
-            if entry.filename in files:
-                raise ModelError(f"{path} holds {entry.filename!r} twice; export the model again")
-            if (entry.external_attr >> 16) & 0o170000 == 0o120000:
-                raise ModelError(f"{path} holds the link {entry.filename!r}; expected plain files")
-            if entry.file_size > limit:
-                raise ModelError(
-                    f"{entry.filename!r} in {path} has {entry.file_size} bytes; at most {limit} are read"
-                )
-            files[entry.filename] = archive.read(entry)
-    return _with_manifest(files, path)
+        yield _with_manifest(_of_zip(archive, path), path)
 
 
-def _limit(name: str, path: Path) -> int:
-    """How many bytes the file ``name`` of a bundle may have; any other name is refused."""
-    if name == MANIFEST:
-        return _MAX_MANIFEST_BYTES
-    if not any(name in each.all for each in _FILES.values()):
+def _of_folder(path: Path) -> dict[str, _Entry]:
+    entries = {}
+    for file in sorted(path.iterdir()):
+        _check_name(file.name, path)
+        if file.is_symlink() or not file.is_file():
+            raise ModelError(f"{file} is a link or no file; expected the plain files of a model")
+        entries[file.name] = _Entry(file.stat().st_size, file.read_bytes)
+    return entries
+
+
+def _of_zip(archive: zipfile.ZipFile, path: Path) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
+    for entry in archive.infolist():
+        _check_name(entry.filename, path)
+        if entry.filename in entries:
+            raise ModelError(f"{path} holds {entry.filename!r} twice; export the model again")
+        if (entry.external_attr >> 16) & 0o170000 == 0o120000:
+            raise ModelError(f"{path} holds the link {entry.filename!r}; expected plain files")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ModelError(
+                f"{path} holds {entry.filename!r} compressed by method {entry.compress_type}; expected it "
+                "stored, as it is exported, or deflated"
+            )
+        entries[entry.filename] = _Entry(entry.file_size, partial(archive.read, entry))
+    claimed, real = sum(entry.size for entry in entries.values()), path.stat().st_size
+    if claimed > _MOST_EXPANSION * real + _MAX_MANIFEST_BYTES:
+        raise ModelError(
+            f"{path} has {real:,} bytes and claims to hold {claimed:,}; expected at most "
+            f"{_MOST_EXPANSION} times as many; export or copy the model again"
+        )
+    return entries
+
+
+def _check_name(name: str, path: Path) -> None:
+    if name != MANIFEST and not any(name in each.all for each in _FILES.values()):
         raise ModelError(f"{path} holds the file {name!r}; expected {MANIFEST} and the graphs of a model")
-    return MAX_BYTES
 
 
-def _with_manifest(files: dict[str, bytes], path: Path) -> dict[str, bytes]:
-    if MANIFEST not in files:
+def _check_names(manifest: Manifest, names: set[str], path: Path) -> None:
+    """Raises ModelError unless ``names`` are what such a model has and what its manifest lists."""
+    own = _FILES[manifest.method]
+    if set(manifest.files) != names or names - own.optional not in (own.graphs, own.graphs | own.halves):
+        raise ModelError(
+            f"{path} holds {sorted(names)} and its manifest lists {sorted(manifest.files)}; "
+            f"expected {sorted(own.graphs)} in both; export the model again"
+        )
+
+
+def _check_sizes(manifest: Manifest, entries: Mapping[str, _Entry], path: Path) -> None:
+    """Raises ModelError where a file has not the size that the manifest says, or they are too large."""
+    for name, entry in entries.items():
+        listed = manifest.files[name].get("bytes", entry.size)
+        if entry.size != listed:
+            raise ModelError(
+                f"{name} in {path} has {entry.size:,} bytes; its manifest says {shown(listed)}: the file is "
+                "damaged or was changed; export or copy the model again"
+            )
+    total = sum(entry.size for entry in entries.values())
+    if total > MAX_BYTES:
+        raise ModelError(f"{path} holds {total:,} bytes; at most {MAX_BYTES:,} are read")
+
+
+def _with_manifest(entries: dict[str, _Entry], path: Path) -> dict[str, _Entry]:
+    if MANIFEST not in entries:
         raise ModelError(
             f"{path} has no {MANIFEST}; make a model with `edgefill export RUN --out MODEL.edgefill`"
         )
-    return files
+    if entries[MANIFEST].size > _MAX_MANIFEST_BYTES:
+        raise ModelError(
+            f"{MANIFEST} in {path} has {entries[MANIFEST].size:,} bytes; at most {_MAX_MANIFEST_BYTES:,} are "
+            "read"
+        )
+    return entries

@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from edgefill.errors import ModelError
+from edgefill.limits import shown
 from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
 from edgefill.model.interface import Input, Interface, Output, Sizes
-from edgefill.model.onnx_file import Shape
+from edgefill.model.onnx_file import OPSETS, Shape
 from edgefill.model.reading import one_of, read_dataclass
 
-FORMAT = 4
-_BEFORE = 3  # The format that is still read: one kind of network for each method, and its name for both.
+# What a bundle is written in. At least the next two releases read it too.
+FORMAT = 5  # A seal, by which a manifest that was changed is noticed.
+WITHOUT_SEAL = 4
+_ONE_KIND = 3  # One kind of network for each method, and its name for both.
+WITHOUT_FIT = 2  # The step's file does not give the fit's outputs.
+FORMATS = range(WITHOUT_FIT, FORMAT + 1)
 GRAPHS = ("generator", "discriminator", "step")
 COMPLETION = "completion"  # All of a model that completes in one pass.
 ENCODER = "encoder"  # A model may have one, in the manifest's precision.
@@ -24,6 +30,19 @@ INT8 = "int8"  # What only a network of one pass is exported in.
 HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.
 PRIORS = ("uniform", "normal")  # on [-1, 1]; with a deviation of 1
 ENCODER_FILE = f"{ENCODER}.onnx"
+# Of the models that came without a seal: digest of the graph → sha256 of the manifest.
+_WITHOUT_SEALS = {
+    "aa2f197240541ae6d67360fe5979f5da091cfc4c9ec1bc6f09becfc8aa0acac8": (
+        "c29aab1598e8824cc19d69b945a162847ae09ca3d0f7dd1d7750c155d92ca720"
+    ),
+    "0fe4e2d34a27940097e35c0fc1b26a83d10f859b680a99e2c0c5a8ccd0531e50": (
+        "277cc8993211e72bc846e2d2fff79b948566ebe1ea89ec1c773215e57890fe7a"
+    ),
+    "2f74c4519916e19294e6abc8f6cacbdead35cc9b702e641c93bc581bc6af14a2": (
+        "e80eb2632b4b7fdd55f345ba99fde362fd5911d23ba344dcea96cad5970ca62a"
+    ),
+}
+_LONGEST_TEXT = 2000  # of a name, a licence, an origin
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,7 @@ class Manifest:
     family: str = "unknown"  # What people call such networks; nothing depends on it.
     # Type the graphs compute in; their inputs and outputs are float32 in either case.
     precision: str = one_of(("fp32", "fp16", INT8), "fp32")
-    weights: str = "fp32"  # Type the weights are stored in.
+    weights: str = one_of(("fp32", "fp16", INT8), "fp32")  # Type the weights are stored in.
     opset: int = 18
     licence: str = "unknown"
     origin: str = "unknown"
@@ -60,6 +79,7 @@ class Manifest:
     edgefill: str = ""
     format: int = FORMAT
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seal: str = ""  # The sha256 of all else.
 
     def __post_init__(self) -> None:
         if (self.latent is None) == (self.interface is None):
@@ -142,6 +162,10 @@ class Manifest:
     def width(self) -> int:
         return self.picture_shape[2]
 
+    def sealed(self) -> Manifest:
+        """The same with its seal."""
+        return dataclasses.replace(self, seal=seal_of(json.loads(self.to_json())))
+
     def to_json(self) -> str:
         document = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
         return json.dumps(document, indent=2, sort_keys=True) + "\n"
@@ -157,15 +181,22 @@ class Manifest:
             ) from error
         if not isinstance(values, dict):
             raise ModelError(f"the manifest of {where} is a {type(values).__name__}; expected an object")
-        if values.get("format") not in (_BEFORE, FORMAT):
-            raise ModelError(
-                f"{where} has bundle format {values.get('format')!r}; this edgefill reads {_BEFORE} and "
-                f"{FORMAT}; export the model again with this version"
-            )
+        _check_format(values.get("format"), where)
         manifest = f"the manifest of {where}"
-        if values["format"] == _BEFORE:
-            values = _of_format_before(values, manifest)
+        if values["format"] > WITHOUT_SEAL and values.get("seal") != seal_of(values):
+            raise ModelError(
+                f"{manifest} was changed after the model was written; get the model as it was, or export it "
+                "again (--licence and --origin say what it is to say)"
+            )
+        if values["format"] <= _ONE_KIND:
+            values = _of_one_kind(values, manifest)
         found = read_dataclass(cls, values, manifest)
+        for name in ("name", "family", "licence", "origin", "edgefill"):
+            line = getattr(found, name)
+            if not line.isprintable() or len(line) > _LONGEST_TEXT:
+                raise ModelError(f"{name} of {manifest} is {shown(ascii(line))}; expected a line of text")
+        if found.opset not in OPSETS:
+            raise ModelError(f"{manifest} has the opset {found.opset}; expected {OPSETS[0]} to {OPSETS[-1]}")
         if found.interface:
             found.interface.check(f"the interface of {where}")
         if found.latent and not all((found.z_dim, *found.picture_shape, found.latent.block)):
@@ -173,9 +204,39 @@ class Manifest:
         return found
 
 
-def _of_format_before(values: dict[str, Any], where: str) -> dict[str, Any]:
-    """The manifest of format 3 as one of this format."""
-    values = {**values, "format": FORMAT}
+def check_known(manifest: Manifest, text: bytes, where: str) -> None:
+    """Raises ModelError where it is a model that came with the package before there were seals, changed."""
+    written = _WITHOUT_SEALS.get(manifest.digest)
+    if written is not None and manifest.format <= WITHOUT_SEAL and sha256(text).hexdigest() != written:
+        raise ModelError(
+            f"the manifest of {where} is not the one that came with this model: it was changed; get the "
+            "model as it was"
+        )
+
+
+def seal_of(values: dict[str, Any]) -> str:
+    """The sha256 of a manifest's ``values`` but for its seal."""
+    plain = {key: value for key, value in values.items() if key != "seal"}
+    return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _check_format(found: Any, where: str) -> None:
+    is_number = isinstance(found, int) and not isinstance(found, bool)
+    if is_number and found > FORMAT:
+        raise ModelError(
+            f"{where} has bundle format {shown(found)}, of a newer edgefill; this one reads {FORMATS[0]} to "
+            f"{FORMAT}; update edgefill"
+        )
+    if not is_number or found not in FORMATS:
+        raise ModelError(
+            f"{where} has bundle format {shown(found)}; this edgefill reads {FORMATS[0]} to {FORMAT}; export "
+            "the model again with this version"
+        )
+
+
+def _of_one_kind(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The manifest of format 2 or 3 as later ones have it."""
+    values = dict(values)
     kind = values.pop("kind", None)
     pictures = {key: values.pop(key, None) for key in ("channels", "height", "width")}
     latent = {key: values.pop(key, None) for key in ("z_dim", "block", "prior")}

@@ -7,6 +7,7 @@ may be run are looked at; tensors are skipped over, not copied. The numbers are 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -217,11 +218,14 @@ def _read_value(data: memoryview) -> tuple[str, str, Shape]:
     return key, _DTYPES.get(element, f"ONNX element type {element}"), tuple(shape)
 
 
-def extracted(content: bytes, outputs: Mapping[str, str]) -> bytes:
+def extracted(
+    content: bytes, outputs: Mapping[str, str], constants: Mapping[str, float] | None = None
+) -> bytes:
     """The ONNX model with only those nodes, weights and inputs of ``content`` that give ``outputs``.
 
     ``outputs`` are names in the new model → names of outputs of ``content``, a model that passed
-    ``check_onnx``. Raises ModelError where an output is not there or a new name is taken.
+    ``check_onnx``. Inputs of one number a row that are in ``constants`` become that number. Raises ModelError
+    where an output is not there or a new name is taken.
     """
     model = list(_fields(memoryview(content)))
     (graph,) = (list(_fields(_message(value))) for number, value in model if number == 7)
@@ -232,14 +236,15 @@ def extracted(content: bytes, outputs: Mapping[str, str]) -> bytes:
         raise ModelError(
             f"cannot take {sorted(new_names.items())} from a model with the outputs {sorted(declared)}"
         )
-    part = []
+    fixed = constants or {}
+    part = [_field(5, _as_tensor(name, value)) for name, value in fixed.items()]
     for number, value in graph:
         if number == 1:
             message = _message(value)
             if needed.intersection(_texts(message, 2)):
                 part.append(_field(1, _renamed(message, {1: new_names, 2: new_names})))
-        elif number == 12:
-            pass  # below, in the order that is asked for
+        elif number == 12 or (number == 11 and _name_of(value) in fixed):
+            pass  # outputs are below, in the order that is asked for
         elif number not in (5, 11, 13) or _name_of(value, 8 if number == 5 else 1) in needed:
             part.append(_field(number, value))
     part += [_field(12, _renamed(_message(declared[old]), {1: new_names})) for old in new_names]
@@ -277,6 +282,12 @@ def _field(number: int, value: int | memoryview | bytes) -> bytes:
     if isinstance(value, int):
         return _as_varint(number << 3) + _as_varint(value)
     return _as_varint(number << 3 | 2) + _as_varint(len(value)) + bytes(value)
+
+
+def _as_tensor(name: str, value: float) -> bytes:
+    """A TensorProto of one float32."""
+    encoded = name.encode(), struct.pack("<f", value)
+    return b"".join([_field(1, 1), _field(2, 1), _field(8, encoded[0]), _field(9, encoded[1])])
 
 
 def _as_varint(value: int) -> bytes:

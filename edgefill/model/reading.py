@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
+import sys
 import types
 import typing
 from collections.abc import Collection
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from edgefill.errors import ModelError
 
 _LARGEST = 1 << 20  # of whole numbers: sides, counts
+_LARGEST_FLOAT = sys.float_info.max
 T = TypeVar("T")
 
 
@@ -73,13 +74,15 @@ def _read_tuple(arguments: tuple[Any, ...], value: Any, where: str, limits: Any)
 
 
 def _read_plain(hint: Any, value: Any, where: str, choices: tuple[str, ...]) -> Any:
-    if choices and value not in choices:
+    if choices and not (isinstance(value, str) and value in choices):
         raise ModelError(f"{where} is {_shown(value)}; expected one of {', '.join(choices)}")
     if hint is str and isinstance(value, str):
         return value
     if hint is bool and isinstance(value, bool):
         return value
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_FLOAT
+    )
     if hint is float and is_number:
         return float(value)
     if hint is int and is_number and isinstance(value, int) and 0 <= value <= _LARGEST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgefill.errors import InputError
+from edgefill.limits import check, shown
 
 SIZES = (8, 16, 32, 64, 128, 256)
 CHANNELS = (1, 3)
@@ -23,12 +24,13 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
-            raise InputError(f"pictures cannot be {self.size} pixels wide; expected one of {SIZES}")
+            raise InputError(f"pictures cannot be {shown(self.size)} pixels wide; expected one of {SIZES}")
         if self.channels not in CHANNELS:
-            raise InputError(f"pictures cannot have {self.channels} channels; expected 1 (grey) or 3 (RGB)")
+            raise InputError(
+                f"pictures cannot have {shown(self.channels)} channels; expected 1 (grey) or 3 (RGB)"
+            )
         for name in ("z_dim", "filters"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} cannot be {getattr(self, name)}; expected 1 or more")
+            check(name, getattr(self, name), "width")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -47,8 +49,13 @@ class GlcicConfig:
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
-            raise InputError(f"pictures cannot have {self.channels} channels; expected 1 (grey) or 3 (RGB)")
+            raise InputError(
+                f"pictures cannot have {shown(self.channels)} channels; expected 1 (grey) or 3 (RGB)"
+            )
         if self.size not in GLCIC_SIZES:
-            raise InputError(f"pictures cannot be {self.size} pixels wide; expected one of {GLCIC_SIZES}")
-        if self.filters < 2 or self.filters % 2:
-            raise InputError(f"filters cannot be {self.filters}; expected an even number from 2")
+            raise InputError(
+                f"pictures cannot be {shown(self.size)} pixels wide; expected one of {GLCIC_SIZES}"
+            )
+        check("filters", self.filters, "width")
+        if self.filters % 2:
+            raise InputError(f"filters cannot be {self.filters}; expected an even number")

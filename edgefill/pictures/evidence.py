@@ -57,6 +57,7 @@ class Evidence(NamedTuple):
 
 def _window_sums(values: np.ndarray, window: int) -> np.ndarray:
     """The sum of ``values [N, 1, H, W]`` over the ``window`` × ``window`` around each, zeros beyond them."""
+    window = min(window, 2 * max(values.shape[2:]) - 1)  # which reaches from every pixel to every other
     half = window // 2
     sums = np.pad(values.astype(np.float64), ((0, 0), (0, 0), (half + 1, half), (half + 1, half)))
     for axis in (2, 3):

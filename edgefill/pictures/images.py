@@ -18,6 +18,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgefill.errors import InputError
 from edgefill.files import write_atomically
+from edgefill.memory import BYTES_TO_READ, check_memory
+from edgefill.pictures.metadata import Metadata
 from edgefill.pictures.modes import WITHOUT_PROFILE, pixels_of
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ _WRITABLE: dict[str, dict[str, Any]] = {
     "bmp": {},
     "tiff": {"compression": "tiff_adobe_deflate"},
 }
+NOTHING = Metadata()
+_QUICKLY: dict[str, dict[str, Any]] = {"png": {"compress_level": 1}, "webp": {"quality": 0, "method": 0}}
+ENCODABLE = tuple(_WRITABLE)
 _SHORT_NAMES = {"jpg": "jpeg", "tif": "tiff"}
 _HOLDS_ALPHA = {"png", "webp", "tiff"}
 _HOLDS_16_BITS = {"png", "tiff"}
@@ -53,8 +58,9 @@ class Picture:
     values: np.ndarray
     alpha: np.ndarray | None = None  # [H, W] uint8; never with uint16 values
     name: str = ""  # of the file, without its folder; empty where it came from memory
+    path: Path | None = None  # of the file, as it was named
     notices: tuple[str, ...] = ()  # what the reader should be told
-    icc_profile: bytes | None = None  # the colour space of the values, written back with them
+    metadata: Metadata = NOTHING  # what its file said beside the pixels, written back with them
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,8 +82,11 @@ def read_picture(
     *,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
+    bytes_a_pixel: int = BYTES_TO_READ,
 ) -> Picture:
     """The Picture in a file, its bytes, a Pillow picture or an array ``[H, W]`` or ``[H, W, 1 to 4]``.
+
+    ``bytes_a_pixel`` is the memory that will be needed, which is compared with what there is first.
 
     An array is uint8, bool, or uint16 where it is grey; its second or fourth channel is alpha. Sizes are
     compared with the limits before anything is decoded. Files are turned upright by their EXIF orientation;
@@ -89,7 +98,7 @@ def read_picture(
         with _decoding("the picture", max_pixels):
             return _from_pillow(source, "", "the picture", max_pixels)
     if isinstance(source, bytes):
-        return _from_bytes(source, max_pixels, max_bytes)
+        return _from_bytes(source, max_pixels, max_bytes, bytes_a_pixel)
     if not isinstance(source, str | Path):
         raise InputError(
             f"cannot read a picture of the type {type(source).__name__}: expected a path, the bytes of a "
@@ -98,7 +107,19 @@ def read_picture(
     path, what = Path(source), repr(str(source))  # repr shows newlines and undecodable bytes as escapes
     _check_file(path, what, max_bytes)
     with _decoding(what, max_pixels), path.open("rb") as file, Image.open(file, formats=READABLE) as image:
-        return _from_pillow(image, path.name, what, max_pixels)
+        check_memory(image.width * image.height, bytes_a_pixel, what)
+        return replace(_from_pillow(image, path.name, what, max_pixels), path=path)
+
+
+def open_picture(content: bytes, what: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The Pillow picture in ``content``, a file's, of which only the header is read; ``what`` names it.
+
+    ``read_picture`` decodes it. Raises InputError where it is none, or claims too many pixels.
+    """
+    with _decoding(what, max_pixels):
+        image = Image.open(io.BytesIO(content), formats=READABLE)
+        _check_size(image.height, image.width, what, max_pixels)
+    return image
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
@@ -108,7 +129,7 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
     a folder that cannot be listed, and where nothing is found.
     """
     named = [Path(path) for path in paths]
-    found = [file for path in named for file in (_pictures_below(path) if _is_folder(path) else [path])]
+    found = [file for path in named for file in (_pictures_below(path) if is_folder(path) else [path])]
     if not found:
         places = ", ".join(repr(str(path)) for path in named) or "an empty list"
         raise InputError(
@@ -118,15 +139,17 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def encode_picture(picture: Picture, format: str = "png") -> bytes:
+def encode_picture(
+    picture: Picture, format: str = "png", *, quality: int | None = None, quick: bool = False
+) -> bytes:
     """The file content of ``picture`` as ``png``, ``webp``, ``tiff``, ``bmp`` (all lossless) or ``jpeg``.
 
-    JPEG and BMP hold no transparency: it is laid on white. 16-bit grey fits PNG and TIFF only. Raises
-    InputError for another format, for 16 bits elsewhere, and for a picture larger than the format allows.
+    ``quick`` makes PNG and WebP in a fraction of the time, and somewhat larger. JPEG, of the ``quality`` 95
+    unless given, and BMP hold no transparency: it is laid on white. 16-bit grey fits PNG and TIFF only. Of
+    the metadata as much is written as the format holds. Raises InputError for another format, for 16 bits
+    elsewhere, and for a picture larger than the format allows.
     """
-    kind = _SHORT_NAMES.get(format.lower(), format.lower())
-    if kind not in _WRITABLE:
-        raise InputError(f"cannot write a picture as {format!r}; expected one of {', '.join(_WRITABLE)}")
+    kind = check_format(format)
     if picture.values.dtype == np.uint16 and kind not in _HOLDS_16_BITS:
         raise InputError(f"cannot write 16-bit grey as {kind}, which holds 8 bits; choose png or tiff")
     image = picture.to_pil()
@@ -134,11 +157,29 @@ def encode_picture(picture: Picture, format: str = "png") -> bytes:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA")).convert(image.mode[:-1])
     buffer = io.BytesIO()
+    options = _WRITABLE[kind] | (_QUICKLY.get(kind, {}) if quick else {})
+    options |= {"quality": quality} if quality and kind == "jpeg" else {}
     try:
-        image.save(buffer, kind, icc_profile=picture.icc_profile, **_WRITABLE[kind])
+        image.save(buffer, kind, **(options | picture.metadata.options(kind)))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write {image.width}×{image.height} pixels as {kind}: {error}") from error
     return buffer.getvalue()
+
+
+def check_format(format: str) -> str:
+    """The name of the ``format`` or suffix, such as "jpeg" of ".JPG". Raises InputError for another."""
+    kind = kind_of_suffix(format)
+    if kind is None:
+        name = format.lower().removeprefix(".")
+        raise InputError(f"cannot write a picture as {name!r}; expected one of {', '.join(_WRITABLE)}")
+    return kind
+
+
+def kind_of_suffix(suffix: str) -> str | None:
+    """The name of the format that ``suffix`` stands for; None where it cannot be written."""
+    name = suffix.lower().removeprefix(".")
+    kind = _SHORT_NAMES.get(name, name)
+    return kind if kind in _WRITABLE else None
 
 
 def save_picture(picture: Picture, path: str | Path) -> None:
@@ -192,10 +233,11 @@ def join_luminance(y: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     return np.concatenate([red, green, blue], axis=-1)
 
 
-def _from_bytes(content: bytes, max_pixels: int, max_bytes: int) -> Picture:
+def _from_bytes(content: bytes, max_pixels: int, max_bytes: int, bytes_a_pixel: int) -> Picture:
     what = "the bytes of a picture"
     _check_length(len(content), what, max_bytes)
     with _decoding(what, max_pixels), Image.open(io.BytesIO(content), formats=READABLE) as image:
+        check_memory(image.width * image.height, bytes_a_pixel, what)
         return _from_pillow(image, "", what, max_pixels)
 
 
@@ -255,17 +297,28 @@ def _from_pillow(image: Image.Image, name: str, what: str, max_pixels: int) -> P
     if getattr(image, "is_animated", False):
         notices.append(f"first of {getattr(image, 'n_frames', 2)} frames")
     tiles = getattr(image, "tile", ())
-    if image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile) for tile in tiles):
+    if image.mode in ("RGB", "RGBA", "LA") and any(map(_has_16_bits, tiles)):
         notices.append("16 bits a channel read as 8")
     image.load()
+    metadata = NOTHING
     try:
-        upright = ImageOps.exif_transpose(image)
+        metadata = Metadata.of(image)
+        if name:
+            ImageOps.exif_transpose(image, in_place=True)  # no second picture where it is upright
+        else:
+            image = ImageOps.exif_transpose(image)  # the caller's stays as it is
     except Exception:  # noqa: BLE001  damaged EXIF raises anything, and the pixels do not need it
-        upright = image
         notices.append("its EXIF data is damaged: orientation not known")
-    values, alpha, notice = pixels_of(upright)
-    profile = None if upright.mode in WITHOUT_PROFILE else upright.info.get("icc_profile")
-    return Picture(values, alpha, name, (*notices, *notice), profile)
+    values, alpha, notice = pixels_of(image)
+    if image.mode in WITHOUT_PROFILE:
+        metadata = replace(metadata, icc_profile=b"")
+    return Picture(values, alpha, name, notices=(*notices, *notice), metadata=metadata)
+
+
+def _has_16_bits(tile: Any) -> bool:
+    """Whether ``tile``, as Pillow describes a part of a file, is decoded from 16 bits a channel."""
+    arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+    return any(";16" in str(each) for each in arguments) or (tile[0] == "ppm" and arguments[-1] > 255)
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> Picture:
@@ -292,10 +345,11 @@ def _check_size(height: int, width: int, what: str, max_pixels: int) -> None:
         )
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder that can be looked at."""
     try:
         return path.is_dir()
-    except OSError:
+    except (OSError, ValueError):
         return False  # a name too long, or a folder that may not be entered: reading it says which
 
 

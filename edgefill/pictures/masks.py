@@ -5,8 +5,9 @@ Users paint the opposite (white = fill), as in every editor; that meaning ends i
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from edgefill.errors import InputError
+from edgefill.limits import shown
 from edgefill.pictures.images import SUFFIXES, Picture, read_picture
 
 # Kind → its parameter as shown, its default, its largest value.
@@ -35,6 +37,7 @@ class MaskSpec:
     parameter: float = 0.0  # of center, random and pattern
     path: Path | None = None  # of file and folder
     picture: Picture | None = None  # of picture, white where it is filled
+    roots: tuple[Path, ...] = ()  # of folder: the folders of pictures whose structure it has
 
 
 def as_mask(mask: object) -> MaskSpec:
@@ -47,22 +50,11 @@ def as_mask(mask: object) -> MaskSpec:
     if isinstance(mask, str | Path):
         return parse_mask(str(mask))
     if isinstance(mask, bytes | Image.Image | np.ndarray):
-        picture = read_picture(mask)
-        _check_scale(picture)
-        return MaskSpec("picture", picture=picture)
+        return MaskSpec("picture", picture=read_picture(mask))
     raise InputError(
         f"cannot use a mask of the type {type(mask).__name__}: expected its name, the path or the bytes of a "
         "file, a Pillow picture, or an array of bool or uint8 that is True or 255 where the picture is filled"
     )
-
-
-def _check_scale(mask: Picture) -> None:
-    """A mask of ones among zeros is meant to be bool, and would fill nothing."""
-    if mask.values.max() == 1:
-        raise InputError(
-            "cannot use a mask of the numbers 0 and 1: expected 255 where the picture is filled, or an array "
-            "of bool; mask.astype(bool) makes one"
-        )
 
 
 def parse_mask(text: str) -> MaskSpec:
@@ -83,7 +75,9 @@ def parse_mask(text: str) -> MaskSpec:
             return MaskSpec("file", path=path)
     except (OSError, RuntimeError, ValueError):
         pass  # no name that this system could have given to a file
-    raise InputError(f"cannot use the mask {text!r}: no kind and no file has this name; expected {_kinds()}")
+    raise InputError(
+        f"cannot use the mask {shown(text)!r}: no kind and no file has this name; expected {_kinds()}"
+    )
 
 
 def known_pixels(
@@ -108,7 +102,7 @@ def known_pixels(
         return _opaque(picture)
     path = spec.path or Path()
     if spec.kind == "folder":
-        path = _mask_named_like(picture, path)
+        path = _mask_named_like(picture, spec)
     mask = spec.picture if spec.picture is not None else read_picture(path)
     what = repr(str(path)) if spec.picture is None else "that was given"
     return _known(mask, what, (height, width), resize, [] if notices is None else notices)
@@ -186,8 +180,8 @@ def _parse_parameter(text: str, kind: str, parameter: str | None) -> float:
         value = math.nan
     if not 0 <= value <= largest:
         raise InputError(
-            f"cannot use the mask {text!r}: its {name} is {parameter!r}, expected a number from 0 to "
-            f"{largest:g}; {kind}:{default:g} is the default"
+            f"cannot use the mask {shown(text)!r}: its {name} is {shown(parameter)!r}, expected a number "
+            f"from 0 to {largest:g}; {kind}:{default:g} is the default"
         )
     return value
 
@@ -198,17 +192,17 @@ def _opaque(picture: Picture) -> np.ndarray:
             f"cannot take the mask from the transparency of {picture.name!r}: it has none; expected an alpha "
             "channel or a transparent colour; choose another mask"
         )
-    known: np.ndarray = picture.alpha > _THRESHOLD
+    known: np.ndarray = picture.alpha == np.iinfo(np.uint8).max  # a soft edge would stay as a ring
     return known
 
 
-def _mask_named_like(picture: Picture, folder: Path) -> Path:
-    stem = Path(picture.name).stem
-    try:
-        same = [path for path in folder.iterdir() if path.stem == stem]
-    except OSError as error:
-        raise InputError(f"cannot list the masks in {str(folder)!r}: {error.strerror}; check it") from error
-    found = [path for path in same if path.suffix.lower() in SUFFIXES]
+def _mask_named_like(picture: Picture, spec: MaskSpec) -> Path:
+    """The mask of ``picture`` in a folder of them: in the subfolder that it lies in, if there is one."""
+    folder, stem = spec.path or Path(), Path(picture.name).stem
+    within = _folder_within(picture, spec.roots)
+    if within.parts and (folder / within).is_dir():
+        folder = folder / within
+    found = _masks_in(folder).get(stem, ())
     if len(found) != 1:
         raise InputError(
             f"cannot choose a mask for {picture.name!r}: {len(found)} files in {str(folder)!r} are named "
@@ -218,6 +212,32 @@ def _mask_named_like(picture: Picture, folder: Path) -> Path:
     return found[0]
 
 
+def _folder_within(picture: Picture, roots: tuple[Path, ...]) -> Path:
+    """The folder of ``picture`` as counted from the one of ``roots`` that it lies in."""
+    for root in roots:
+        if picture.path and picture.path.is_relative_to(root):
+            return picture.path.parent.relative_to(root)
+    return Path()
+
+
+def _masks_in(folder: Path) -> Mapping[str, tuple[Path, ...]]:
+    """The pictures in ``folder`` by their stems. Raises InputError where it cannot be listed."""
+    try:
+        return _listed(folder, folder.stat().st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"cannot list the masks in {str(folder)!r}: {error.strerror}; check it") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _listed(folder: Path, changed: int) -> Mapping[str, tuple[Path, ...]]:
+    """Listed again where it was ``changed``: of thousands of masks once, and not for each picture."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            found[path.stem] = (*found.get(path.stem, ()), path)
+    return found
+
+
 def _known(mask: Picture, what: str, size: tuple[int, int], resize: bool, notices: list[str]) -> np.ndarray:
     grey = _as_grey(mask.values)
     if mask.size != size and not resize:
@@ -225,8 +245,14 @@ def _known(mask: Picture, what: str, size: tuple[int, int], resize: bool, notice
             f"cannot use the mask {what}: it has {mask.size[1]}×{mask.size[0]} pixels, expected the "
             f"picture's {size[1]}×{size[0]}; draw it at that size, or ask for it to be resized"
         )
+    name = repr(mask.name) if mask.name else what
+    if mask.alpha is not None and (mask.alpha <= _THRESHOLD).any():
+        notices.append(f"the mask {name} is transparent in places: nothing is filled there")
+        grey = np.where(mask.alpha > _THRESHOLD, grey, np.uint8(0))
+    if grey.max() == 1:  # as programs write what is true
+        notices.append(f"the mask {name} has the values 0 and 1: 1 is filled")
+        grey = grey * np.uint8(255)
     if ((grey > 0) & (grey < 255)).any():
-        name = repr(mask.name) if mask.name else what
         notices.append(f"the mask {name} has grey values: those above {_THRESHOLD} are filled")
     hole = Image.fromarray(grey > _THRESHOLD)
     return ~np.asarray(hole.resize((size[1], size[0]), Image.Resampling.NEAREST))

@@ -42,7 +42,7 @@ def pixels_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, list[s
     if transparent or mode in WITH_ALPHA:
         bands = np.asarray(image.convert(family + "A"))
         return bands[:, :, :-1], bands[:, :, -1], notices
-    return np.atleast_3d(np.asarray(image.convert(family))), None, notices
+    return np.atleast_3d(np.asarray(image if image.mode == family else image.convert(family))), None, notices
 
 
 def _to_16_bits(values: np.ndarray, whites: tuple[int, ...]) -> tuple[np.ndarray, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgefill.errors import BackendUnavailable, EdgefillError
+from edgefill.limits import check
 from edgefill.machine import gpu_present
 from edgefill.runtimes.registry import AUTO, BACKENDS, DEVICE_BACKENDS, ROWS, Row, for_the_host, row_of
 
@@ -42,9 +43,10 @@ class RuntimeInfo:
     runtime: str  # such as "ONNX Runtime 1.31.0"
     device: str  # such as "CPU, 2 threads"
     steps_at_once: int = 1  # that one launch starts: more than 1 where a CUDA graph of steps is replayed
+    precision: str = "fp32"  # that the graphs compute in; another one gives other bytes
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.runtime}, {self.device})"
+        return f"{self.name} ({self.runtime}, {self.device}, {self.precision})"
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,9 @@ def open_backend(
 
     Raises BackendUnavailable with the line that installs what is missing, ModelError for a broken graph.
     """
+
+    if threads is not None:
+        check("threads", threads)
 
     def opened(row: Row) -> Runtime:
         if not row.on_device:

@@ -33,7 +33,8 @@ class CpuRuntime(HostRuntime):
         self._opened: dict[str, Run] = {}
         self._load_seconds = 0.0
         device = f"CPU, {self._threads} thread{'s' * (self._threads > 1)}"
-        self.info = RuntimeInfo(row.name, f"{row.title} {version}", device)
+        computed = precision or bundle.manifest.precision
+        self.info = RuntimeInfo(row.name, f"{row.title} {version}", device, precision=computed)
 
     @property
     def rows_at_once(self) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgefill.errors import BackendUnavailable
+from edgefill.extras import install_line
 
 AUTO = "auto"
 
@@ -32,7 +33,7 @@ class Row:
     @property
     def install(self) -> str:
         """The line that installs it."""
-        return f'pip install "edgefill[{self.extra}]"'
+        return install_line(self.extra)
 
 
 _EXECUTORS = "edgefill.runtimes.device.executors"

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgefill.errors import InputError, ModelError
+from edgefill.limits import check
 from edgefill.networks.config import GlcicConfig, NetworkConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # Python 3.10 has none of its own
 
+CONFIG = "config.json"  # in the folder of a run
 PRECISIONS = ("bf16", "fp32")
 CHANGEABLE = (
     "epochs",
@@ -38,10 +40,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise InputError(f"precision cannot be {self.precision!r}; expected one of {PRECISIONS}")
-        for name in ("batch", "checkpoint_every"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
-        _check("ema_decay", self.ema_decay, 0 <= self.ema_decay < 1, "at least 0 and below 1")
-        _check("seed", self.seed, 0 <= self.seed < 2**63, "0 to 2^63 - 1")
+        check("batch", self.batch)
+        check("checkpoint_every", self.checkpoint_every, "steps")
+        check("ema_decay", self.ema_decay, "decay")
+        check("seed", self.seed)
 
     def to_json(self) -> str:
         """As the text of config.json."""
@@ -56,6 +58,8 @@ class Recipe:
         """
         try:
             values = json.loads(text)
+            if not isinstance(values, dict):
+                raise ValueError(f"found {type(values).__name__}, expected an object")
             found, shape = values.pop("kind", None), type(cls().network)
             if found != cls.kind:
                 raise ValueError(f"it is of the kind {found!r}, expected {cls.kind!r}")
@@ -81,12 +85,12 @@ class TrainingConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("epochs", "generator_updates"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        check("epochs", self.epochs)
+        check("generator_updates", self.generator_updates, "updates")
         for name in ("beta1", "beta2"):
-            _check(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
-        _check("lr_decay", self.lr_decay, 0 <= self.lr_decay <= 1, "0 to 1")
+            check(name, getattr(self, name), "decay")
+        check("lr", self.lr)
+        check("lr_decay", self.lr_decay, "share")
 
 
 @dataclass(frozen=True)
@@ -105,13 +109,13 @@ class EncoderConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("generator_step", self.generator_step, self.generator_step >= 0, "0 or more")
-        for name in ("steps", "width"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
-        _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
-        _check("known", self.known, 0 <= self.known < float("inf"), "0 or more")
-        _check("generated", self.generated, 0 <= self.generated <= 1, "0 to 1")
-        _check("prior", self.prior, 0 <= self.prior < float("inf"), "0 or more")
+        check("generator_step", self.generator_step, "phase")
+        check("steps", self.steps)
+        check("width", self.width)
+        check("lr", self.lr)
+        check("known", self.known, "weight")
+        check("generated", self.generated, "share")
+        check("prior", self.prior, "weight")
 
 
 @dataclass(frozen=True)
@@ -131,10 +135,18 @@ class GlcicTraining(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("completion_steps", "discriminator_steps", "joint_steps"):
-            _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
-        _check("alpha", self.alpha, 0 <= self.alpha < float("inf"), "0 or more")
-        _check("lr", self.lr, 0 < self.lr < float("inf"), "a number above 0")
-        _check("lr_decay", self.lr_decay, 0 <= self.lr_decay <= 1, "0 to 1")
+            check(name, getattr(self, name), "phase")
+        check("alpha", self.alpha, "weight")
+        check("lr", self.lr)
+        check("lr_decay", self.lr_decay, "share")
+
+
+def kind_in(text: str | bytes, where: str) -> str:
+    """What a run trains by its config.json: "dcgan", "encoder" or "glcic". Raises ModelError."""
+    try:
+        return str(json.loads(text)["kind"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelError(f"{where!r} does not say what kind of training it is of") from error
 
 
 def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:
@@ -164,11 +176,6 @@ def _checked(kind: type, values: Any, prefix: str = "") -> dict[str, Any]:
                 f"{prefix + key!r} is {values[key]!r}, expected a value of type {expected[key].__name__}"
             )
     return values
-
-
-def _check(name: str, value: Any, passes: bool, expected: str) -> None:
-    if not passes:
-        raise InputError(f"{name} cannot be {value}; expected {expected}")
 
 
 def _reason(error: Exception) -> str:

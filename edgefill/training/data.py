@@ -14,6 +14,9 @@ from PIL import Image, ImageOps
 from edgefill.errors import InputError
 from edgefill.pictures.images import find_pictures, read_picture
 from edgefill.pictures.sheets import flat
+from edgefill.training.config import CONFIG
+
+_OF_A_RUN = ("samples", "tensorboard", "encoder")  # folders that a run has beside its config.json
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ def load_pictures(
     if not folder.is_dir():
         raise InputError(f"cannot train on {str(folder)!r}: no such folder; expected a folder of pictures")
     squares, skipped = [], []
-    for file in track(find_pictures([folder])):
+    for file in track([file for file in find_pictures([folder]) if not _is_of_a_run(file)]):
         try:
             squares.append(_square(file, size))
         except InputError as error:
@@ -61,6 +64,13 @@ def load_pictures(
     mode = {1: "L", 3: "RGB"}[channels or max(len(square.getbands()) for square in squares)]
     arrays = [np.atleast_3d(np.asarray(square.convert(mode))) for square in squares]
     return Pictures(np.ascontiguousarray(np.moveaxis(np.stack(arrays), -1, 1)), tuple(skipped))
+
+
+def _is_of_a_run(file: Path) -> bool:
+    """Whether a training wrote ``file``: the run's folder may lie among the pictures."""
+    return any(
+        place.name in _OF_A_RUN and (place.parent / CONFIG).is_file() for place in list(file.parents)[:3]
+    )
 
 
 def _square(file: Path, size: int) -> Image.Image:

@@ -17,12 +17,12 @@ from edgefill.errors import ModelError
 from edgefill.networks.encoder import Encoder
 from edgefill.pictures.evidence import Evidence
 from edgefill.training.checkpoint import load_checkpoint, part
-from edgefill.training.config import EncoderConfig
+from edgefill.training.config import CONFIG, EncoderConfig
 from edgefill.training.data import Batches, Pictures
 from edgefill.training.ema import update_average, update_statistics
 from edgefill.training.holes import Holes
 from edgefill.training.loop import run_training
-from edgefill.training.run import CONFIG, load_generator, load_run
+from edgefill.training.run import load_generator, load_run
 from edgefill.training.stage import Progress
 from edgefill.training.trainer import check_losses, descend, load_state, load_weights, state_of, to_unit
 

@@ -89,14 +89,22 @@ def _writing(run: Path) -> Iterator[None]:
         ) from error
 
 
+def _is_until(line: bytes, step: int) -> bool:
+    """Whether ``line`` is one of the log, of ``step`` or before; one that is damaged is not."""
+    try:
+        return bool(json.loads(line)["step"] <= step)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
 def _truncate(stats: Path, step: int) -> None:
-    """Cuts the lines after ``step``, and a last one that a killed training left half-written."""
+    """Cuts the lines after ``step``, and those from one on that is damaged or half-written."""
     if not stats.exists():
         return
     kept = 0
     with stats.open("rb") as file:
         for line in file:
-            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+            if not line.endswith(b"\n") or not _is_until(line, step):
                 break
             kept += len(line)
     os.truncate(stats, kept)

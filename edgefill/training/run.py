@@ -12,7 +12,6 @@ encoder/                                 the same of the encoder's training, if 
 
 from __future__ import annotations
 
-import json
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,11 +23,10 @@ from edgefill.errors import InputError, ModelError, OutputError
 from edgefill.files import write_atomically
 from edgefill.networks.dcgan import Discriminator, Generator
 from edgefill.training.checkpoint import Checkpoint, load_checkpoint, part
-from edgefill.training.config import CHANGEABLE, Recipe, TrainingConfig, differences
+from edgefill.training.config import CHANGEABLE, CONFIG, Recipe, TrainingConfig, differences, kind_in
 from edgefill.training.ema import fit_batch_norms
 from edgefill.training.trainer import load_weights
 
-CONFIG = "config.json"
 _Config = TypeVar("_Config", bound=Recipe)
 
 
@@ -60,13 +58,7 @@ def load_config(run: str | Path, warn: Callable[[str], object] = warnings.warn) 
 
 def kind_of(run: str | Path) -> str:
     """What ``run`` trains: "dcgan", "encoder" or "glcic". Raises ModelError where it holds no training."""
-    try:
-        kind = json.loads(_config_text(Path(run)))["kind"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ModelError(
-            f"{str(Path(run) / CONFIG)!r} does not say what kind of training it is of"
-        ) from error
-    return str(kind)
+    return kind_in(_config_text(Path(run)), str(Path(run) / CONFIG))
 
 
 @overload
@@ -119,6 +111,21 @@ def read_config(run: Path, kind: type[Any] = TrainingConfig) -> Any:
         return kind.from_json(_config_text(run))
     except ModelError as error:
         raise ModelError(f"{str(run / CONFIG)!r}: {error}") from error
+
+
+def resumed_config(run: Path, kind: type[_Config], warn: Callable[[str], object] = warnings.warn) -> _Config:
+    """What a training in ``run`` goes on with: config.json, or where that is damaged the checkpoint's recipe.
+
+    Raises ModelError where neither can be read.
+    """
+    try:
+        return read_config(run, kind)
+    except ModelError as error:
+        if not (run / CONFIG).is_file():
+            raise
+        config = kind.from_json(load_checkpoint(run)[0].state["config"])
+        warn(f"{error}; going on with the recipe of the checkpoint")
+        return config
 
 
 def _config_text(run: Path) -> bytes:

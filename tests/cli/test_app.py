@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from edgefill.extras import install_line
+
 
 def test_version(run_edgefill):
     import edgefill
@@ -50,5 +52,5 @@ def test_missing_package_names_the_extra_that_brings_it(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 5
-    assert 'pip install "edgefill[train]"' in done.stderr
+    assert install_line("train") in done.stderr
     assert "Traceback" not in done.stderr

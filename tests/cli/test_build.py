@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import onnx
 import pytest
 
+from edgefill.extras import install_line
 from tests.export.importing.zoo import CONVENTIONS, network
 from tests.fakes.tensorrt import FakeTensorRT
 
@@ -101,11 +102,11 @@ def test_without_a_library_it_says_what_to_install(edgefill, monkeypatch, model)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     done = edgefill("build", model)
     assert done.code == 5
-    assert 'pip install "edgefill[rtx]"' in done.err and 'pip install "edgefill[tensorrt]"' in done.err
+    assert install_line("rtx-build") in done.err and install_line("tensorrt") in done.err
     monkeypatch.setattr("importlib.util.find_spec", find_spec)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     done = edgefill("build", model, "--for", "tensorrt")
-    assert done.code == 5 and 'pip install "edgefill[tensorrt]"' in done.err
+    assert done.code == 5 and install_line("tensorrt") in done.err
 
 
 def test_failure_is_tensorrts_own_words(edgefill, monkeypatch, model):

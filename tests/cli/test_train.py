@@ -1,5 +1,7 @@
 import json
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,3 +165,53 @@ def test_help_loads_no_torch(run_edgefill):
     code = "import sys, edgefill.cli; sys.exit(bool({'torch', 'safetensors'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert "--resume" in run_edgefill("train", "--help").stdout
+
+
+def test_refused_resume_leaves_the_run_s_pictures_as_they_were(pictures, straight, tmp_path):
+    out, other = straight[0], tmp_path / "other"
+    other.mkdir()
+    for number in range(8):
+        Image.new("L", (8, 8), number).save(other / f"{number}.png")
+    before = (out / "pictures.txt").read_text()
+    with pytest.raises(InputError, match="other pictures"):
+        train(other, "--out", out, "--resume")
+    assert (out / "pictures.txt").read_text() == before
+
+
+@pytest.mark.parametrize("text", ["null", "{", '{"kind": "dcgan"}'])
+def test_damaged_recipe_is_taken_from_the_checkpoint(pictures, straight, tmp_path, text):
+    out = tmp_path / "run"
+    shutil.copytree(straight[0], out)
+    (out / "config.json").write_text(text)
+    with (out / "stats.jsonl").open("a") as log:
+        log.write("null\n")
+    done = train(pictures, "--out", out, "--resume")
+    assert "going on with the recipe of the checkpoint" in done.stderr
+    assert json.loads((out / "config.json").read_text())["kind"] == "dcgan"
+
+
+def test_batch_is_no_larger_than_there_are_pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(5):
+        Image.new("L", (8, 8), number * 40).save(folder / f"{number}.png")
+    options = [*SMALL, "--epochs", 1, "--batch", 60_000]
+    done = train(folder, "--out", tmp_path / "run", *options)
+    assert "batches of 5" in done.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["batch"] == 5
+    train(folder, "--out", tmp_path / "run", *options, "--resume")
+
+
+def test_memory_that_runs_out_is_said_with_what_to_choose(pictures, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory\nframe #0")
+
+    monkeypatch.setattr("edgefill.training.loop.train", fails)
+    with pytest.raises(InputError, match="smaller --batch"):
+        train(pictures, "--out", tmp_path / "run", *RECIPE)
+
+
+def test_pipe_gets_a_line_with_the_time_that_is_left(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgefill.cli.train._SILENCE", 0)
+    done = train(pictures, "--out", tmp_path / "run", *SMALL, "--epochs", 2)
+    assert re.search(r"step \d+ of \d+  epoch 1/2 .* about .* left", done.stderr)

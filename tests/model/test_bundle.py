@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import pickle
 import random
 import shutil
+import tracemalloc
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
+from onnxruntime import InferenceSession
 
 from edgefill.errors import ModelError, OutputError
 from edgefill.model.bundle import MANIFEST, Bundle, write_bundle
 from edgefill.model.catalogue import find
-from edgefill.model.manifest import GRAPHS, HALF
+from edgefill.model.manifest import FORMAT, GRAPHS, HALF, Manifest, graph_signatures, seal_of
+from edgefill.model.onnx_file import extracted
 from tests.bundles import Z, tiny_bundle
 
 
@@ -38,6 +43,11 @@ def rezip(path, entries, **options):
     with zipfile.ZipFile(path, "w", **options) as archive:
         for name, content in entries:
             archive.writestr(name, content)
+
+
+def sealed(manifest) -> str:
+    """The text of a manifest as somebody would write it who knows of the seal."""
+    return json.dumps({**manifest, "seal": seal_of(manifest)})
 
 
 def refused(path) -> str:
@@ -253,7 +263,7 @@ def test_bomb_is_refused_before_it_is_unpacked(path):
     entries = contents(path)
     entries[MANIFEST] = b" " * (2 << 20)
     rezip(path, entries.items(), compression=zipfile.ZIP_DEFLATED)
-    assert "at most 1048576" in refused(path)
+    assert "at most 50 times" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +274,16 @@ def test_bomb_is_refused_before_it_is_unpacked(path):
         (lambda manifest: manifest["latent"].update(z_dim=True), "z_dim"),
         (lambda manifest: manifest["latent"].update(height="8"), "height"),
         (lambda manifest: manifest.update(colour="blue"), "colour"),
-        (lambda manifest: manifest.update(format=99), "format 99"),
+        (lambda manifest: manifest.update(format=99), "update edgefill"),
+        (lambda manifest: manifest.update(format=1), "format 1"),
+        (lambda manifest: manifest.update(format=True), "format True"),
+        (lambda manifest: manifest.update(precision="int4"), "precision"),
+        (lambda manifest: manifest.update(precision=["fp32"]), "precision"),
+        (lambda manifest: manifest.update(opset=99), "opset 99"),
+        (lambda manifest: manifest.update(name="a\x1b[2J"), "line of text"),
+        (lambda manifest: manifest.update(licence="a\nb"), "line of text"),
+        (lambda manifest: manifest.update(proof={"a": 10**400}), "a number"),
+        (lambda manifest: manifest["files"]["step.onnx"].update(bytes=1), "its manifest says 1"),
         (lambda manifest: manifest.update(name=3), "name"),
         (lambda manifest: manifest.update(files=[]), "files"),
         (lambda manifest: manifest["files"].pop("step.onnx"), "lists"),
@@ -278,7 +297,7 @@ def test_wrong_manifest_names_the_first_difference(path, change, message):
     entries = contents(path)
     manifest = json.loads(entries[MANIFEST])
     change(manifest)
-    rezip(path, (entries | {MANIFEST: json.dumps(manifest)}).items())
+    rezip(path, (entries | {MANIFEST: sealed(manifest)}).items())
     assert message in refused(path)
 
 
@@ -292,7 +311,7 @@ def test_fp16_graphs_come_as_a_pair_or_not_at_all(path):
     entries, half = contents(path), f"step{HALF}.onnx"
     manifest = json.loads(entries[MANIFEST])
     manifest["files"][half] = manifest["files"]["step.onnx"]
-    rezip(path, (entries | {MANIFEST: json.dumps(manifest), half: entries["step.onnx"]}).items())
+    rezip(path, (entries | {MANIFEST: sealed(manifest), half: entries["step.onnx"]}).items())
     assert "holds" in refused(path)
 
 
@@ -326,3 +345,122 @@ def test_a_graph_that_is_not_there_names_what_is(path):
         Bundle.open(path).graph("encoder")
     with pytest.raises(ModelError, match="--precision both"):
         Bundle.open(path).graph("step", "fp16")
+
+
+@pytest.mark.parametrize("key", ["licence", "origin", "name"])
+def test_manifest_that_was_edited_is_noticed(path, key):
+    entries = contents(path)
+    manifest = json.loads(entries[MANIFEST])
+    manifest[key] = "mine"
+    rezip(path, (entries | {MANIFEST: json.dumps(manifest)}).items())
+    assert "was changed after the model was written" in refused(path)
+    assert "CC0" in Bundle.open(_restored(path)).manifest.licence
+
+
+def _restored(path):
+    path.write_bytes(tiny_bundle())
+    return path
+
+
+def test_edited_manifest_of_a_model_that_came_without_a_seal_is_noticed(tmp_path):
+    path = tmp_path / "m.edgefill"
+    path.write_bytes(find("faces64").read_bytes())
+    assert Bundle.open(path).manifest.name == "faces64"
+    entries = contents(path)
+    text = entries[MANIFEST].replace(b"research use only", b"for any use: really", 1)
+    assert text != entries[MANIFEST]
+    rezip(path, (entries | {MANIFEST: text}).items())
+    assert "was changed" in refused(path)
+
+
+def _of_format(number: int) -> dict[str, bytes]:
+    """The tiny bundle as the edgefill of that format wrote it."""
+    entries = contents_of(tiny_bundle())
+    manifest = json.loads(entries[MANIFEST])
+    del manifest["seal"]
+    manifest["format"] = number
+    if number == 2:
+        names = ("loss", "grad_z", "generated", "contextual", "perceptual")
+        entries["step.onnx"] = extracted(entries["step.onnx"], {name: name for name in names})
+        content = entries["step.onnx"]
+        manifest["files"]["step.onnx"] = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+        }
+    if number <= 3:
+        manifest |= {"kind": "dcgan", "picture_range": [-1.0, 1.0], **manifest.pop("latent")}
+        del manifest["family"]
+    return entries | {MANIFEST: json.dumps(manifest).encode()}
+
+
+@pytest.mark.parametrize("number", range(2, FORMAT))
+def test_bundle_of_an_older_format_opens_and_fits_alike(path, number):
+    whole = Bundle.open(path)
+    feeds = _feeds(whole)
+    expected = _run(whole.graph("fit"), feeds)
+    rezip(path, _of_format(number).items())
+    old = Bundle.open(path)
+    assert old.manifest.latent == whole.manifest.latent
+    fit = onnx.load_from_string(old.graph("fit"))
+    onnx.checker.check_model(fit, full_check=True)
+    assert [value.name for value in fit.graph.output] == ["loss", "grad_z", "generated", "contextual"]
+    for name, value in _run(old.graph("fit"), feeds).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    assert [value.name for value in onnx.load_from_string(old.graph("step")).graph.output][-1] == "perceptual"
+
+
+def _feeds(bundle) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.uniform(0.5, 1, [2 if side == "N" else side for side in shape]).astype(np.float32)
+        for name, shape in graph_signatures(bundle.manifest)["fit"][0].items()
+    } | {"power": np.ones(2, np.float32)}
+
+
+def _run(content: bytes, feeds) -> dict[str, np.ndarray]:
+    session = InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def test_bundle_is_sized_up_before_it_is_read(path):
+    """Two megabytes that claim gigabytes are refused by their names, their manifest and the sum of sizes."""
+    entries = contents(path)
+    for name in ("generator.onnx", "discriminator.onnx", "step.onnx"):
+        entries[name] = bytes(80 << 20)
+    rezip(path, entries.items(), compression=zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 1 << 20
+    tracemalloc.start()
+    assert "claims to hold" in refused(path)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_other_compressions_are_refused(path, method):
+    rezip(path, contents(path).items(), compression=method)
+    assert "compressed by method" in refused(path)
+
+
+def test_deflated_bundle_opens(path):
+    rezip(path, contents(path).items(), compression=zipfile.ZIP_DEFLATED)
+    assert Bundle.open(path).manifest.name == "tiny"
+
+
+def test_odd_manifests_end_in_words(path):
+    """Any value in the place of any other."""
+    entries = contents(path)
+    manifest = json.loads(entries[MANIFEST])
+    places = [(manifest, key) for key in manifest] + [
+        (manifest[key], inner) for key in ("latent", "files", "proof") for inner in manifest[key]
+    ]
+    for holder, key in places:
+        before = holder[key]
+        for value in (None, True, -1, 10**30, 1e308, "", "\x1b", [], [[]], {}, {"a": {}}, [None], "\ud800"):
+            holder[key] = value
+            text = sealed(manifest)
+            try:
+                Manifest.from_json(text.encode(), "it")
+            except ModelError as error:
+                assert "expected" in str(error) or "has no" in str(error) or "reads" in str(error)
+        holder[key] = before

@@ -311,7 +311,7 @@ class TestWriting:
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         Image.fromarray(RGB).save(tmp_path / "p.png", icc_profile=profile)
         save_picture(read_picture(tmp_path / "p.png").replaced(255 - RGB), tmp_path / "q.png")
-        assert read_picture(tmp_path / "q.png").icc_profile == profile
+        assert read_picture(tmp_path / "q.png").metadata.icc_profile == profile
         with Image.open(tmp_path / "q.png") as saved:
             assert saved.info["icc_profile"] == profile
 

@@ -1,12 +1,15 @@
 """What users ask to be filled is what is filled."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 
 from edgefill.errors import InputError
-from edgefill.pictures.images import Picture
+from edgefill.pictures.images import Picture, read_picture
 from edgefill.pictures.masks import MASKS, MaskSpec, known_pixels, parse_mask
 
 
@@ -169,3 +172,46 @@ class TestParsing:
         assert parse_mask(str(tmp_path / "m.png")) == MaskSpec("file", path=tmp_path / "m.png")
         assert parse_mask("random:0.5") == MaskSpec("random", 0.5)
         assert parse_mask("left") == MaskSpec("left")
+
+
+def test_paint_on_a_transparent_layer_fills_only_what_is_painted(tmp_path):
+    layer = np.zeros((8, 8, 4), np.uint8)
+    layer[..., :3] = 255  # white everywhere, as editors leave it under what is transparent
+    layer[2:4, 2:4, 3] = 255
+    Image.fromarray(layer).save(tmp_path / "m.png")
+    notices = []
+    known = known_pixels(parse_mask(str(tmp_path / "m.png")), Picture(np.zeros((8, 8, 1), np.uint8)), seed=0,
+                         notices=notices)  # fmt: skip
+    assert (~known).sum() == 4
+    assert not known[2:4, 2:4].any()
+    assert "transparent" in notices[0]
+
+
+def test_folder_of_masks_has_the_structure_of_the_folder_of_pictures(tmp_path):
+    spec = MaskSpec("folder", path=tmp_path / "masks", roots=(tmp_path / "in",))
+    for place, white in (("masks", 0), ("masks/sub", 255)):
+        (tmp_path / place).mkdir(parents=True)
+        Image.fromarray(np.full((4, 4), white, np.uint8)).save(tmp_path / place / "a.png")
+    (tmp_path / "in" / "sub" / "deep").mkdir(parents=True)
+    for place in ("in", "in/sub", "in/sub/deep"):
+        Image.fromarray(np.full((4, 4), 9, np.uint8)).save(tmp_path / place / "a.png")
+    known = {
+        place: known_pixels(spec, read_picture(tmp_path / place / "a.png"), seed=0).all()
+        for place in ("in", "in/sub", "in/sub/deep")
+    }
+    assert known == {"in": True, "in/sub": False, "in/sub/deep": True}
+
+
+def test_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
+    for number in range(20):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / f"{number}.png")
+    listed = []
+    iterdir = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: listed.append(path) or iterdir(path))
+    spec = parse_mask(str(tmp_path))
+    for number in range(20):
+        known_pixels(spec, replace(Picture(np.zeros((4, 4, 1), np.uint8)), name=f"{number}.jpg"), seed=0)
+    assert listed == [tmp_path]
+    (tmp_path / "new.png").write_bytes((tmp_path / "0.png").read_bytes())
+    known_pixels(spec, replace(Picture(np.zeros((4, 4, 1), np.uint8)), name="new.jpg"), seed=0)
+    assert len(listed) == 2

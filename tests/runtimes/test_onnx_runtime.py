@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgefill.errors import ModelError
+from edgefill.extras import install_line
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import SearchState, Task
@@ -105,4 +106,4 @@ def test_without_onnx_runtime_the_line_that_installs_it_is_said(bundle):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
     )
-    assert 'pip install "edgefill[cpu]"' in done.stdout
+    assert install_line("cpu") in done.stdout

@@ -95,3 +95,13 @@ def test_batches_leave_the_pictures_as_they_are():
 def test_fewer_pictures_than_a_batch_make_a_smaller_one():
     batches = Batches(numbered(1), 64, seed=0, mirror=False)
     assert batches[0].shape == (1, 1, 8, 8) and batches.per_epoch == 1
+
+
+def test_what_a_training_wrote_among_its_pictures_is_not_trained_on(tmp_path):
+    run = tmp_path / "run"
+    for place in (tmp_path, run / "samples", run / "encoder" / "samples", tmp_path / "samples"):
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(place / "a.png")
+    (run / "config.json").write_text("{}")
+    (run / "encoder" / "config.json").write_text("{}")
+    assert len(load_pictures(tmp_path, 8)) == 2

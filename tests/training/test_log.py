@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -46,3 +47,12 @@ def test_tensorboard_has_the_losses_and_the_samples(tmp_path):
     assert events.Tags()["images"] == ["samples"]
     with Image.open(tmp_path / "samples" / "epoch-0001.png") as sheet:
         assert sheet.size == (28, 28)  # two by two pictures of eight, four apart
+
+
+@pytest.mark.parametrize("damage", [b"null\n", b"{\n", b"[1]\n", b'{"step": "x"}\n', b"\xff\xfe\n"])
+def test_damaged_line_is_cut_with_what_follows(damage, tmp_path):
+    good = b'{"step": 1}\n'
+    (tmp_path / STATS).write_bytes(good + damage + b'{"step": 2}\n')
+    with Log(tmp_path, 5):
+        pass
+    assert (tmp_path / STATS).read_bytes() == good

@@ -14,6 +14,7 @@ from edgefill.errors import EdgefillError, ModelError
 from edgefill.jobs.job import Order
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Request
+from edgefill.memory import too_large
 from edgefill.methods import Ended, Tally
 from edgefill.methods.feed_forward.drawings import ArraysDrawing, Drawing, PictureDrawing, Shown
 from edgefill.methods.feed_forward.network import check_feed_forward, draw
@@ -103,9 +104,9 @@ class FeedForward:
         picture, known = (np.stack(parts) for parts in zip(*(shown.sight for shown in portion), strict=True))
         try:
             return list(draw(self._runtime, self._model, picture, known))
-        except ModelError as error:
+        except (ModelError, MemoryError) as error:
             if len(portion) == 1:
-                return [error]
+                return [too_large("the picture") if isinstance(error, MemoryError) else error]
             return [drawn for each in portion for drawn in self._drawn([each])]
 
     def _end(self) -> list[Ended]:

@@ -32,7 +32,7 @@ def draw(runtime: Runtime, model: Manifest, picture: np.ndarray, known: np.ndarr
     """What the network of ``model`` draws, [N, C, H, W] in [-1, 1].
 
     It sees ``picture [N, C, H, W]`` where ``known [N, 1, H, W]`` is 1; H and W are of a size that it takes.
-    Raises ModelError where it draws NaN or Inf.
+    Raises ModelError where it draws NaN, Inf or another shape.
     """
     interface = model.passed
     outputs = runtime.run(COMPLETION, interface.feeds(picture, known))
@@ -41,5 +41,13 @@ def draw(runtime: Runtime, model: Manifest, picture: np.ndarray, known: np.ndarr
             f"the network of {model.name} drew NaN or Inf; expected finite values. Where it computes in "
             "fp16, complete with --precision fp32, or export or import it again in fp32"
         )
-    drawn: np.ndarray = interface.drawn(outputs)
+    try:
+        drawn: np.ndarray = interface.drawn(outputs)
+    except (ValueError, IndexError):  # it cannot even be turned
+        drawn = outputs[interface.output.name]
+    if drawn.shape != picture.shape:
+        raise ModelError(
+            f"the network of {model.name} drew {list(drawn.shape)} for pictures of {list(picture.shape)}; "
+            "expected the same shape; export or import it again"
+        )
     return drawn

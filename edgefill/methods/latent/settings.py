@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import Any, TypeVar
@@ -12,13 +11,12 @@ import numpy as np
 from edgefill.errors import InputError
 from edgefill.kernels.arguments import MOST_PAIRS, RATES
 from edgefill.kernels.solvers import SOLVER_NAMES, SOLVERS_IN_WORDS
+from edgefill.limits import LIMITS, shown, whole_number
 from edgefill.model.manifest import FIT
 
 STARTS = ("random", "encoder")
 T = TypeVar("T")
-
-_MAX_STEPS = 1_000_000
-_MAX_STARTS = 4096
+_MAX_STEPS = int(LIMITS["search_steps"].most)
 
 
 def _remembering(kind: type[T]) -> type[T]:
@@ -77,7 +75,7 @@ class SearchSettings:
         for name, is_right, expected in _RULES:
             value = getattr(self, name)
             if not _holds(is_right, value):
-                raise InputError(f"cannot search with {name} {value!r}: expected {expected}")
+                raise InputError(f"cannot search with {name} {shown(value)}: expected {expected}")
 
     def suited(self, *, encoder: bool) -> SearchSettings:
         """These settings for a model with or without an ``encoder``; see above."""
@@ -123,33 +121,43 @@ def _holds(is_right: Any, value: object) -> bool:
         return False
 
 
-def _between(low: float, high: float) -> Any:
-    return lambda value: math.isfinite(value) and low <= value <= high
+def _within(limits: str) -> tuple[Any, str]:
+    """The rule of one of LIMITS, and the words for it."""
+    return LIMITS[limits].hold, f"a number from {LIMITS[limits]}"
+
+
+def _or_none(limits: str, what: str) -> tuple[Any, str]:
+    """The same, or None."""
+    return lambda value: value is None or LIMITS[limits].hold(value), f"{what} from {LIMITS[limits]}, or None"
 
 
 _RULES: tuple[tuple[str, Any, str], ...] = (
     ("solver", SOLVER_NAMES.__contains__, SOLVERS_IN_WORDS),
     ("start", STARTS.__contains__, "random or encoder"),
-    ("starts", _between(1, _MAX_STARTS), f"a number from 1 to {_MAX_STARTS}"),
-    ("steps", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
-    ("lr", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("lam", lambda value: math.isfinite(value) and value >= 0, "0 or more"),
-    ("pull", lambda value: math.isfinite(value) and value >= 0, "0 or more"),
+    ("starts", *_within("starts")),
+    ("steps", *_within("search_steps")),
+    ("lr", *_within("lr")),
+    ("lam", *_within("weight")),
+    ("pull", *_within("weight")),
     ("power", (1, 2).__contains__, "1 (L1) or 2 (L2)"),
-    ("importance", lambda value: value == 0 or (value > 0 and value % 2), "an odd window, or 0 for none"),
-    ("momentum", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
-    ("beta1", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
-    ("beta2", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
-    ("eps", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("memory", _between(1, MOST_PAIRS), f"a number from 1 to {MOST_PAIRS}"),
-    ("hmc_leapfrog", _between(1, _MAX_STEPS), f"a number from 1 to {_MAX_STEPS}"),
-    ("hmc_size", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("hmc_beta", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("hmc_anneal", lambda value: math.isfinite(value) and value > 0, "a number above 0"),
-    ("milliseconds", lambda value: value is None or 0 < value < math.inf, "a time above 0, or None"),
-    ("goal", lambda value: value is None or math.isfinite(value), "a loss, or None for no goal"),
-    ("patience", _between(0, _MAX_STEPS), f"a number from 0 (never) to {_MAX_STEPS}"),
-    ("tolerance", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    (
+        "importance",
+        lambda value: LIMITS["window"].hold(value) and (value == 0 or value % 2 == 1),
+        f"an odd window up to {LIMITS['window'].most:,}, or 0 for none",
+    ),
+    ("momentum", *_within("decay")),
+    ("beta1", *_within("decay")),
+    ("beta2", *_within("decay")),
+    ("eps", *_within("lr")),
+    ("memory", lambda value: 1 <= value <= MOST_PAIRS, f"a number from 1 to {MOST_PAIRS}"),
+    ("hmc_leapfrog", *_within("search_steps")),
+    ("hmc_size", *_within("lr")),
+    ("hmc_beta", *_within("lr")),
+    ("hmc_anneal", *_within("lr")),
+    ("milliseconds", *_or_none("milliseconds", "a time")),
+    ("goal", *_or_none("goal", "a loss")),
+    ("patience", lambda value: 0 <= value <= _MAX_STEPS, f"a number from 0 (never) to {_MAX_STEPS:,}"),
+    ("tolerance", *_within("decay")),
 )
 
 # What each solver has where no preset but the default is asked for, by where it starts. Only known pixels
@@ -214,6 +222,10 @@ def search_settings(
             a number, which is that of the steps.
     """
     kind, starts = _start(start)
+    if whole_number(until) is not None and changes.get("steps") is not None:
+        raise InputError(
+            f"until {until} and steps {changes['steps']} both say how many steps; expected one of the two"
+        )
     rule = {**_stop_rule(until), **({} if starts is None else {"starts": starts})}
     changes = rule | {name: value for name, value in changes.items() if value is not None}
     if preset == "default":
@@ -233,16 +245,20 @@ def _start(text: str | None) -> tuple[str | None, int | None]:
     if text is None or text in STARTS:
         return text, None
     name, _, count = text.partition(":")
-    if name == "best-of" and count.isdecimal():
-        return "random", int(count)
-    raise InputError(f"cannot start from {text!r}: expected encoder, random or best-of:N, as in best-of:16")
+    number = whole_number(count)
+    if name == "best-of" and number is not None:
+        return "random", number
+    raise InputError(
+        f"cannot start from {shown(text)!r}: expected encoder, random or best-of:N, as in best-of:16"
+    )
 
 
 def _stop_rule(until: str) -> dict[str, Any]:
     if not until:
         return {}
-    if until.isdecimal():
-        return {"steps": int(until)}
+    steps = whole_number(until)
+    if steps is not None:
+        return {"steps": steps}
     if until == "converged":
         return {"patience": _PATIENCE, "steps": _ENOUGH}
     kind, _, value = until.partition(":")
@@ -250,6 +266,6 @@ def _stop_rule(until: str) -> dict[str, Any]:
         return {{"loss": "goal", "ms": "milliseconds"}[kind]: float(value), "steps": _ENOUGH}
     except (KeyError, ValueError):
         raise InputError(
-            f"cannot search until {until!r}: expected converged, loss:X, ms:T or a number of steps, as in "
-            "loss:250 or ms:16"
+            f"cannot search until {shown(until)!r}: expected converged, loss:X, ms:T or a number of steps, "
+            "as in loss:250 or ms:16"
         ) from None

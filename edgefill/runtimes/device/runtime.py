@@ -40,6 +40,7 @@ class DeviceRuntime:
         device: Device,
         executor: Executor,
         *,
+        precision: str = "fp32",
         graph: bool = True,
         say: Callable[[str], None] = warnings.warn,
     ) -> None:
@@ -50,7 +51,7 @@ class DeviceRuntime:
         self._forwards: dict[tuple[str, int, tuple[int, int] | None], DeviceForward] = {}  # batch, size
         with device:
             self._kernels = Kernels(device)
-        self._name = name
+        self._name, self._precision = name, precision
 
     @classmethod
     def open(
@@ -67,13 +68,13 @@ class DeviceRuntime:
         device = open_device()
         executor = open_executor(row, bundle, device, precision, engines=engines, say=say)
         executor.check()
-        return cls(row.name, bundle.manifest, device, executor, graph=graph, say=say)
+        return cls(row.name, bundle.manifest, device, executor, precision=precision, graph=graph, say=say)
 
     @property
     def info(self) -> RuntimeInfo:
         """What it runs on, and how many steps it replays at once."""
         at_once = STEPS_A_GRAPH if self._wants_graph else 1
-        return RuntimeInfo(self._name, self._executor.runtime, self._device.name, at_once)
+        return RuntimeInfo(self._name, self._executor.runtime, self._device.name, at_once, self._precision)
 
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place; fewer where every row stops before."""

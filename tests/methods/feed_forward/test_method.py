@@ -229,3 +229,29 @@ def test_an_output_that_is_pasted_says_nothing_of_the_seam(backend, monkeypatch)
     flat = np.full((64, 64, 3), 90, np.uint8)
     row = np.asarray(Completer(model, backend).complete(flat, "center").image)[32, :, 0].astype(int)
     assert 0 < row[16] - 90 < row[17] - 90 < row[18] - 90 < row[30] - 90
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda drawn: drawn[:, :1],
+        lambda drawn: drawn[:, :, ::2],
+        lambda drawn: drawn[:, :, :, ::2],
+        lambda drawn: drawn.repeat(2, 2).repeat(2, 3),
+        lambda drawn: drawn.swapaxes(2, 3)[:, :, 1:],
+        lambda drawn: drawn[0, 0],
+        lambda drawn: drawn.ravel(),
+        lambda drawn: np.concatenate([drawn, drawn]),
+        lambda drawn: drawn[:0],
+    ],
+)
+def test_drawing_of_another_shape_is_no_picture(wrong):
+    class Wrong(Averages):
+        def complete(self, picture, known):
+            return wrong(super().complete(picture, known))
+
+    source = np.full((40, 60, 3), 99, np.uint8)
+    (outcome,) = Completer(MODEL, Wrong()).complete_many([source], Request(mask="center"))
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, ModelError)
+    assert "expected" in str(outcome.error)
