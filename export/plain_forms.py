@@ -26,7 +26,7 @@ def plain_forms() -> Iterator[None]:
         forms.enter_context(_quiet())
         forms.enter_context(as_written())
         forms.enter_context(sdpa_kernel(SDPBackend.MATH))
-        forms.enter_context(torch.backends.mkldnn.flags(enabled=False))  # type: ignore[no-untyped-call]
+        forms.enter_context(torch.backends.mkldnn.flags(enabled=False))
         forms.enter_context(mock.patch.object(torch, "affine_grid_generator", affine_grid))
         forms.enter_context(whole_upsampling())
         yield

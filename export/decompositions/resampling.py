@@ -46,7 +46,7 @@ def whole_upsampling() -> Iterator[None]:
 
 
 def _upsample_vec(
-    operator: Callable[..., Tensor],
+    operator: Any,
     x: Tensor,
     output_size: Sequence[int] | None,
     *options: Any,  # align_corners where the operator has it, then the scale factors.
