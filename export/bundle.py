@@ -94,11 +94,7 @@ def export_bundle(
     original = Completion(
         generator, discriminator, spatial_z=spatial_z, discriminator_output=discriminator_output
     )
-    reference = replace(
-        original,
-        generator=prepared(generator, "the generator"),
-        discriminator=prepared(discriminator, "the discriminator"),
-    )
+    reference = _prepared(original, Prior(prior, z_dim))
     if "fp16" in (weights, precision):
         rounded_to(reference.generator, torch.float16)
         rounded_to(reference.discriminator, torch.float16)
@@ -125,6 +121,20 @@ def export_bundle(
         proof |= {f"fp16 {quantity}": error for quantity, error in proven.items()}
         graphs |= {f"{graph}{HALF}": content for graph, content in half_graphs.items()}
     return write_bundle(path, replace(manifest, proof=proof), graphs)
+
+
+def _prepared(original: Completion, prior: Prior) -> Completion:
+    """Both networks ready for export; see ``prepared``."""
+    z = torch.from_numpy(prior.latents(range(2)))
+    z = z[:, :, None, None] if original.spatial_z else z
+    generator = prepared(original.generator, "the generator", z)
+    try:
+        with torch.no_grad():
+            pictures = generator(z)
+    except Exception:  # noqa: BLE001 - foreign code; what is wrong with it is said where its shape is asked for
+        pictures = None
+    discriminator = prepared(original.discriminator, "the discriminator", pictures)
+    return replace(original, generator=generator, discriminator=discriminator)
 
 
 def _check_prior(prior: str) -> None:
@@ -193,7 +203,9 @@ def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GR
     models = {
         "generator": lambda: forward_graph(generate, examples["generator"], "generated"),
         "discriminator": lambda: forward_graph(logit, examples["discriminator"], "logit"),
-        "step": lambda: gradient_graph(networks.objective, examples["step"], wrt="z", also=["fit"]),
+        "step": lambda: gradient_graph(
+            networks.objective, examples["step"], wrt="z", also=["fit"], check=False
+        ),  # the bundle has a proof of its own
     }
     return {graph: finished(models[graph](), graph, manifest) for graph in names}
 

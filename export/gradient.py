@@ -1,44 +1,38 @@
-"""Any PyTorch objective, and its gradient with respect to one input, as one ONNX graph."""
+"""Any PyTorch objective, and its gradient with respect to some of its inputs, as one ONNX graph."""
 
 from __future__ import annotations
 
-import logging
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from onnx import ModelProto
-from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch import Tensor
 
 from edgefill.errors import ModelError
-from edgefill.export import onnx_passes
-from edgefill.export.decompositions import decomposition_table, whole_upsampling
+from edgefill.export import agreement
+from edgefill.export.tracing import BATCH, OPSET, to_onnx
 
-OPSET = 18
-
-_FIXED_BATCH = (
-    "the batch size became fixed while tracing: somewhere a module turns x.shape[0] into a number or "
-    "reshapes to a literal batch; use -1 or flatten(1) there ({})"
-)
+__all__ = ["OPSET", "forward_graph", "gradient_graph", "plain_graph"]
 
 Objective = Callable[..., "Tensor | tuple[Tensor, Mapping[str, Tensor]]"]
 
-# The traced batch must differ from every other input size: equal sizes would share one symbol.
-_TRACED_BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
-
 
 def gradient_graph(
-    objective: Objective, example_inputs: Mapping[str, Tensor], wrt: str = "z", also: Sequence[str] = ()
+    objective: Objective,
+    example_inputs: Mapping[str, Tensor],
+    wrt: str | Sequence[str] = "z",
+    also: Sequence[str] = (),
+    *,
+    shared: Sequence[str] = (),
+    check: bool = True,
+    allow_scatter: bool = False,
 ) -> ModelProto:
     """An ONNX model that returns ``loss``, ``grad_<wrt>`` and the objective's extra outputs.
 
     The gradient is that of the summed loss, so each row of it belongs to its own sample. The batch, the first
-    dimension of every input, is dynamic; everything else has the example's sizes. Standard operators of opset
-    18 only; modules that the objective uses should be in eval mode.
+    dimension of every input that is not ``shared``, is dynamic; everything else has the example's sizes.
+    Standard operators of opset 18 only; modules that the objective uses should be in eval mode. Compiled
+    modules are exported as they were written, and autocast counts for nothing: a graph computes in one type.
 
     The fit of a line to noisy points, one line per sample, has nothing to do with pictures:
 
@@ -53,33 +47,46 @@ def gradient_graph(
     Args:
         objective: called with the inputs by name; returns one loss per sample, [N], or such a loss and a
             dictionary of extra outputs, each with the batch first.
-        example_inputs: name → tensor with the batch first; only shapes and types matter.
-        wrt: the input to differentiate with respect to, of a floating type.
+        example_inputs: name → tensor with the batch first. Shapes and types matter; of the values those of
+            whole numbers, such as labels, and that the objective is finite near them.
+        wrt: the input to differentiate with respect to, of a floating type, or several.
         also: extra outputs, one number per sample, whose gradients are returned too, as
             ``grad_<wrt>_<output>``. They share the way forward, and each has a way back of its own.
+        shared: inputs and extra outputs without a batch: one for all samples. The gradient with respect to
+            such an input is summed over the samples.
+        check: whether loss, outputs and gradients are compared with PyTorch's eager mode in two batch sizes.
+        allow_scatter: leaves writes to counted places to ScatterND and ScatterElements, where they would be
+            products with one-hot rows; ONNX Runtime has them, TensorRT in part.
 
     Raises:
-        ModelError: the objective cannot be traced, uses an operator that has no ONNX form (named), or fixes
-            the batch size.
+        ModelError: the objective cannot be traced, uses an operator that has no ONNX form, draws random
+            numbers, branches on values, fixes the batch size, or is not what the graph computes. It names the
+            call at fault.
     """
-    if wrt not in example_inputs:
-        raise ModelError(
-            f"cannot differentiate with respect to {wrt!r}; the inputs are {list(example_inputs)}"
-        )
+    variables = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    _check_variables(variables, example_inputs)
     names: list[str] = []
+    batchless = [*shared, *(f"grad_{name}" for name in variables if name in shared)]
+    batchless += [f"grad_{name}_{output}" for name in variables if name in shared for output in also]
+
+    def evaluate(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        free = {name: inputs[name].detach().requires_grad_(True) for name in variables}
+        loss, extras = _loss_and_extras(objective(**{**inputs, **free}))
+        results = {"loss": loss, **_gradients(loss, free, "the loss", "grad_{}"), **extras}
+        for name in also:
+            results |= _gradients(extras[name], free, f"the output {name}", f"grad_{{}}_{name}")
+        return {name: value.detach() for name, value in results.items()}
 
     def step(*tensors: Tensor) -> list[Tensor]:
-        inputs = dict(zip(example_inputs, tensors, strict=True))
-        inputs[wrt] = inputs[wrt].detach().requires_grad_(True)
-        loss, extras = _loss_and_extras(objective(**inputs))
-        gradients = [
-            torch.autograd.grad(each.sum(), inputs[wrt], retain_graph=True)[0]
-            for each in (loss, *(extras[name] for name in also))
-        ]
-        names[:] = ["loss", f"grad_{wrt}", *extras, *(f"grad_{wrt}_{name}" for name in also)]
-        return [output.detach() for output in (loss, gradients[0], *extras.values(), *gradients[1:])]
+        results = evaluate(dict(zip(example_inputs, tensors, strict=True)))
+        names[:] = results
+        return list(results.values())
 
-    return _traced_to_onnx(step, example_inputs, names, {name: {0: "N"} for name in example_inputs})
+    dynamic = {name: {0: BATCH} for name in example_inputs if name not in shared}
+    model = to_onnx(step, example_inputs, names, dynamic, batchless=batchless, allow_scatter=allow_scatter)
+    if check:
+        agreement.check(model, evaluate, example_inputs, shared)
+    return model
 
 
 def forward_graph(
@@ -92,7 +99,7 @@ def forward_graph(
     def step(*tensors: Tensor) -> list[Tensor]:
         return [function(**dict(zip(example_inputs, tensors, strict=True))).detach()]
 
-    return _traced_to_onnx(step, example_inputs, [output], {name: {0: "N"} for name in example_inputs})
+    return to_onnx(step, example_inputs, [output], {name: {0: BATCH} for name in example_inputs})
 
 
 def plain_graph(
@@ -109,7 +116,34 @@ def plain_graph(
     def step(*tensors: Tensor) -> list[Tensor]:
         return list(function(**dict(zip(example_inputs, tensors, strict=True))))
 
-    return _traced_to_onnx(step, example_inputs, outputs, dynamic)
+    return to_onnx(step, example_inputs, outputs, dynamic)
+
+
+def _check_variables(variables: Sequence[str], example_inputs: Mapping[str, Tensor]) -> None:
+    for name in variables:
+        if name not in example_inputs:
+            raise ModelError(
+                f"cannot differentiate with respect to {name!r}; the inputs are {list(example_inputs)}"
+            )
+        if not example_inputs[name].is_floating_point():
+            raise ModelError(
+                f"cannot differentiate with respect to {name!r}, which is {example_inputs[name].dtype}; "
+                "expected a floating type"
+            )
+
+
+def _gradients(of: Tensor, free: Mapping[str, Tensor], what: str, form: str) -> dict[str, Tensor]:
+    """The gradients of the sum of ``of``, by the names that ``form`` gives them."""
+    found = [None] * len(free)
+    if of.requires_grad:
+        found = torch.autograd.grad(of.sum(), list(free.values()), retain_graph=True, allow_unused=True)
+    for name, gradient in zip(free, found, strict=True):
+        if gradient is None:
+            raise ModelError(
+                f"{what} does not depend on {name!r} in a way that has a gradient; was it detached, computed "
+                "under no_grad or by another library, or is it another input that it depends on?"
+            )
+    return {form.format(name): gradient for name, gradient in zip(free, found, strict=True)}
 
 
 def _loss_and_extras(
@@ -121,138 +155,3 @@ def _loss_and_extras(
             f"the objective returned a loss of shape {list(loss.shape)}; expected one per sample, [N]"
         )
     return loss, extras
-
-
-def _traced_to_onnx(
-    step: Callable[..., list[Tensor]],
-    example_inputs: Mapping[str, Tensor],
-    output_names: Sequence[str],
-    dynamic: Mapping[str, Mapping[int, str]],
-) -> ModelProto:
-    """Traces ``step`` with symbolic sizes and converts it; ``output_names`` is read after tracing."""
-    names = sorted({name for sizes in dynamic.values() for name in sizes.values()})
-    symbols = {name: torch.export.Dim(name) for name in names}
-    shapes = [
-        {place: symbols[size] for place, size in dynamic.get(name, {}).items()} for name in example_inputs
-    ]
-    examples = _with_batch(example_inputs) if "N" in symbols else list(example_inputs.values())
-    with _quiet(), _explained(), whole_upsampling():
-        graph = make_fx(
-            step,
-            tracing_mode="symbolic",
-            decomposition_table=decomposition_table(),
-            _allow_non_fake_inputs=True,
-        )(*examples)
-        _without_pooling_indices(graph)
-        program = torch.onnx.export(
-            graph.eval(),
-            tuple(examples),
-            dynamo=True,
-            dynamic_shapes=tuple(shapes),
-            input_names=list(example_inputs),
-            output_names=list(output_names),
-            opset_version=OPSET,
-            verbose=False,
-        )
-    model: ModelProto = program.model_proto
-    if "N" in symbols:
-        _check_batch_is_dynamic(model)
-    _check_sizes_are_dynamic(model, dynamic)
-    onnx_passes.check_standard(model)  # First: the traces name the operator that a refused node comes from.
-    onnx_passes.strip_traces(model)
-    onnx_passes.batch_of_first_input(model)
-    onnx_passes.without_output_padding(model)
-    onnx_passes.reductions_in_fp32(model)
-    return model
-
-
-def _with_batch(example_inputs: Mapping[str, Tensor]) -> list[Tensor]:
-    sizes = {int(size) for tensor in example_inputs.values() for size in tensor.shape[1:]}
-    batch = next(size for size in _TRACED_BATCHES if size not in sizes)
-    return [tensor[:1].expand(batch, *tensor.shape[1:]).contiguous() for tensor in example_inputs.values()]
-
-
-def _check_batch_is_dynamic(model: ModelProto) -> None:
-    for value in (*model.graph.input, *model.graph.output):
-        if not value.type.tensor_type.shape.dim[0].dim_param:
-            raise ModelError(_FIXED_BATCH.format(f"{value.name} became fixed"))
-
-
-def _check_sizes_are_dynamic(model: ModelProto, dynamic: Mapping[str, Mapping[int, str]]) -> None:
-    for value in model.graph.input:
-        for place, size in dynamic.get(value.name, {}).items():
-            found = value.type.tensor_type.shape.dim[place]
-            if not found.dim_param:
-                raise ModelError(
-                    f"the size {size} of {value.name} became fixed at {found.dim_value} while tracing: "
-                    "somewhere a module turns a size into a number, as int(x.shape[2]) does"
-                )
-
-
-def _without_pooling_indices(graph: fx.GraphModule) -> None:
-    """max_pool2d in place of max_pool2d_with_indices: nothing reads the indices, and TensorRT has none."""
-    aten = torch.ops.aten
-    for node in list(graph.graph.nodes):
-        if node.target is not aten.max_pool2d_with_indices.default:
-            continue
-        if all(user.args[1] == 0 for user in node.users):
-            with graph.graph.inserting_before(node):
-                pooled = graph.graph.call_function(aten.max_pool2d.default, node.args, node.kwargs)
-            for value in list(node.users):
-                value.replace_all_uses_with(pooled)
-                graph.graph.erase_node(value)
-            graph.graph.erase_node(node)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's notes on itself; attention in its plain form, which has a gradient."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turns whatever PyTorch raises into a ModelError that names the operator or what was fixed."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except Exception as error:  # tracing runs foreign code and a whole compiler
-        raise ModelError(_explanation(error)) from error
-
-
-def _explanation(error: BaseException) -> str:
-    chain = ""
-    cause: BaseException | None = error
-    while cause is not None:
-        chain += f"{cause}\n"
-        cause = cause.__cause__ or cause.__context__
-    operator = re.search(r"OpOverload\(op='([\w.:]+)'", chain)
-    if operator and ("No ONNX function" in chain or "decompos" in chain):
-        return (
-            f"the operator {operator[1]} has no ONNX form here; replace the layer that uses it, or give "
-            "edgefill.export.decompositions a decomposition of it"
-        )
-    if "dtype Half" in chain:
-        return (
-            f"an operator has no form in fp16 ({_first_line(error)}); let the module compute there in "
-            "float32, by x.float(), or export in fp32"
-        )
-    if "onstraint" in chain or "pecializ" in chain:
-        return _FIXED_BATCH.format(_first_line(error))
-    return f"the objective cannot be exported: {_first_line(error)}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}"

@@ -18,11 +18,18 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def prepared(module: nn.Module, role: str) -> nn.Module:
+_LIMIT = 1e-3  # of the largest number of an output or a gradient
+_NUDGE = 1e-6  # by which an input is moved, relatively, to see how much of a difference is rounding
+_SLACK = 20.0  # times what a nudge changes
+
+
+def prepared(module: nn.Module, role: str, example: Tensor | None = None) -> nn.Module:
     """A copy of ``module`` in eval mode whose weights are plain constants and whose batch norms are folded.
 
-    ``role`` is what messages call it. The argument is left as it was. Raises ModelError for weights that are
-    not finite.
+    ``role`` is what messages call it. The argument is left as it was. Where an ``example`` of its input is
+    given, batch norms stay if folding would lose something: it runs the module on what only stands for a
+    tensor, which has no gradient of its own, and another type. Raises ModelError for weights that are not
+    finite.
     """
     _detach_computed_weights(module)
     module = copy.deepcopy(module).eval().cpu().float()
@@ -34,7 +41,29 @@ def prepared(module: nn.Module, role: str) -> nn.Module:
                 f"{role} has NaN or Inf in {name}; expected trained, finite weights; train it again"
             )
     _bake_parametrizations(module)
-    return _fold_batch_norm(module)
+    folded = _fold_batch_norm(copy.deepcopy(module))
+    return folded if example is None or _alike(folded, module, example) else module
+
+
+def _alike(folded: nn.Module, module: nn.Module, example: Tensor) -> bool:
+    """Whether both compute the same, with the same gradient, but for rounding; true where neither runs."""
+    try:
+        expected, nudged = (_value_and_gradient(module, x) for x in (example, example * (1 + _NUDGE)))
+        found = _value_and_gradient(folded, example)
+    except Exception:  # noqa: BLE001 - foreign code; whoever exports it says what is wrong with it
+        return True
+    return all(
+        float((a - b).abs().max()) <= _LIMIT * float(b.abs().max()) + _SLACK * float((c - b).abs().max())
+        for a, b, c in zip(found, expected, nudged, strict=True)
+    )
+
+
+def _value_and_gradient(module: nn.Module, example: Tensor) -> tuple[Tensor, Tensor]:
+    x = example.detach().clone().requires_grad_(True)
+    value = module(x)
+    weight = torch.linspace(-1.0, 1.0, value.numel()).reshape(value.shape)
+    (gradient,) = torch.autograd.grad((value * weight).sum(), x)
+    return value.detach(), gradient
 
 
 def rounded_to(module: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -15,7 +15,8 @@ _REDUCTIONS = {
     "AveragePool", "GlobalAveragePool", "GroupNormalization", "InstanceNormalization", "LayerNormalization",
     "LogSoftmax", "ReduceL1", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare", "Softmax",
 }  # fmt: skip
-_FORBIDDEN = {"Col2Im", "ScatterND", "ScatterElements", "Loop", "If", "Scan"}
+_FORBIDDEN = {"Col2Im", "Loop", "If", "Scan"}
+_SCATTERING = {"ScatterND", "ScatterElements"}
 _STORED_IN_HALF = 1024  # Tensors with at least this many elements are stored in fp16 when asked.
 
 
@@ -40,11 +41,12 @@ def write_metadata(model: ModelProto, metadata: Mapping[str, str]) -> None:
 
 
 def batch_of_first_input(model: ModelProto) -> None:
-    """The batch size is read from the first input, whichever of them tracing took it from.
+    """The batch size is read from the first input that has one, whichever of them tracing took it from.
 
     So no graph needs an input for its shape alone.
     """
-    inputs = [value.name for value in model.graph.input]
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
+    inputs = [name for name, shape in shapes.items() if shape and shape[0].dim_param == "N"]
     for node in model.graph.node:
         sizes = {item.name: item.i for item in node.attribute}
         if node.op_type == "Shape" and node.input[0] in inputs and sizes == {"start": 0, "end": 1}:
@@ -143,20 +145,31 @@ def store_weights_in_half(model: ModelProto) -> None:
 
 def check_standard(model: ModelProto) -> None:
     """Raises ModelError unless the graph is flat, valid and made of operators that every backend takes."""
+    refused = first_not_standard(model)
+    if refused:
+        raise ModelError(
+            f"{refused} becomes an operator that not every backend runs; replace the layer that uses it, or "
+            "give edgefill.export.decompositions a form of it"
+        )
+
+
+def first_not_standard(model: ModelProto, *, allow_scatter: bool = False) -> str:
+    """The PyTorch operator, such as aten.col2im, that became a node which not every backend runs; or "".
+
+    Raises onnx's own error where the graph is not valid.
+    """
     for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type in _FORBIDDEN:
-            raise ModelError(
-                f"{_torch_operator(node)} becomes {node.domain}::{node.op_type}, which not every "
-                "backend runs; replace the layer that uses it, or give edgefill.export.decompositions a "
-                "decomposition of it"
-            )
+        scatters = node.op_type in _SCATTERING and not allow_scatter
+        if node.domain not in ("", "ai.onnx") or node.op_type in _FORBIDDEN or scatters:
+            return _torch_operator(node)
     onnx.checker.check_model(model)
+    return ""
 
 
 def _torch_operator(node: NodeProto) -> str:
-    """The PyTorch operator that the exporter noted behind the node's name scopes, such as aten.index_put."""
+    """The PyTorch operator that the exporter noted behind the node's name scopes."""
     scopes = next((entry.value for entry in node.metadata_props if entry.key == "namespace"), node.name)
-    return f"the operator {scopes.rpartition(': ')[2]}"
+    return scopes.rpartition(": ")[2] or f"{node.domain}.{node.op_type}"
 
 
 def _replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:

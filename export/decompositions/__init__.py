@@ -7,14 +7,16 @@ form, whose form needs ScatterND with a reduction (which TensorRT does not parse
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
-from edgefill.export.decompositions.convolution import convolution_backward
+from edgefill.export.decompositions import elementary, indexing, linear_algebra, resampling
+from edgefill.export.decompositions.convolution import convolution, convolution_backward
+from edgefill.export.decompositions.folding import col2im, im2col
 from edgefill.export.decompositions.fourier import fft_c2c, fft_c2r, fft_r2c
 from edgefill.export.decompositions.max_pooling import (
     adaptive_max_pool2d,
@@ -22,16 +24,8 @@ from edgefill.export.decompositions.max_pooling import (
     max_pool2d_backward,
     max_pool2d_with_indices,
 )
-from edgefill.export.decompositions.resampling import (
-    adaptive_avg_pool2d_backward,
-    avg_pool2d,
-    avg_pool2d_backward,
-    upsample,
-    upsample_bicubic2d_backward,
-    upsample_bilinear2d_backward,
-    upsample_nearest2d_backward,
-    whole_upsampling,
-)
+from edgefill.export.decompositions.resampling import BY_MATRICES, whole_upsampling
+from edgefill.export.decompositions.sampling import grid_sampler_2d_backward
 from edgefill.export.decompositions.slices import select_backward, slice_backward
 
 __all__ = ["decomposition_table", "whole_upsampling"]
@@ -46,11 +40,15 @@ _KEPT = (
     aten.upsample_bicubic2d,
     aten.avg_pool2d,
     aten._adaptive_avg_pool2d,
+    aten.prod,
 )
 
 
-def decomposition_table() -> dict[Any, Callable[..., Any]]:
-    """Operator overload → function of the same arguments, for ``make_fx``."""
+def decomposition_table(*, allow_scatter: bool = False) -> dict[Any, Callable[..., Any]]:
+    """Operator overload → function of the same arguments, for ``make_fx``.
+
+    ``allow_scatter`` leaves writes to counted places what they are in PyTorch.
+    """
     table: dict[Any, Callable[..., Any]] = {
         overload: function
         for overload, function in core_aten_decompositions().items()
@@ -58,28 +56,24 @@ def decomposition_table() -> dict[Any, Callable[..., Any]]:
     }
     # Its backward reads the mean and the deviation too, which TensorRT's layer normalisation does not return.
     table |= get_decompositions([aten.native_layer_norm])
-    return table | {
-        aten.convolution_backward.default: convolution_backward,
-        aten.slice_backward.default: slice_backward,
-        aten.select_backward.default: select_backward,
-        aten.softplus_backward.default: softplus_backward,
-        aten.avg_pool2d.default: avg_pool2d,
-        aten.avg_pool2d_backward.default: avg_pool2d_backward,
-        aten._adaptive_avg_pool2d_backward.default: adaptive_avg_pool2d_backward,
-        aten.max_pool2d_with_indices.default: max_pool2d_with_indices,
-        aten.max_pool2d_with_indices_backward.default: max_pool2d_backward,
-        aten.adaptive_max_pool2d.default: adaptive_max_pool2d,
-        aten.adaptive_max_pool2d_backward.default: adaptive_max_pool2d_backward,
-        aten._fft_r2c.default: fft_r2c,
-        aten._fft_c2c.default: fft_c2c,
-        aten._fft_c2r.default: fft_c2r,
-        aten.upsample_nearest2d.default: functools.partial(upsample, aten.upsample_nearest2d),
-        aten.upsample_bilinear2d.default: functools.partial(upsample, aten.upsample_bilinear2d),
-        aten.upsample_bicubic2d.default: functools.partial(upsample, aten.upsample_bicubic2d),
-        aten.upsample_nearest2d_backward.default: upsample_nearest2d_backward,
-        aten.upsample_bilinear2d_backward.default: upsample_bilinear2d_backward,
-        aten.upsample_bicubic2d_backward.default: upsample_bicubic2d_backward,
-    }
+    table |= {overload: form for packet, form in _FORMS.items() for overload in _overloads(packet)}
+    for packet in (aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d):
+        table[packet.default] = functools.partial(resampling.upsample, packet)
+    for packet in BY_MATRICES:
+        table[packet.default] = functools.partial(resampling.by_matrices, packet)
+        backward = getattr(aten, f"{packet.__name__}_backward")
+        table[backward.default] = functools.partial(resampling.by_matrices_backward, packet)
+    if allow_scatter:
+        return {overload: form for overload, form in table.items() if form not in _INSTEAD_OF_SCATTERING}
+    return table
+
+
+def _overloads(packet: Any) -> Iterator[Any]:
+    """The overloads of an operator, or the one that was named."""
+    if isinstance(packet, torch._ops.OpOverload):
+        yield packet
+    else:
+        yield from (getattr(packet, name) for name in packet.overloads() if "out" not in name)
 
 
 def softplus_backward(grad: Tensor, x: Tensor, beta: float, threshold: float) -> Tensor:
@@ -87,3 +81,66 @@ def softplus_backward(grad: Tensor, x: Tensor, beta: float, threshold: float) ->
     slope = grad * torch.sigmoid(x * beta)
     # From the usual threshold of 20 on, the sigmoid is 1 to the last digit.
     return slope if threshold >= 20 else torch.where(x * beta > threshold, grad, slope)
+
+
+# Operators, with all their overloads or one of them, and what they are written in.
+_FORMS: dict[Any, Callable[..., Any]] = {
+    aten.convolution.default: convolution,
+    aten._convolution.default: lambda *arguments: aten.convolution.default(*arguments[:9]),
+    aten.convolution_backward.default: convolution_backward,
+    aten.slice_backward: slice_backward,
+    aten.select_backward: select_backward,
+    aten.diagonal_backward: indexing.diagonal_backward,
+    aten.slice_scatter.default: indexing.slice_scatter,
+    aten.select_scatter.default: indexing.select_scatter,
+    aten.softplus_backward.default: softplus_backward,
+    aten.avg_pool2d: resampling.avg_pool2d,
+    aten.avg_pool2d_backward.default: resampling.avg_pool_backward,
+    aten.avg_pool3d_backward.default: resampling.avg_pool_backward,
+    aten._adaptive_avg_pool2d_backward.default: resampling.adaptive_avg_pool_backward,
+    aten._adaptive_avg_pool3d.default: resampling.adaptive_avg_pool3d,
+    aten._adaptive_avg_pool3d_backward.default: resampling.adaptive_avg_pool_backward,
+    aten.max_pool2d_with_indices.default: max_pool2d_with_indices,
+    aten.max_pool2d_with_indices_backward.default: max_pool2d_backward,
+    aten.adaptive_max_pool2d.default: adaptive_max_pool2d,
+    aten.adaptive_max_pool2d_backward.default: adaptive_max_pool2d_backward,
+    aten.replication_pad1d_backward.default: resampling.replication_pad_backward,
+    aten.replication_pad2d_backward.default: resampling.replication_pad_backward,
+    aten.replication_pad3d_backward.default: resampling.replication_pad_backward,
+    aten.grid_sampler_2d_backward.default: grid_sampler_2d_backward,
+    aten.im2col.default: im2col,
+    aten.col2im.default: col2im,
+    aten._fft_r2c.default: fft_r2c,
+    aten._fft_c2c.default: fft_c2c,
+    aten._fft_c2r.default: fft_c2r,
+    aten.upsample_nearest2d_backward.default: resampling.upsample_nearest2d_backward,
+    aten.upsample_bilinear2d_backward.default: resampling.upsample_bilinear2d_backward,
+    aten.upsample_bicubic2d_backward.default: resampling.upsample_bicubic2d_backward,
+    aten.index_put.default: indexing.index_put,
+    aten._unsafe_index_put.default: indexing.index_put,
+    aten.scatter_add.default: indexing.scatter_add,
+    aten.scatter.src: indexing.scatter,
+    aten.scatter.value: indexing.scatter,
+    aten.hypot.default: elementary.hypot,
+    aten.cumprod.default: elementary.cumprod,
+    aten.lgamma.default: elementary.lgamma,
+    aten.digamma.default: elementary.digamma,
+    aten.erfinv.default: elementary.erfinv,
+    aten.rrelu_with_noise_functional.default: elementary.rrelu_with_noise_functional,
+    aten._cdist_forward.default: elementary.cdist_forward,
+    aten._cdist_backward.default: elementary.cdist_backward,
+    aten.median.dim: elementary.median,
+    aten.copy.default: elementary.copy,
+    aten.abs.default: elementary.absolute,
+    aten.sgn.default: elementary.sgn,
+    aten.argmax.default: elementary.argmax,
+    aten.max.dim: elementary.maximum_along,
+    aten.where.self: elementary.where,
+    aten.constant_pad_nd.default: elementary.constant_pad_nd,
+    aten._trilinear.default: elementary.trilinear,
+    aten.empty_permuted.default: lambda size, _, **options: aten.zeros(size, **options),
+    aten.linalg_cholesky_ex.default: linear_algebra.cholesky_ex,
+    aten.linalg_solve_triangular.default: linear_algebra.solve_triangular,
+}
+
+_INSTEAD_OF_SCATTERING = (indexing.index_put, indexing.scatter_add, indexing.scatter)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from edgefill.export.decompositions.convolution import transposed_convolution
-from edgefill.export.decompositions.resampling import pair
+from edgefill.export.decompositions.resampling import each_side
 
 aten = torch.ops.aten
 
@@ -29,8 +29,8 @@ def max_pool2d_with_indices(
     """
     if not ceil_mode:
         return NotImplemented
-    kernel, pads, dilations = pair(kernel_size), pair(padding), pair(dilation)
-    steps = pair(stride or kernel)
+    kernel, pads, dilations = each_side(kernel_size), each_side(padding), each_side(dilation)
+    steps = each_side(stride or kernel)
     out = [
         _ceiled(int(side), k, s, p, d)
         for side, k, s, p, d in zip(x.shape[2:], kernel, steps, pads, dilations, strict=True)
@@ -77,8 +77,8 @@ def max_pool2d_backward(
     The windows are strided slices, one per kernel offset; the masked gradients go back to their places
     through a grouped transposed convolution with one-hot kernels.
     """
-    kernel, pads, dilations = pair(kernel_size), pair(padding), pair(dilation)
-    steps = pair(stride or kernel)
+    kernel, pads, dilations = each_side(kernel_size), each_side(padding), each_side(dilation)
+    steps = each_side(stride or kernel)
     height, width = int(x.shape[2]), int(x.shape[3])
     out = [int(grad.shape[2]), int(grad.shape[3])]
     reach = [(o - 1) * s + d * (k - 1) + 1 for o, s, d, k in zip(out, steps, dilations, kernel, strict=True)]

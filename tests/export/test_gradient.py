@@ -140,12 +140,6 @@ def test_values_and_gradients_are_those_of_autograd(name):
     np.testing.assert_allclose(result["grad_x"], expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_operator_that_scatters_is_named():
-    rows = torch.tensor([0, 0, 2])
-    with pytest.raises(ModelError, match="index_put"):
-        gradient_graph(lambda z: z[:, rows].square().sum(1), {"z": torch.zeros(1, 4)})
-
-
 def test_unknown_input_is_refused():
     with pytest.raises(ModelError, match="'w'; the inputs are"):
         gradient_graph(residual, LINE, wrt="w")

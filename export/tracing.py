@@ -1,0 +1,182 @@
+"""A function of tensors, traced with symbolic sizes and written as an ONNX graph of standard operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from onnx import ModelProto
+from torch import Tensor, fx
+from torch.func import functionalize
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from edgefill.errors import ModelError
+from edgefill.export import onnx_passes
+from edgefill.export.decompositions import decomposition_table
+from edgefill.export.plain_forms import plain_forms
+from edgefill.export.refusals import FIXED_BATCH, explained, no_form, refuse_random_numbers
+
+OPSET = 18
+BATCH = "N"
+
+aten = torch.ops.aten
+
+# The traced batch must differ from every other input size: equal sizes would share one symbol.
+_TRACED_BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
+
+
+def to_onnx(
+    step: Callable[..., list[Tensor]],
+    example_inputs: Mapping[str, Tensor],
+    output_names: Sequence[str],
+    dynamic: Mapping[str, Mapping[int, str]],
+    *,
+    batchless: Sequence[str] = (),
+    allow_scatter: bool = False,
+) -> ModelProto:
+    """The graph of ``step``; ``dynamic`` names sizes of the inputs, "N" the batch.
+
+    ``output_names`` and ``batchless``, those of them that have no batch, are read after tracing.
+    Raises ModelError that names the call which cannot be exported.
+    """
+    names = sorted({name for sizes in dynamic.values() for name in sizes.values()})
+    symbols = {name: torch.export.Dim(name) for name in names}
+    shapes = [
+        {place: symbols[size] for place, size in dynamic.get(name, {}).items()} for name in example_inputs
+    ]
+    examples = _with_batch(example_inputs, dynamic)
+    with plain_forms(), explained(step, examples):
+        graph = _functional(step, examples, decomposition_table(allow_scatter=allow_scatter))
+        refuse_random_numbers(graph, step, examples)
+        program = torch.onnx.export(
+            graph.eval(),
+            tuple(examples),
+            dynamo=True,
+            dynamic_shapes=tuple(shapes),
+            input_names=list(example_inputs),
+            output_names=list(output_names),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    model: ModelProto = program.model_proto
+    _check_sizes_are_dynamic(model, dynamic, batchless)
+    # First: the traces name the operator that a refused node comes from.
+    refused = onnx_passes.first_not_standard(model, allow_scatter=allow_scatter)
+    if refused:
+        raise no_form(refused, step, examples)
+    onnx_passes.strip_traces(model)
+    onnx_passes.batch_of_first_input(model)
+    onnx_passes.without_output_padding(model)
+    onnx_passes.reductions_in_fp32(model)
+    return model
+
+
+def _functional(
+    step: Callable[..., Any], examples: Sequence[Tensor], table: Mapping[Any, Callable[..., Any]]
+) -> fx.GraphModule:
+    """``step`` as a graph that writes into no tensor.
+
+    Traced twice: autograd does not run inside of what makes functions of writes.
+    """
+    traced = _traced(step, examples, table)
+    _views_may_copy(traced)
+    graph = _traced(functionalize(traced, remove="mutations"), examples, table)
+    _without_checks(graph)
+    _numbers_as_tensors(graph)
+    _without_pooling_indices(graph)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def _traced(
+    step: Callable[..., Any], examples: Sequence[Tensor], table: Mapping[Any, Callable[..., Any]]
+) -> fx.GraphModule:
+    traced: fx.GraphModule = make_fx(
+        step, tracing_mode="symbolic", decomposition_table=dict(table), _allow_non_fake_inputs=True
+    )(*examples)
+    return traced
+
+
+def _with_batch(
+    example_inputs: Mapping[str, Tensor], dynamic: Mapping[str, Mapping[int, str]]
+) -> list[Tensor]:
+    """The examples, those with a batch with one that no other size is equal to."""
+    batched = [name for name in example_inputs if dynamic.get(name, {}).get(0) == BATCH]
+    sizes = {
+        int(size)
+        for name, tensor in example_inputs.items()
+        for size in tensor.shape[1 if name in batched else 0 :]
+    }
+    batch = next(size for size in _TRACED_BATCHES if size not in sizes)
+    return [
+        tensor[:1].expand(batch, *tensor.shape[1:]).contiguous() if name in batched else tensor
+        for name, tensor in example_inputs.items()
+    ]
+
+
+def _check_sizes_are_dynamic(
+    model: ModelProto, dynamic: Mapping[str, Mapping[int, str]], batchless: Sequence[str]
+) -> None:
+    for value in model.graph.input:
+        for place, size in dynamic.get(value.name, {}).items():
+            found = value.type.tensor_type.shape.dim[place]
+            if not found.dim_param:
+                raise ModelError(_fixed(value.name, size, found.dim_value))
+    if any(BATCH in sizes.values() for sizes in dynamic.values()):
+        for value in model.graph.output:
+            shape = value.type.tensor_type.shape.dim
+            if value.name not in batchless and not (shape and shape[0].dim_param):
+                raise ModelError(_fixed(value.name, BATCH, shape[0].dim_value if shape else 1))
+
+
+def _fixed(name: str, size: str, found: int) -> str:
+    if size == BATCH:
+        return FIXED_BATCH.format(f"{name} became fixed")
+    return (
+        f"the size {size} of {name} became fixed at {found} while tracing: a module turns a size into "
+        "a number, as int(x.shape[2]) does"
+    )
+
+
+def _views_may_copy(graph: fx.GraphModule) -> None:
+    """Our forms of an operator may lie in memory in another order than its own results."""
+    for node in graph.graph.nodes:
+        if node.target is aten.view.default:
+            node.target = aten.reshape.default
+    graph.recompile()
+
+
+def _without_checks(graph: fx.GraphModule) -> None:
+    """Nothing in a graph can raise: what PyTorch checks in its results shows as NaN."""
+    for node in list(graph.graph.nodes):
+        if node.target is aten._linalg_check_errors.default:
+            graph.graph.erase_node(node)
+
+
+def _numbers_as_tensors(graph: fx.GraphModule) -> None:
+    """A number that follows from the batch size is a tensor to ONNX, which has no operators for numbers."""
+    for node in graph.graph.nodes:
+        if getattr(node.target, "_overloadname", "") != "Scalar" or len(node.args) < 2:
+            continue
+        number, packet = node.args[1], node.target.overloadpacket
+        if isinstance(number, fx.Node) and hasattr(packet, "Tensor"):
+            with graph.graph.inserting_before(node):
+                dtype = node.args[0].meta["val"].dtype
+                tensor = graph.graph.call_function(aten.scalar_tensor.default, (number,), {"dtype": dtype})
+            node.target, node.args = packet.Tensor, (node.args[0], tensor, *node.args[2:])
+
+
+def _without_pooling_indices(graph: fx.GraphModule) -> None:
+    """max_pool2d in place of max_pool2d_with_indices: nothing reads the indices, and TensorRT has none."""
+    for node in list(graph.graph.nodes):
+        if node.target is not aten.max_pool2d_with_indices.default:
+            continue
+        if all(user.args[1] == 0 for user in node.users):
+            with graph.graph.inserting_before(node):
+                pooled = graph.graph.call_function(aten.max_pool2d.default, node.args, node.kwargs)
+            for value in list(node.users):
+                value.replace_all_uses_with(pooled)
+                graph.graph.erase_node(value)
+            graph.graph.erase_node(node)

@@ -1,0 +1,147 @@
+"""gradient_graph takes what people write, refuses the rest in their words, and is checked."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch.nn import functional as F
+
+from edgefill.errors import ModelError
+from edgefill.export import agreement, gradient_graph
+from edgefill.export.decompositions import indexing
+from edgefill.export.plain_forms import as_written
+from tests.export.objectives import OBJECTIVES, squares
+
+
+def run(model, inputs):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    return dict(
+        zip(names, session.run(None, {n: v.detach().numpy() for n, v in inputs.items()}), strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_gradient_is_that_of_eager_mode(name):
+    objective, inputs, wrt = OBJECTIVES[name]
+    model = gradient_graph(objective, inputs, wrt=wrt, check=False)
+    variables = [wrt] if isinstance(wrt, str) else list(wrt)
+    free = {key: inputs[key].clone().requires_grad_(True) for key in variables}
+    with as_written():
+        expected = torch.autograd.grad(objective(**{**inputs, **free}).sum(), list(free.values()))
+    found = run(model, inputs)
+    for key, value in zip(variables, expected, strict=True):
+        scale = float(value.abs().max())
+        np.testing.assert_allclose(found[f"grad_{key}"], value.numpy(), rtol=1e-3, atol=2e-5 * scale)
+
+
+def refused(objective, **inputs):
+    with pytest.raises(ModelError) as refusal:
+        gradient_graph(objective, inputs or {"x": torch.zeros(1, 4)}, wrt="x")
+    text = str(refusal.value)
+    assert not any(word in text for word in ("FX", "uard", "SymInt", "step 1/3", "step 2/3", "step 3/3"))
+    return text
+
+
+def test_random_numbers_are_refused_by_the_call_that_draws_them():
+    assert "F.dropout" in refused(lambda x: squares(F.dropout(x)))
+    assert "torch.rand" in refused(lambda x: squares(x * torch.rand(4)))
+
+
+def test_random_numbers_of_another_library_are_found_in_eager_mode():
+    random = np.random.default_rng(0)
+    assert "each time" in refused(lambda x: squares(x * float(random.random())))
+
+
+def test_code_that_asks_for_the_type_of_its_input_is_found():
+    message = refused(
+        lambda x: squares(x * (2.0 if type(x) is torch.nn.Parameter else len(type(x).__name__)))
+    )
+    assert "type of a tensor" in message
+
+
+def test_branch_on_values_is_refused_by_its_line():
+    def objective(x):
+        if x.sum() > 0:
+            return squares(x)
+        return squares(2 * x)
+
+    message = refused(objective)
+    assert "test_objectives.py" in message
+    assert "if x.sum() > 0" in message
+    assert "torch.where" in message
+
+
+def test_loss_that_does_not_depend_on_the_input_says_so():
+    assert "does not depend on 'x'" in refused(lambda x: torch.zeros(x.shape[0]))
+    assert "does not depend on 'x'" in refused(
+        lambda x, y: squares(y), x=torch.zeros(1, 2), y=torch.ones(1, 2)
+    )
+
+
+def test_operator_without_a_form_is_named_by_the_module_that_calls_it():
+    class Solver(torch.nn.Module):
+        def forward(self, x):
+            return torch.linalg.inv(x + 2 * torch.eye(2))
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.solver = Solver()
+
+        def forward(self, x):
+            return self.solver(x)
+
+    network = Network()
+    message = refused(lambda x: squares(network(x)), x=torch.zeros(1, 2, 2))
+    assert "inv in solver" in message
+    assert "cholesky" in message
+
+
+def test_too_many_picks_ask_for_a_scatter_which_then_is_one(monkeypatch):
+    monkeypatch.setattr(indexing, "MOST", 4)
+    rows = torch.tensor([0, 0, 2])
+
+    def objective(x):
+        return squares(x[:, rows])
+
+    assert "allow_scatter=True" in refused(objective)
+    inputs = {"x": torch.arange(8.0).reshape(2, 4)}
+    model = gradient_graph(objective, inputs, wrt="x", allow_scatter=True)
+    assert "ScatterND" in {node.op_type for node in model.graph.node}
+    expected = np.array([[2.0, 0, 5, 0], [18, 0, 13, 0]], np.float32)
+    np.testing.assert_allclose(run(model, inputs)["grad_x"], expected)
+
+
+def test_shared_input_has_one_gradient_for_all_samples():
+    def objective(x, a):
+        return (x @ a).square().sum(1), {"total": a.sum()}
+
+    inputs = {"x": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), "a": torch.ones(4, 2)}
+    model = gradient_graph(objective, inputs, wrt=("x", "a"), shared=("a", "total"))
+    found = run(model, inputs)
+    expected = 2 * inputs["x"].T @ (inputs["x"] @ inputs["a"])
+    np.testing.assert_allclose(found["grad_a"], expected.numpy(), rtol=1e-4)
+    assert found["grad_x"].shape == (3, 4)
+    assert found["total"].shape == ()
+
+
+def test_whole_numbers_have_no_gradient():
+    with pytest.raises(ModelError, match="expected a floating type"):
+        gradient_graph(lambda x: squares(x.float()), {"x": torch.zeros(1, 4, dtype=torch.int64)}, wrt="x")
+
+
+def test_objective_that_is_finite_nowhere_near_is_refused():
+    assert "not finite" in refused(lambda x: squares(x * float("nan")))
+
+
+def test_graph_that_is_not_what_eager_mode_computes_is_refused():
+    model = gradient_graph(lambda x: squares(x), {"x": torch.zeros(1, 4)}, wrt="x")
+
+    def other(inputs):
+        return {"loss": squares(inputs["x"]) + 1, "grad_x": 2 * inputs["x"] + 1}
+
+    with pytest.raises(ModelError, match="the exported loss is not what PyTorch computes"):
+        agreement.check(model, other, {"x": torch.zeros(1, 4)}, ())
