@@ -204,7 +204,10 @@ class _Trial:
     def _filled(self, runtime: Runtime, rows: int) -> np.ndarray:
         pictures, known = self._pictures(rows)
         completer = Completer(self._model, runtime)
-        return completer.fill(pictures, known, seeds=range(rows), settings=self._settings)
+        try:
+            return completer.fill(pictures, known, seeds=range(rows), settings=self._settings)
+        finally:
+            completer.scheduler.close()  # the runtime goes on
 
     def _started(self, runtime: Runtime, rows: int) -> SearchState:
         return begin(self._evidence(rows), self._settings, range(rows), self._model, runtime)

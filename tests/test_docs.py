@@ -26,7 +26,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = re.findall(r"^    (edgefill .*)$", README, re.MULTILINE)
+COMMANDS = re.findall(r"^    (edgefill .*)$", README.replace("\\\n", ""), re.MULTILINE)
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 

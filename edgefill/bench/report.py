@@ -36,7 +36,7 @@ def heading(report: Report) -> str:
     """What was measured, in one line."""
     graph = f", {report.backend.steps_at_once} steps a CUDA graph" if report.graph else ""
     rule = stop_rule(report.settings)
-    return f"{report.model} on {report.backend}, {report.precision}{graph}; a picture takes {rule}"
+    return f"{report.model} on {report.backend}{graph}; a picture takes {rule}"
 
 
 def stop_rule(settings: SearchSettings | None) -> str:
@@ -78,7 +78,7 @@ def plot(report: Report, format: str) -> bytes:
     for axes in (latency, throughput):
         axes.set_xlabel("pictures in a batch")
         axes.grid(axis="y", alpha=0.3)
-    figure.suptitle(f"{report.model} on {report.backend}, {report.precision}")
+    figure.suptitle(f"{report.model} on {report.backend}")
     file = io.BytesIO()
     figure.savefig(file, format=format, dpi=150)
     return file.getvalue()

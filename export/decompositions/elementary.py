@@ -116,21 +116,6 @@ def copy(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     return same if source.dim() == x.dim() and source.shape == x.shape else same.expand(x.shape)
 
 
-def absolute(x: Tensor) -> Tensor:
-    """The length of complex numbers; of real ones ONNX has it."""
-    return hypot(*torch.view_as_real(x).unbind(-1)) if x.is_complex() else NotImplemented
-
-
-def sgn(x: Tensor) -> Tensor:
-    """Complex numbers of length one, or 0; the sign of real ones."""
-    if not x.is_complex():
-        return torch.sign(x)
-    parts = torch.view_as_real(x)
-    length = hypot(*parts.unbind(-1)).unsqueeze(-1)
-    unit = parts / torch.where(length > 0, length, torch.ones_like(length))
-    return torch.complex(*unit.unbind(-1))
-
-
 def maximum_along(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Of truth values by way of numbers."""
     if x.dtype != torch.bool:
@@ -145,25 +130,10 @@ def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 
 
 def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Of complex numbers part by part; of truth values, for which ONNX Runtime has none."""
+    """Of truth values, for which ONNX Runtime has none."""
     if a.dtype == b.dtype == torch.bool:
         return (condition & a) | (~condition & b)
-    if not (a.is_complex() or b.is_complex()):
-        return NotImplemented
-    parts = [torch.where(condition, *pair) for pair in zip(_parts(a), _parts(b), strict=True)]
-    return torch.complex(*parts)
-
-
-def _parts(x: Tensor) -> tuple[Tensor, ...]:
-    return torch.view_as_real(x).unbind(-1) if x.is_complex() else (x, torch.zeros_like(x))
-
-
-def constant_pad_nd(x: Tensor, pads: Sequence[int], value: float = 0.0) -> Tensor:
-    """Of complex numbers part by part."""
-    if not x.is_complex():
-        return NotImplemented
-    parts = aten.constant_pad_nd(torch.view_as_real(x), [0, 0, *pads], value)
-    return torch.complex(*parts.unbind(-1))
+    return NotImplemented
 
 
 def trilinear(

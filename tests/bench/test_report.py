@@ -43,7 +43,7 @@ def figures(batch: int, **changes) -> Figures:
 
 
 def report(*rows: Figures, name: str = "rtx", at_once: int = 10, **changes) -> Report:
-    info = RuntimeInfo(name, "TensorRT-RTX 1.7", "Orin", at_once)
+    info = RuntimeInfo(name, "TensorRT-RTX 1.7", "Orin", at_once, "fp16")
     values = {"settings": SearchSettings(), "energy": None, "environment": ENVIRONMENT, **changes}
     return Report("faces64", "ab12", info, "fp16", rule=Rule(), figures=list(rows), **values)
 
@@ -84,7 +84,7 @@ def test_a_cpu_has_no_rows_of_a_gpu():
 
 def test_heading_says_what_ran_and_when_a_picture_is_finished():
     what, when = heading(report(figures(1))).split("; ")
-    assert what == "faces64 on rtx (TensorRT-RTX 1.7, Orin), fp16, 10 steps a CUDA graph"
+    assert what == "faces64 on rtx (TensorRT-RTX 1.7, Orin, fp16), 10 steps a CUDA graph"
     assert when == "a picture takes adam, 100 steps"
     assert "CUDA graph" not in heading(report(figures(1), at_once=1))
     assert stop_rule(SearchSettings("adam", steps=300, goal=250.0)) == "adam, 300 steps, or a loss of 250"

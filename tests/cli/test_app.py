@@ -45,6 +45,7 @@ def test_no_arguments_show_the_commands(run_edgefill):
 
 
 def test_missing_package_names_the_extra_that_brings_it(tmp_path):
+    (tmp_path / "config.json").write_text('{"kind": "dcgan"}')
     program = (
         "import sys; sys.modules['onnxscript'] = None; "
         f"sys.argv = ['edgefill', 'export', {str(tmp_path)!r}, '--out', {str(tmp_path / 'x.edgefill')!r}]; "

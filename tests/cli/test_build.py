@@ -126,9 +126,9 @@ def test_ctrl_c_ends_the_command(edgefill, monkeypatch, model):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--batch", "0"], 3, "--batch is '0'; expected positive whole numbers"),
+        (["--batch", "0"], 3, "--batch is '0'; expected whole numbers from 1"),
         (["--batch", ""], 3, "--batch is ''"),
-        (["--batch", "1,,2"], 3, "expected positive whole numbers"),
+        (["--batch", "1,,2"], 3, "expected whole numbers from 1"),
         (["--sm", "8.6"], 3, "--sm is '8.6'"),
         (["--for", "openvino"], 5, "expected one of tensorrt, rtx"),
         (["--optimization-level", "6"], 2, "Invalid value"),

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from edgefill.cli.app import app
 from edgefill.errors import BackendUnavailable, EdgefillError, InputError, OutputError
+from edgefill.extras import install_line
 from edgefill.training.checkpoint import load_checkpoint
 
 SMALL = ["--size", "8", "--filters", "2", "--z-dim", "4", "--batch", "4", "--device", "cpu"]
@@ -157,7 +158,7 @@ def test_a_device_that_is_missing_is_never_replaced(pictures, tmp_path):
 
 def test_without_torch_it_says_what_to_install(pictures, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    with pytest.raises(BackendUnavailable, match=r'pip install "edgefill\[train\]"'):
+    with pytest.raises(BackendUnavailable, match=re.escape(install_line("train"))):
         train(pictures, "--out", tmp_path / "run")
 
 

@@ -161,14 +161,14 @@ def test_the_seed_decides(completer):
 
 def test_batches_of_nothing_are_refused_and_no_pictures_give_no_results(completer):
     assert list(completer.complete_many([])) == []
-    with pytest.raises(InputError, match="batches of 0"):
+    with pytest.raises(InputError, match="batch cannot be 0"):
         list(completer.complete_many(pictures(1), batch=0))
 
 
 def test_hints_that_cannot_be_followed_are_refused(completer):
     with pytest.raises(InputError, match="poisson, none"):
         completer.complete(pictures(1)[0], blend="feather")
-    with pytest.raises(InputError, match="the seed -1"):
+    with pytest.raises(InputError, match="seed cannot be -1"):
         completer.complete(pictures(1)[0], seed=-1)
     with pytest.raises(InputError, match="no kind"):
         completer.complete(pictures(1)[0], mask="heart")

@@ -91,8 +91,8 @@ def plugged_in() -> Iterator[StubDriver]:
     try:
         importlib.import_module("pycuda.driver")
         yield driver
+        gc.collect()  # what an error's frames still hold
         device.release_devices()
-        gc.collect()
         wrong = driver.wrong
     finally:
         device.release_devices()

@@ -151,10 +151,6 @@ def codebook(x: Tensor) -> Tensor:
     return squares(x + (nearest - x).detach()) + (nearest.detach() - x).square().flatten(1).sum(1)
 
 
-def spectra(x: Tensor) -> Tensor:
-    return squares(torch.fft.rfft2(x).abs(), torch.view_as_real(torch.fft.rfft(x)).flatten(1))
-
-
 def factors(x: Tensor) -> Tensor:
     definite = x @ x.mT + 3 * torch.eye(3)
     factor = torch.linalg.cholesky(definite)
@@ -214,7 +210,6 @@ OBJECTIVES: dict[str, tuple[Callable[..., Tensor], Inputs, str | tuple[str, ...]
     "statistics of the batch": (statistics_of_the_batch, _x(3, 4, 4), "x"),
     "functions of numbers": (numbers, _x(4, 5), "x"),
     "a codebook": (codebook, _x(3, 5), "x"),
-    "spectra": (spectra, _x(2, 6, 7), "x"),
     "Cholesky": (factors, _x(3, 3), "x"),
     "a gradient of its own": (own_gradient, _x(5), "x"),
     "autocast and compiled": (other_precision(), _x(5), "x"),

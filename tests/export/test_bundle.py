@@ -87,7 +87,7 @@ def test_a_prior_that_cannot_be_searched_is_refused_before_anything_is_exported(
 def test_what_the_preparation_moves_is_seen_where_the_prior_reaches(tmp_path, monkeypatch):
     """Folding that is wrong for z beyond 1 alone: no draw on [-1, 1] shows it."""
 
-    def folded(module, role):
+    def folded(module, role, example=None):
         return nn.Sequential(nn.Hardtanh(), module) if role == "the generator" else module
 
     monkeypatch.setattr(export_room, "prepared", folded)

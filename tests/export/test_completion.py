@@ -144,7 +144,11 @@ class Dices(nn.Module):
 
 @pytest.mark.parametrize(
     ("module", "said"),
-    [(Shrinks(), "returned"), (nn.Identity(), "does not run on pictures"), (Dices(), "not what")],
+    [
+        (Shrinks(), "returned"),
+        (nn.Identity(), "does not run on pictures"),
+        (Dices(), "rand_like .* draws random numbers"),
+    ],
 )
 def test_what_is_no_completion_network_is_refused_and_nothing_is_written(tmp_path, module, said):
     with pytest.raises(ModelError, match=said):

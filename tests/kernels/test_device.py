@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from edgefill import machine
 from edgefill.errors import BackendUnavailable, EngineError, InputError
+from edgefill.extras import install_line
 from edgefill.kernels.buffers import Buffers
 from edgefill.kernels.device import CaptureFailed, open_device, release_devices
 from edgefill.kernels.launcher import Kernels
@@ -156,7 +158,7 @@ def test_what_cannot_run_the_kernels_says_why_and_keeps_no_context(hardware, mes
 
 def test_without_pycuda_the_line_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    with pytest.raises(BackendUnavailable, match=r'pip install "edgefill\[rtx\]"'):
+    with pytest.raises(BackendUnavailable, match=re.escape(install_line("rtx"))):
         open_device()
 
 

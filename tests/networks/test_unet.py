@@ -84,7 +84,7 @@ def test_the_critic_says_something_of_each_layer_where_it_looks():
         ({"channels": 2}, "1 .grey. or 3"),
         ({"size": 100}, "multiple of 32"),
         ({"size": 32}, "from 64"),
-        ({"filters": 0}, "1 or more"),
+        ({"filters": 0}, "1 to 4,096"),
     ],
 )
 def test_a_shape_that_is_none_is_refused(changes, expected):

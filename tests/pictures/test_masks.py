@@ -95,7 +95,7 @@ class TestPainted:
 
     @pytest.mark.parametrize(
         ("mode", "white"),
-        [("L", 255), ("1", 1), ("RGB", (255, 255, 255)), ("RGBA", (255, 255, 255, 0)), ("I;16", 65535)],
+        [("L", 255), ("1", 1), ("RGB", (255, 255, 255)), ("RGBA", (255, 255, 255, 255)), ("I;16", 65535)],
     )
     def test_white_is_filled(self, tmp_path, mode, white):
         notices = []
@@ -146,7 +146,7 @@ class TestPainted:
 
     def test_alpha_fills_what_is_transparent(self):
         picture = Picture(np.zeros((1, 4, 3), np.uint8), np.array([[0, 127, 128, 255]], np.uint8))
-        assert known("alpha", picture).tolist() == [[False, False, True, True]]
+        assert known("alpha", picture).tolist() == [[False, False, False, True]]
         with pytest.raises(InputError, match="it has none"):
             known("alpha")
 

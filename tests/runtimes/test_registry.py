@@ -18,10 +18,16 @@ from edgefill.surroundings import PACKAGES
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
+def _brought(name):
+    """The packages of an extra, and of those that it is made of."""
+    (extra,) = re.findall(rf"^{name} = \[(.*)\]$", PROJECT.read_text(), re.MULTILINE)
+    within = re.findall(r'"edgefill\[([\w-]+)\]"', extra)
+    return set(re.findall(r'"([\w-]+)', extra)).union(*map(_brought, within))
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_extra_of_each_brings_its_package(row):
-    (extra,) = re.findall(rf"^{row.extra} = \[(.*)\]$", PROJECT.read_text(), re.MULTILINE)
-    brought = set(re.findall(r'"([\w-]+)', extra))
+    brought = _brought(row.extra)
     _, distributions = PACKAGES[row.package]
     assert brought & set(distributions), "doctor looks for what the extra installs"
     assert ("pycuda" in brought) == row.on_device

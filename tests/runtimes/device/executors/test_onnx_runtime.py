@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnxruntime
 import pytest
 
 from edgefill.errors import BackendUnavailable, EngineError
+from edgefill.extras import install_line
 from edgefill.kernels.device import open_device
 from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import graph_signatures
@@ -84,10 +86,10 @@ def test_a_session_that_falls_back_to_the_cpu_is_an_error(bundle, device, monkey
 
 def test_a_runtime_without_cuda_names_the_install_line(bundle, device, monkeypatch):
     FakeOnnxRuntime(providers=("CPUExecutionProvider",)).install(monkeypatch)
-    with pytest.raises(BackendUnavailable, match=r'pip install "edgefill\[gpu\]"'):
+    with pytest.raises(BackendUnavailable, match=re.escape(install_line("gpu"))):
         OnnxRuntimeExecutor(bundle, device, precision="fp32")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(BackendUnavailable, match=r'cannot be imported .* pip install "edgefill\[gpu\]"'):
+    with pytest.raises(BackendUnavailable, match="cannot be imported .*" + re.escape(install_line("gpu"))):
         OnnxRuntimeExecutor(bundle, device, precision="fp32")
 
 
