@@ -16,9 +16,9 @@ class Kernels:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._module = device.load_kernels()
+        module = device.load_kernels()  # which its functions keep
         names = (*map(kernel_of, SOLVER_NAMES), "compose")
-        self._functions = {name: self._module.get_function(name) for name in names}
+        self._functions = {name: module.get_function(name) for name in names}
 
     def step(self, solver: str, arguments: np.ndarray) -> None:
         """Enqueues one step of ``solver`` for every row of ``arguments``, a SEARCH struct."""
@@ -32,3 +32,7 @@ class Kernels:
         self._device.launch(
             self._functions["compose"], -(-pixels // _COMPOSE_BLOCK), _COMPOSE_BLOCK, arguments
         )
+
+    def close(self) -> None:
+        """Unloads them, in their context: whoever drops them last may be in another thread, without one."""
+        self._functions.clear()

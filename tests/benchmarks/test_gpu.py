@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -152,6 +153,8 @@ def test_a_graph_that_fell_back_is_refuted(as_used, cuda):
 
 
 def test_steps_that_no_row_needed_are_refuted(as_used, monkeypatch):
+    soon = replace(gpu_first.default_settings(encoder=True), tolerance=0.9)  # on a plateau at once
+    monkeypatch.setattr(gpu_first, "default_settings", lambda **_: soon)
     monkeypatch.setattr("edgefill.methods.latent.settings.SearchSettings.stops", False)
     failed = [check.name for check in as_used().values() if not check.passed]
     assert failed == ["steps run against steps needed"]

@@ -95,7 +95,7 @@ class TestPainted:
 
     @pytest.mark.parametrize(
         ("mode", "white"),
-        [("L", 255), ("1", 1), ("RGB", (255, 255, 255)), ("RGBA", (255, 255, 255, 255)), ("I;16", 65535)],
+        [("L", 255), ("1", 1), ("RGB", (255, 255, 255)), ("I;16", 65535)],
     )
     def test_white_is_filled(self, tmp_path, mode, white):
         notices = []

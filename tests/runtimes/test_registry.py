@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 def _brought(name):
     """The packages of an extra, and of those that it is made of."""
-    (extra,) = re.findall(rf"^{name} = \[(.*)\]$", PROJECT.read_text(), re.MULTILINE)
+    (extra,) = re.findall(rf"^{name} = \[(.*)\]", PROJECT.read_text(), re.MULTILINE)
     within = re.findall(r'"edgefill\[([\w-]+)\]"', extra)
     return set(re.findall(r'"([\w-]+)', extra)).union(*map(_brought, within))
 

@@ -93,8 +93,9 @@ def test_another_recipe_is_not_resumed(run, blobs):
         trained(run, blobs, width=8, resume=True)
 
 
-def test_a_loss_that_is_not_finite_names_the_step(run, blobs):
-    stage = EncoderTrainer(replace(TINY, lr=1e6), load_generator(run), blobs, CPU)
+def test_a_loss_that_is_not_finite_names_the_step(run, blobs, monkeypatch):
+    stage = EncoderTrainer(TINY, load_generator(run), blobs, CPU)
+    monkeypatch.setattr(stage, "_learning_rate", lambda: 1e30)
     stage.advance(blobs.values[:4])
     with pytest.raises(ModelError, match="broke at step 1: the loss of E"):
         for _ in range(3):

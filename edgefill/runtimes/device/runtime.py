@@ -142,6 +142,7 @@ class DeviceRuntime:
             for arenas in (self._searches, self._pictures, self._forwards):
                 arenas.clear()
             self._executor.close()
+            self._kernels.close()
 
     @property
     def _arenas(self) -> list[DeviceSearch | DevicePictures | DeviceForward]:

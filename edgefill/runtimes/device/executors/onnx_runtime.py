@@ -32,7 +32,7 @@ class OnnxRuntimeExecutor:
         self._runtime = _onnxruntime()
         self._sessions: dict[str, Any] = {}
         self._load_seconds = 0.0
-        self.runtime = f"ONNX Runtime {self._runtime.__version__}, {precision}"
+        self.runtime = f"ONNX Runtime {self._runtime.__version__}"
 
     def check(self) -> None:
         """Opens a graph: a CUDA library that is missing is seen then."""

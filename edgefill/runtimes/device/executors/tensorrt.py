@@ -42,7 +42,7 @@ class TensorRTExecutor:
         self._at_hand: dict[tuple[str, int], int | None] = {}  # graph and rows → the batch of what is there
         self._ready: dict[str, int] = {}  # by graph
         self._load_seconds = 0.0
-        self.runtime = f"{self._library.title}, {precision}"
+        self.runtime = self._library.title
 
     def check(self) -> None:
         """Loads an engine of TensorRT for RTX, which builds for GPUs that it does not run on as well."""
