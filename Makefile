@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python docs/demo.py
 
 test: check $(VENV)/.driver
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 10
 
 # The page in the system's Chromium, which is installed where there is none.
 test-page: $(VENV)/.page
