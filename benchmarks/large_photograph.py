@@ -87,7 +87,7 @@ def main(model: str, backend: str, picture: Path, mask: Path) -> None:
         "seconds": round(seconds, 3),
         "seconds_without_reading": round(result.seconds, 3),
         "seconds_in_passes": round(inside, 3),
-        "seconds_of_one_pass": round(one, 3),
+        "seconds_of_one_pass": float(f"{one:.3g}"),
         "times_its_passes": round(result.seconds / inside, 3),
     }
     print(json.dumps(figures))

@@ -53,7 +53,8 @@ class Gate:
     Each takes a second of its ``clock``.
     """
 
-    def __init__(self, *, is_open: bool = False, clock: Clock | None = None) -> None:
+    def __init__(self, *, is_open: bool = False, clock: Clock | None = None, seconds: float = 0.0) -> None:
+        self._seconds = seconds  # that each takes of everybody's clock
         self.opened, self.entered = threading.Event(), threading.Event()
         self.seen: list[list[int]] = []  # the levels of the rows of each evaluation
         self._clock = clock or Clock()
@@ -66,6 +67,7 @@ class Gate:
         self.entered.set()
         assert self.opened.wait(LONG)
         self._clock.now += 1
+        time.sleep(self._seconds)
         return HEALTHY.step(z, task)
 
 
@@ -416,12 +418,12 @@ def test_a_scheduler_without_jobs_waits_for_nothing_and_leaves_no_thread():
 
 
 def test_places_are_taken():
-    """Pictures that end at steps of their own, on a runtime that is never waited for."""
+    """Pictures that end at steps of their own, on a backend that is fast, but not faster than their reading."""
     settings = replace(SETTINGS, patience=3, tolerance=0.03, steps=100)
     rng = np.random.default_rng(0)
     sources = [rng.integers(100, 160, (8, 8, 1), np.uint8) for _ in range(300)]
     asked = Request("random:0.3", settings=settings, blend="none")
-    gate = Gate(is_open=True)
+    gate = Gate(is_open=True, seconds=0.004)
     with Completer(MODEL, gate.runtime) as completer:
         results = list(completer.complete_many(sources, asked))
         load = completer.scheduler.load
