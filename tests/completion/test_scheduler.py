@@ -418,7 +418,7 @@ def test_a_scheduler_without_jobs_waits_for_nothing_and_leaves_no_thread():
 
 
 def test_places_are_taken():
-    """Pictures that end at steps of their own, on a backend that is fast, but not faster than their reading."""
+    """Pictures that end at steps of their own, on a backend no faster than they are read."""
     settings = replace(SETTINGS, patience=3, tolerance=0.03, steps=100)
     rng = np.random.default_rng(0)
     sources = [rng.integers(100, 160, (8, 8, 1), np.uint8) for _ in range(300)]
