@@ -13,21 +13,22 @@ from edgefill.model.manifest import Manifest
 
 def check_arrays(pictures: np.ndarray, known: np.ndarray, seeds: Sequence[int], model: Manifest) -> None:
     """Raises InputError where these are not what ``Completer.fill`` takes."""
-    expected: tuple[int | str, ...]
-    if model.method == SMOOTH:  # which takes any size, grey or in colour
-        sides = pictures.shape[1:3] if pictures.ndim == 4 else ("H", "W")
-        expected = (len(pictures), *sides, pictures.shape[-1] if pictures.shape[-1] in (1, 3) else 3)
+    if model.method == SMOOTH:
+        takes = "[N, H, W, 1 or 3]"
+        fits = pictures.ndim == 4 and pictures.shape[3] in (1, 3)
     else:
-        expected = (len(pictures), model.height, model.width, model.channels)
-    if not len(pictures) or pictures.shape != expected or pictures.dtype != np.uint8:
+        size = (model.height, model.width, model.channels)
+        takes = f"[N, {', '.join(map(str, size))}]"
+        fits = pictures.shape[1:] == size
+    if not (len(pictures) and fits and pictures.dtype == np.uint8):
         raise InputError(
             f"cannot fill pictures of {pictures.dtype} {list(pictures.shape)}: the model {model.name} takes "
-            f"uint8 [N, {', '.join(map(str, expected[1:]))}]; scale them, or use complete()"
+            f"uint8 {takes}; scale them, or use complete()"
         )
-    if known.shape != expected[:3] or known.dtype != np.bool_:
+    if known.shape != pictures.shape[:3] or known.dtype != np.bool_:
         raise InputError(
             f"cannot fill by a mask of {known.dtype} {list(known.shape)}: expected bool "
-            f"{list(expected[:3])}, true where a pixel is kept"
+            f"{list(pictures.shape[:3])}, true where a pixel is kept"
         )
     if len(seeds) != len(pictures):
         raise InputError(f"got {len(seeds)} seeds for {len(pictures)} pictures: expected one for each")

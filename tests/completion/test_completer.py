@@ -148,7 +148,7 @@ def test_no_more_than_a_batch_is_read_ahead(completer):
 def test_progress_adds_up_to_the_number_of_pictures(completer):
     done = []
     list(completer.complete_many(pictures(5), REQUEST, batch=2, progress=done.append))
-    assert sum(done) == pytest.approx(5) and len(done) > 3
+    assert sum(done) == pytest.approx(5) and min(done) > 0
 
 
 def test_the_seed_decides(completer):

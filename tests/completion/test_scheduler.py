@@ -423,7 +423,7 @@ def test_places_are_taken():
     rng = np.random.default_rng(0)
     sources = [rng.integers(100, 160, (8, 8, 1), np.uint8) for _ in range(300)]
     asked = Request("random:0.3", settings=settings, blend="none")
-    gate = Gate(is_open=True, seconds=0.004)
+    gate = Gate(is_open=True, seconds=0.001)
     with Completer(MODEL, gate.runtime) as completer:
         results = list(completer.complete_many(sources, asked))
         load = completer.scheduler.load

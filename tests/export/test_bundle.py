@@ -14,12 +14,76 @@ from edgefill.errors import InputError, ModelError
 from edgefill.export import bundle as export_room
 from edgefill.export import export_bundle
 from edgefill.model.bundle import Bundle
+from edgefill.model.manifest import graph_signatures
 from tests.bundles import Z, tiny_bundle, tiny_networks
 
 
 def export(path, generator=None, **options):
     own, discriminator = tiny_networks()
     return export_bundle(generator or own, discriminator, path, **{"z_dim": Z, **options})
+
+
+class OwnSlope(torch.autograd.Function):
+    """Rounds, with the gradient of something else, as codebooks and straight-through layers have."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.round(4 * x) / 4
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * torch.cos(x)
+
+
+class Rounded(nn.Module):
+    """A batch norm behind its layer, which folding looks for, and a gradient of its own, which it would lose."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(Z, 192), nn.BatchNorm1d(192))
+        self.layers[1].running_mean.normal_(generator=torch.Generator().manual_seed(0))
+
+    def forward(self, z):
+        return torch.tanh(OwnSlope.apply(self.layers(z))).unflatten(1, (3, 8, 8))
+
+
+class Asks(nn.Module):
+    """A D that asks what kind of tensor it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(192, 1)
+
+    def forward(self, picture):
+        return self.layer(picture.flatten(1)) * (1.0 if isinstance(picture, torch.Tensor) else 1.5)
+
+
+def test_gradient_and_branches_of_one_s_own_are_those_of_eager_mode(tmp_path):
+    """Both are lost where a module is run on what only stands for a tensor."""
+    torch.manual_seed(0)
+    generator, discriminator = Rounded().eval(), Asks().eval()
+    path = tmp_path / "own.edgefill"
+    proof = export_bundle(generator, discriminator, path, z_dim=Z).proof
+    assert "central_differences" not in proof, "they are not what this G wants for a gradient"
+    z = torch.rand(3, Z, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
+    picture = generator(z)
+    target = torch.zeros_like(picture)
+    (expected,) = torch.autograd.grad((picture - target).square().sum(), z)
+    bundle = Bundle.open(path)
+    feeds = {
+        name: np.zeros([3, *shape[1:]], np.float32)
+        for name, shape in graph_signatures(bundle.manifest)["step"][0].items()
+    }
+    feeds |= {"z": z.detach().numpy(), "power": np.full(3, 2, np.float32)}
+    feeds["weight"] += 1
+    (found,) = InferenceSession(bundle.graph("step")).run(["grad_z"], feeds)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
+    (logit,) = InferenceSession(bundle.graph("discriminator")).run(
+        None, {"picture": picture.detach().numpy()}
+    )
+    np.testing.assert_allclose(logit, discriminator(picture).detach()[:, 0].numpy(), rtol=1e-4, atol=1e-5)
 
 
 class Scaled(nn.Module):

@@ -131,14 +131,25 @@ def test_a_colour_model_sees_a_grey_picture_as_grey_and_gives_grey_back():
     assert finished.shape == (16, 16, 1) and abs(int(finished[8, 2, 0]) - 76) <= 1  # 0.299 · 255
 
 
-def test_filled_transparency_becomes_opaque_and_the_rest_stays_as_transparent_as_it_was():
+def test_transparency_is_filled_however_little_it_is_and_becomes_opaque():
     values = noise(20, 20, 4)
     values[:, :, 3] = 255
     values[5:9, 6:12, 3] = 10
+    values[5, 6:12, 3] = 254
     photograph = prepare(read_picture(values), parse_mask("alpha"), COLOUR, seed=0, box=Box(4, 2, 12, 12))
     assert (~photograph.known).sum() == 24
     alpha = photograph.finished(np.zeros((3, 16, 16), np.float32)).alpha
     assert (alpha == 255).all()
+
+
+def test_transparency_stays_as_it_was_where_another_mask_is_filled(tmp_path):
+    values = noise(20, 20, 4)
+    values[:, :, 3] = 200
+    hole = np.zeros((20, 20), bool)
+    hole[5:9, 6:12] = True
+    picture = read_picture(values)
+    photograph = prepare(picture, mask_file(tmp_path, hole), COLOUR, seed=0, box=Box(4, 2, 12, 12))
+    assert (photograph.finished(np.zeros((3, 16, 16), np.float32)).alpha == 200).all()
 
 
 def test_a_painted_mask_outside_the_box_is_refused(tmp_path):

@@ -72,7 +72,7 @@ def test_arrays_are_filled_at_any_size():
     assert np.abs(completed.astype(int) - given).max() <= 3
     with pytest.raises(InputError, match="true where a pixel is kept"):
         load("smooth").fill(given, known.astype(np.uint8))
-    with pytest.raises(InputError, match=r"\[70, 90, 3\]"):
+    with pytest.raises(InputError, match="1 or 3"):
         load("smooth").fill(given[0], known)
 
 
