@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,18 +37,28 @@ def painted(picture: np.ndarray, hole: np.ndarray, paint: int) -> np.ndarray:
     return np.where(hole[:, :, None], np.uint8(paint), picture)
 
 
-def fillers(model: str | Path, backends: Iterable[str], pipeline: Path) -> dict[str, Filler]:
-    """All of them by name: edgefill with ``model`` on ``backends``, the ``pipeline``, and the rest."""
-    found = {f"edgefill-{backend}": Filler(_with_edgefill(load(model, backend))) for backend in backends}
-    packaged = _with_pipeline(pipeline)
-    return found | {
-        "pipeline-white": Filler(packaged, WHITE),
-        "pipeline-black": Filler(packaged, BLACK),
-        "telea": Filler(_with_opencv(cv2.INPAINT_TELEA)),
-        "navier-stokes": Filler(_with_opencv(cv2.INPAINT_NS)),
-        "biharmonic": Filler(_biharmonic),
-        "harmonic": Filler(_harmonic),
+def fillers(
+    models: Sequence[str], backends: Sequence[str], pipeline: Path
+) -> dict[str, Callable[[], Filler]]:
+    """All of them by name, to be opened: edgefill with each of ``models`` on each of ``backends``, the
+    ``pipeline``, and the rest."""
+    own = {
+        contender(model, backend): partial(_edgefill, model, backend)
+        for model, backend in itertools.product(models, backends)
     }
+    return own | {
+        "pipeline-white": lambda: Filler(_with_pipeline(pipeline), WHITE),
+        "pipeline-black": lambda: Filler(_with_pipeline(pipeline), BLACK),
+        "telea": lambda: Filler(_with_opencv(cv2.INPAINT_TELEA)),
+        "navier-stokes": lambda: Filler(_with_opencv(cv2.INPAINT_NS)),
+        "biharmonic": lambda: Filler(_biharmonic),
+        "harmonic": lambda: Filler(_harmonic),
+    }
+
+
+def contender(model: str, backend: str) -> str:
+    """The name of edgefill with ``model`` on ``backend``."""
+    return f"{Path(model).stem}-{backend}"
 
 
 def completed_together(
@@ -66,10 +78,12 @@ def _values(outcome: Result | Failure) -> np.ndarray:
     return outcome.picture.values
 
 
-def _with_edgefill(completer: Completer) -> Fill:
-    return lambda picture, hole: completed_together(completer, [picture], [hole], 1)[0]
+def _edgefill(model: str, backend: str) -> Filler:
+    completer = load(model, backend)
+    return Filler(lambda picture, hole: completed_together(completer, [picture], [hole], 1)[0])
 
 
+@lru_cache(maxsize=1)  # one session, whatever is painted
 def _with_pipeline(path: Path) -> Fill:
     """MI-GAN as its authors packaged it, in plain ONNX Runtime on as many threads as everybody has."""
     options = onnxruntime.SessionOptions()

@@ -1,13 +1,13 @@
-"""Photographs: an imported network against its own packaging and against methods that have learned nothing.
+"""Photographs: models against a network's own packaging and against methods that have learned nothing.
 
-    python -m benchmarks.photographs --model MODEL [--backends cpu] [--pipeline FILE.onnx] [--data FOLDER]
-        [--sets kodak,test] [--kinds strokes,blobs,box] [--contenders NAMES] [--pictures N]
-        [--sheet FILE.png] [--strip FILE.png] [--no-large] [--name NAME]
+    python -m benchmarks.photographs --model MODEL [--model MODEL] [--backends cpu] [--data FOLDER]
+        [--pipeline FILE.onnx] [--sets kodak,test] [--kinds strokes,blobs,box] [--contenders NAMES]
+        [--pictures N] [--sheet FILE.png] [--strip FILE.png] [--no-large] [--name NAME]
 
 The contenders take turns picture by picture, and each gets the picture with its hole painted over. The
 scores are those of ``score.py`` beside the pictures: PSNR and SSIM in the hole, LPIPS of the picture, and how
-many known values were changed. Batches of eight are compared with single runs, and a photograph of 12
-megapixels is completed in a process of its own.
+many known values were changed. With the first model batches of eight are compared with single runs, and a
+photograph of 12 megapixels is completed in a process of its own.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Sample:
 
 
 def main(
-    model: Annotated[str, typer.Option(help="A completion network's bundle.")],
-    backends: Annotated[str, typer.Option(help="That edgefill runs it on, with commas.")] = "cpu",
+    models: Annotated[list[str], typer.Option("--model", help="A bundle, or the name of one; repeatable.")],
+    backends: Annotated[str, typer.Option(help="That edgefill runs them on, with commas.")] = "cpu",
     pipeline: Annotated[Path, typer.Option(help="The network in its authors' packaging.")] = MIGAN_PIPELINE,
     data: Annotated[Path, typer.Option(help="Folder of the sets, with masks and score.py.")] = PHOTOS,
     sets: Annotated[str, typer.Option(help="Folders of pictures.")] = "kodak,test",
@@ -83,7 +83,7 @@ def main(
         for group in sets.split(",")
         for kind in kinds.split(",")
     }
-    figures: dict[str, Any] = {"model": Path(model).name}
+    model, figures = models[0], dict[str, Any](models=[Path(each).name for each in models])
     if large:  # First: what this process holds counts in its children's peaks.
         sources = [sample.picture for sample in next(iter(races.values()))]
         figures["large"] = {
@@ -92,7 +92,7 @@ def main(
         _print_table("12 megapixels, ten holes", figures["large"])
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        field = _field(fillers(model, backends.split(","), pipeline), contenders)
+        field = _field(fillers(models, backends.split(","), pipeline), contenders)
         figures["races"] = _all_raced(field, races, data, place, sheet_path)
         if strip_path:
             _save_strip(next(iter(field)), strip_of, races, place, strip_path)
@@ -114,13 +114,13 @@ def _samples(data: Path, group: str, kind: str, count: int) -> list[Sample]:
     return [Sample(path, data / "masks" / group / kind / f"{path.stem}.png") for path in paths]
 
 
-def _field(found: dict[str, Filler], names: str) -> dict[str, Filler]:
-    """Those of ``found`` that were asked for, in their order."""
+def _field(found: dict[str, Callable[[], Filler]], names: str) -> dict[str, Filler]:
+    """Those of ``found`` that were asked for, opened, in their order."""
     asked = names.split(",") if names else list(found)
     unknown = sorted(set(asked) - set(found))
     if unknown:
         raise SystemExit(f"there are no contenders {', '.join(unknown)}; expected some of {', '.join(found)}")
-    return {name: filler for name, filler in found.items() if name in asked}
+    return {name: opened() for name, opened in found.items() if name in asked}
 
 
 def _all_raced(

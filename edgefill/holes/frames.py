@@ -80,8 +80,9 @@ def seen(values: Tensor, known: Tensor, frame: Frame, cells: tuple[int, int], ar
     rows = _shrinking(known.shape[-2], frame.top, frame.height, cells[0], arrays)
     columns = _shrinking(known.shape[-1], frame.left, frame.width, cells[1], arrays)
     there = known[None]
-    share = _resampled(there, rows, columns, arrays)
-    means = _resampled(values * there, rows, columns, arrays) / arrays.clip(share, _DUST, None)
+    sums = _resampled(arrays.concatenate([values * there, there]), rows, columns, arrays)
+    share = sums[-1:]
+    means = sums[:-1] / arrays.clip(share, _DUST, None)
     return Sight(arrays.clip(means, -1, 1), _as_float(share > _KNOWN_SHARE, means, arrays))
 
 
@@ -133,51 +134,66 @@ def smooth(values: Tensor, known: Tensor, arrays: Any = np) -> Tensor:
     return arrays.where(known > 0, values, _doubled(coarse, (height, width), arrays))
 
 
-def _shrinking(size: Any, start: Tensor, extent: Tensor, cells: int, arrays: Any) -> Tensor:
-    """[cells, size]: each cell as the mean of what it covers, or between two pixels if it is smaller."""
+class _Taps(NamedTuple):
+    """How much of which places each of h cells or pixels is made of."""
+
+    places: Tensor | None  # int [h, k], or None: of all there are
+    weights: Tensor  # [h, k]
+
+
+def _shrinking(size: Any, start: Tensor, extent: Tensor, cells: int, arrays: Any) -> _Taps:
+    """Each cell as the mean of the pixels that it covers, or between two of them if it is smaller."""
     cell = extent / cells
     width = arrays.clip(cell, 1, None)
     centre = (start + (_count(cells, arrays) + 0.5) * cell)[:, None]
-    place = _count(size, arrays)[None]
+    place = _near(centre - width / 2, width, size, arrays)
     end, begin = arrays.minimum(place + 1, centre + width / 2), arrays.maximum(place, centre - width / 2)
-    return arrays.clip(end - begin, 0, None) / width
+    return _within(place, arrays.clip(end - begin, 0, None) / width, size, arrays)
 
 
-def _growing(size: Any, start: Tensor, extent: Tensor, cells: int, arrays: Any) -> Tensor:
-    """[size, cells]: each pixel from the cells next to it."""
+def _growing(size: Any, start: Tensor, extent: Tensor, cells: int, arrays: Any) -> _Taps:
+    """Each pixel from the cells next to it."""
     scale = cells / extent
-    place = arrays.clip((_count(size, arrays) + 0.5 - start) * scale - 0.5, 0, cells - 1)
-    distance = arrays.abs(place[:, None] - _count(cells, arrays)[None])
-    near = distance / arrays.clip(scale, 1, None)
+    reach = 2 * arrays.clip(scale, 1, None)
+    middle = arrays.clip((_count(size, arrays) + 0.5 - start) * scale - 0.5, 0, cells - 1)[:, None]
+    place = _near(middle - reach, 2 * reach, cells, arrays)
+    near = arrays.abs(middle - place) / (reach / 2)
     inner = (1.5 * near - 2.5) * near * near + 1
     outer = ((2.5 - 0.5 * near) * near - 4) * near + 2
     weight = arrays.where(near < 1, inner, arrays.where(near < 2, outer, near * 0))
-    return weight / weight.sum(1)[:, None]
+    taps = _within(place, weight, cells, arrays)
+    return taps._replace(weights=taps.weights / taps.weights.sum(1)[:, None])
 
 
-def _resampled(values: Tensor, rows: Tensor, columns: Tensor, arrays: Any) -> Tensor:
-    """``values [C, H, W]`` by the matrices ``rows [h, H]`` and ``columns [w, W]``, [C, h, w].
+def _near(first: Tensor, extent: Tensor, size: Any, arrays: Any) -> Tensor:
+    """The places that may count from ``first [h, 1]`` on, [h, k]; for a tracer all there are, [1, size].
 
-    Few numbers of a row of these are not 0: NumPy need not multiply by the others.
+    Few of a row do: NumPy need not look at the others, and a graph has no shape that depends on values.
     """
     if arrays is not np:
-        return rows @ values @ columns.T
-    for axis, matrix in ((1, rows), (2, columns)):
+        return _count(size, arrays)[None]
+    return np.floor(first) + _count(int(np.ceil(extent)) + 1, np)
+
+
+def _within(place: Tensor, weights: Tensor, size: Any, arrays: Any) -> _Taps:
+    """``weights`` of each ``place``, of which those beyond the ``size`` count nothing."""
+    if arrays is not np:
+        return _Taps(None, weights)
+    weights = np.where((place >= 0) & (place < size), weights, np.float32(0))
+    counts = weights.any(0)
+    counts[0] = True  # of a frame beyond the picture none does
+    return _Taps(np.clip(place[:, counts], 0, size - 1).astype(np.intp), weights[:, counts])
+
+
+def _resampled(values: Tensor, rows: _Taps, columns: _Taps, arrays: Any) -> Tensor:
+    """``values [C, H, W]`` as [C, h, w]."""
+    if arrays is not np:
+        return rows.weights @ values @ columns.weights.T
+    for axis, taps in ((1, rows), (2, columns)):
         shape = [1, -1, 1] if axis == 1 else [1, 1, -1]
-        values = sum(np.take(values, place, axis) * weight.reshape(shape) for place, weight in _taps(matrix))
+        terms = zip(taps.places.T, taps.weights.T, strict=True)
+        values = sum(np.take(values, place, axis) * weight.reshape(shape) for place, weight in terms)
     return values
-
-
-def _taps(matrix: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """``matrix [h, H]`` as places [h] and their weights [h], for as many as a row has that are not 0."""
-    there = matrix != 0
-    first, behind = there.argmax(1), matrix.shape[1] - there[:, ::-1].argmax(1)
-    count = int(np.max(behind - first, where=there.any(1), initial=1))
-    places = first[:, None] + np.arange(count)
-    inside = places < matrix.shape[1]
-    places = np.where(inside, places, 0)
-    weights = np.where(inside, np.take_along_axis(matrix, places, 1), np.float32(0))
-    return list(zip(places.T, weights.T, strict=True))
 
 
 def _faded_in(known: Tensor, arrays: Any) -> Tensor:

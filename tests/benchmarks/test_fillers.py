@@ -24,12 +24,18 @@ def model(tmp_path) -> str:
 
 
 def test_all_fill_the_hole_and_nothing_else_and_only_opencv_looks_into_it(model, tmp_path):
-    found = fillers(model, ["cpu"], packaged_network(tmp_path / "packaged.onnx"))
-    assert next(iter(found)) == "edgefill-cpu" and len(found) == 7
-    for name, (fill, _) in found.items():
+    found = fillers([model, "smooth"], ["cpu"], packaged_network(tmp_path / "packaged.onnx"))
+    assert list(found)[:2] == ["tiny-cpu", "smooth-cpu"] and len(found) == 8
+    for name, opened in found.items():
+        fill, _ = opened()
         white, black = (fill(painted(PICTURE, HOLE, paint), HOLE) for paint in (WHITE, BLACK))
         assert white.dtype == np.uint8 and white.shape == PICTURE.shape
-        if name in ("edgefill-cpu", "biharmonic", "harmonic"):  # OpenCV's look a little, hence the paint
+        if name in (
+            "tiny-cpu",
+            "smooth-cpu",
+            "biharmonic",
+            "harmonic",
+        ):  # OpenCV's look a little, hence the paint
             np.testing.assert_array_equal(white, black, err_msg=name)
         if name.startswith("pipeline"):
             assert (white == GREY).all()
@@ -39,8 +45,8 @@ def test_all_fill_the_hole_and_nothing_else_and_only_opencv_looks_into_it(model,
 
 
 def test_only_one_packaged_network_is_shown_black(model, tmp_path):
-    found = fillers(model, ["cpu"], packaged_network(tmp_path / "packaged.onnx"))
-    assert [name for name, each in found.items() if each.paint == BLACK] == ["pipeline-black"]
+    found = fillers([model], ["cpu"], packaged_network(tmp_path / "packaged.onnx"))
+    assert [name for name, opened in found.items() if opened().paint == BLACK] == ["pipeline-black"]
 
 
 def test_paint_covers_the_hole_alone():

@@ -14,7 +14,7 @@ from benchmarks.pictures import PHOTOS
 from tests.benchmarks.packaged import GREY, packaged_network
 from tests.bundles import tiny_one_pass
 
-CONTENDERS = ["edgefill-cpu", "pipeline-white", "telea"]
+CONTENDERS = ["tiny-cpu", "pipeline-white", "telea"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def raced(photos, tmp_path_factory) -> dict:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photographs, "record", lambda *given: record.record(*given, folder=folder))
         photographs.main(
-            str(model), "cpu", packaged_network(folder / "packaged.onnx"), photos, sets="test",
+            [str(model)], "cpu", packaged_network(folder / "packaged.onnx"), photos, sets="test",
             kinds="strokes", contenders=",".join(CONTENDERS), pictures=2, sheet_path=folder / "sheet.png",
             strip_path=folder / "strip.png", strip_of="test/strokes/c0000", large=False, name="raced",
         )  # fmt: skip
@@ -44,7 +44,7 @@ def test_each_contender_has_its_scores_and_its_time(raced):
     for name, row in race["contenders"].items():
         assert row["ms"] > 0 and np.isfinite([row["psnr"], row["ssim"], row["lpips"]]).all(), name
     assert race["contenders"]["pipeline-white"]["times_pipeline"] == 1
-    assert race["contenders"]["edgefill-cpu"]["changed"] == 0
+    assert race["contenders"]["tiny-cpu"]["changed"] == 0
 
 
 def test_the_scores_are_of_the_right_pictures_and_holes(raced):
