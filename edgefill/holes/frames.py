@@ -137,7 +137,7 @@ def smooth(values: Tensor, known: Tensor, arrays: Any = np) -> Tensor:
 class _Taps(NamedTuple):
     """How much of which places each of h cells or pixels is made of."""
 
-    places: Tensor | None  # int [h, k], or None: of all there are
+    places: Any  # int [h, k], or None: of all there are
     weights: Tensor  # [h, k]
 
 
