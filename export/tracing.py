@@ -77,11 +77,12 @@ def _functional(
 ) -> fx.GraphModule:
     """``step`` as a graph that writes into no tensor.
 
-    Traced twice: autograd does not run inside of what makes functions of writes.
+    Traced again where it does: autograd does not run inside of what makes functions of writes.
     """
-    traced = _traced(step, examples, table)
-    _views_may_copy(traced)
-    graph = _traced(functionalize(traced, remove="mutations"), examples, table)
+    graph = _traced(step, examples, table)
+    _views_may_copy(graph)
+    if _writes(graph):
+        graph = _traced(functionalize(graph, remove="mutations"), examples, table)
     _without_checks(graph)
     _numbers_as_tensors(graph)
     _without_pooling_indices(graph)
@@ -97,6 +98,12 @@ def _traced(
         step, tracing_mode="symbolic", decomposition_table=dict(table), _allow_non_fake_inputs=True
     )(*examples)
     return traced
+
+
+def _writes(graph: fx.GraphModule) -> bool:
+    """Whether a call in ``graph`` changes one of its arguments."""
+    calls = (node.target for node in graph.graph.nodes if node.op == "call_function")
+    return any(call._schema.is_mutable for call in calls if isinstance(call, torch._ops.OpOverload))
 
 
 def _with_batch(

@@ -194,7 +194,7 @@ def test_both_precisions_lie_beside_each_other_and_are_both_proven(tmp_path):
 
 
 def test_a_precision_that_is_not_there_names_the_export_that_brings_it(tmp_path):
-    export(tmp_path / "own.edgefill")
+    (tmp_path / "own.edgefill").write_bytes(tiny_bundle())
     bundle = Bundle.open(tmp_path / "own.edgefill")
     assert bundle.precisions == ("fp32",)
     with pytest.raises(ModelError, match=r"holds its step in fp32, not in fp16; .* --precision both"):

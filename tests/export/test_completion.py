@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import onnx
@@ -34,9 +34,22 @@ def exported(tmp_path, module=None, **options) -> Bundle:
     return Bundle.open(path)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The network's bundle in a precision, exported once."""
+
+    @cache
+    def of(precision: str = "fp32") -> Bundle:
+        calibration = pictures() if precision == "int8" else None
+        folder = tmp_path_factory.mktemp(precision)
+        return exported(folder, precision=precision, family="glcic", calibration=calibration)
+
+    return of
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "both"])
-def test_the_graph_is_the_network_at_any_size_and_batch(tmp_path, precision):
-    bundle, module = exported(tmp_path, precision=precision, family="glcic"), network()
+def test_the_graph_is_the_network_at_any_size_and_batch(shared, precision):
+    bundle, module = shared(precision), network()
     assert bundle.manifest.family == "glcic" and not bundle.manifest.latent
     assert bundle.precisions == {"fp32": ("fp32",), "fp16": ("fp16",), "both": ("fp32", "fp16")}[precision]
     random = torch.Generator().manual_seed(0)
@@ -51,8 +64,8 @@ def test_the_graph_is_the_network_at_any_size_and_batch(tmp_path, precision):
             np.testing.assert_allclose(found, expected, atol=1e-4 if precision == own == "fp32" else 0.02)
 
 
-def test_a_rows_result_does_not_depend_on_its_batch(tmp_path):
-    bundle = exported(tmp_path)
+def test_a_rows_result_does_not_depend_on_its_batch(shared):
+    bundle = shared()
     network_of = partial(draw, open_backend("cpu", bundle), bundle.manifest)
     rng = np.random.default_rng(0)
     picture = rng.uniform(-1, 1, (5, 3, 32, 32)).astype(np.float32)
@@ -70,8 +83,8 @@ def test_the_same_network_gives_the_same_bytes(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_batch_norms_are_folded_and_transposed_convolutions_are_plain_ones(tmp_path):
-    graph = onnx.load_from_string(exported(tmp_path).graph("completion")).graph
+def test_batch_norms_are_folded_and_transposed_convolutions_are_plain_ones(shared):
+    graph = onnx.load_from_string(shared().graph("completion")).graph
     kinds = {node.op_type for node in graph.node}
     assert "Conv" in kinds and not kinds & {"BatchNormalization", "ConvTranspose"}
 
@@ -83,8 +96,8 @@ def pictures(count: int = 20) -> np.ndarray:
     return np.uint8(np.rint(127.5 + 120 * waves))
 
 
-def test_in_int8_every_scale_is_explicit_and_symmetric_but_for_the_first_and_the_last_convolution(tmp_path):
-    bundle = exported(tmp_path, precision="int8", calibration=pictures())
+def test_in_int8_every_scale_is_explicit_and_symmetric_but_for_the_first_and_the_last_convolution(shared):
+    bundle = shared("int8")
     assert bundle.precisions == ("int8",) and bundle.manifest.proof["noise"] < 0.04
     graph = onnx.load_from_string(bundle.graph("completion")).graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -98,8 +111,8 @@ def test_in_int8_every_scale_is_explicit_and_symmetric_but_for_the_first_and_the
             assert zero.dtype == np.int8 and not zero.any(), "TensorRT takes nothing else"
 
 
-def test_int8_is_close_to_the_network_at_any_size(tmp_path):
-    bundle = exported(tmp_path, precision="int8", calibration=pictures())
+def test_int8_is_close_to_the_network_at_any_size(shared):
+    bundle = shared("int8")
     picture = np.float32(pictures(2)[:, :, :32, :52]) / 127.5 - 1
     known = np.ones((2, 1, 32, 52), np.float32)
     known[:, :, 8:20, 10:30] = 0
@@ -156,12 +169,11 @@ def test_what_is_no_completion_network_is_refused_and_nothing_is_written(tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_what_does_not_apply_is_refused(tmp_path):
+def test_what_does_not_apply_is_refused(shared, tmp_path):
     with pytest.raises(InputError, match=r"precision is 'int4'; expected one of .*'int8'"):
         exported(tmp_path, precision="int4")
-    bundle = exported(tmp_path)
     with pytest.raises(ModelError, match="holds no step"):
-        bundle.graph("step")
+        shared().graph("step")
 
 
 def test_a_bundle_of_one_pass_says_in_its_manifest_that_it_has_no_latent(tmp_path):
