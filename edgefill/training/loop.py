@@ -17,7 +17,7 @@ from edgefill.training.data import Batches, Pictures
 from edgefill.training.log import Log, Silence
 from edgefill.training.run import sole_writer, write_config
 from edgefill.training.stage import Progress, Stage
-from edgefill.training.together import anybody, check_batch, check_same, count, is_first
+from edgefill.training.together import anybody, check_batch, check_same, count, is_first, wait_for_all
 from edgefill.training.trainer import Trainer
 
 
@@ -81,6 +81,7 @@ def run_training(
                     log.samples(progress, stage.samples())
             if saved != stage.step:
                 _save(stage, run, digest, log)
+        wait_for_all()  # What the first one wrote is there when any of them returns.
     return stage.step
 
 

@@ -153,6 +153,11 @@ def check_same(what: str, value: str) -> None:
         )
 
 
+def wait_for_all() -> None:
+    """Returns when every process is here."""
+    anybody(False)
+
+
 @_talking
 def _of_the_first(tensor: Tensor) -> Tensor:
     copy = tensor.clone()
