@@ -116,16 +116,16 @@ def train(
     ] = None,
     precision: Annotated[str | None, _option("precision", "bf16 (mixed, half the time) or fp32.")] = None,
     seed: Annotated[int | None, _option("seed", "Of weights, latents, order and mirroring.")] = None,
-    steps: Annotated[int | None, _option("steps", "Of its training.")] = None,
+    steps: Annotated[int | None, _option("steps", "Its updates.")] = None,
     width: Annotated[int | None, _option("width", "Channels of its largest feature maps.")] = None,
     completion_steps: Annotated[
-        int | None, _option("completion_steps", "Without a discriminator.")
+        int | None, _option("completion_steps", "Steps without a discriminator.")
     ] = None,
     discriminator_steps: Annotated[
-        int | None, _option("discriminator_steps", "Of the discriminators alone, after that.")
+        int | None, _option("discriminator_steps", "Steps of the discriminators alone, after that.")
     ] = None,
     joint_steps: Annotated[
-        int | None, _option("joint_steps", "With one, after that.")
+        int | None, _option("joint_steps", "Steps with one, after that.")
     ] = None,
     alpha: Annotated[
         float | None, _option("alpha", "Weight of the discriminators' verdict.")

@@ -45,6 +45,7 @@ class GatedNetwork(nn.Module):
             Gated(wide, wide),
         )
         self.imagine = nn.Sequential(*(Gated(wide, wide, dilation=dilation) for dilation in _DILATIONS))
+        self.attend = ContextualAttention(wide)
         self.recall = Gated(wide, wide)
         self.decode = nn.Sequential(
             Gated(2 * wide, wide),
@@ -60,7 +61,7 @@ class GatedNetwork(nn.Module):
     def forward(self, picture: Tensor, known: Tensor) -> Tensor:
         seen = torch.where(known > 0, picture, torch.zeros_like(picture))
         features = self.encode(torch.cat([seen, known], 1))
-        recalled = self.recall(attended(features, known))
+        recalled = self.recall(self.attend(features, known))
         return self.decode(torch.cat([self.imagine(features), recalled], 1))
 
 
@@ -79,29 +80,29 @@ class Gated(nn.Module):
         return f.elu(drawn) * gate.sigmoid()
 
 
-def attended(features: Tensor, known: Tensor) -> Tensor:
+class ContextualAttention(nn.Module):
     """``features [N, C, h, w]``, each block of 2×2 the mean of those that are known, by their likeness.
 
     Alike are blocks that have the same in and around them: the cosine between the means of 3×3 blocks. One
     is known where all of ``known [N, 1, 4h, 4w]`` is, under it.
     """
-    size = features.shape[2] // _BLOCK, features.shape[3] // _BLOCK
-    keys = _with_neighbours(f.avg_pool2d(features, _BLOCK)).flatten(2)
-    keys = keys / (keys.square().sum(1, keepdim=True) + _LITTLE).sqrt()
-    missing = f.max_pool2d(1 - known, known.shape[2] // size[0]).flatten(2)
-    likeness = _SHARPNESS * (keys.transpose(1, 2) @ keys) - _NEVER * missing
-    values = f.pixel_unshuffle(features, _BLOCK).flatten(2)
-    mixed = values @ likeness.softmax(2).transpose(1, 2)
-    return f.pixel_shuffle(mixed.unflatten(2, size), _BLOCK)
 
+    neighbours: Tensor
 
-def _with_neighbours(x: Tensor) -> Tensor:
-    """``[N, 9C, h, w]``: every cell with the eight around it."""
-    height, width = x.shape[2:]
-    around = f.pad(x, (1, 1, 1, 1))
-    return torch.cat(
-        [around[:, :, top : top + height, left : left + width] for top in range(3) for left in range(3)], 1
-    )
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        cells = torch.eye(9).reshape(9, 1, 3, 3).repeat(channels, 1, 1, 1)  # as kernels: each picks a cell
+        self.register_buffer("neighbours", cells, persistent=False)
+
+    def forward(self, features: Tensor, known: Tensor) -> Tensor:
+        means = f.avg_pool2d(features, _BLOCK)
+        keys = f.conv2d(means, self.neighbours, padding=1, groups=means.shape[1]).flatten(2)
+        keys = keys / (keys.square().sum(1, keepdim=True) + _LITTLE).sqrt()
+        missing = f.max_pool2d(1 - known, 4 * _BLOCK).flatten(2)
+        likeness = _SHARPNESS * (keys.transpose(1, 2) @ keys) - _NEVER * missing
+        values = f.pixel_unshuffle(features, _BLOCK)
+        mixed = values.flatten(2) @ likeness.softmax(2).transpose(1, 2)
+        return f.pixel_shuffle(mixed.reshape(values.shape), _BLOCK)
 
 
 class PatchCritic(nn.Module):

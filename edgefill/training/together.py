@@ -36,6 +36,11 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     if int(os.environ.get("WORLD_SIZE", 1)) < 2:
         yield device
         return
+    if not distributed.is_available():
+        raise BackendUnavailable(
+            f"cannot train in several processes: PyTorch {torch.__version__} is built without "
+            "torch.distributed; leave out torchrun"
+        )
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get(_PLACE, 0)))
         if device.index >= torch.cuda.device_count():
@@ -51,12 +56,12 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
 def count() -> int:
     """How many processes train together."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return distributed.get_world_size() if _are_joined() else 1
 
 
 def is_first() -> bool:
     """Whether this process is the one that writes files and talks."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    return not _are_joined() or distributed.get_rank() == 0
 
 
 def own(values: _Values, axis: int = 0) -> _Values:
@@ -98,6 +103,10 @@ def _talking(function: Callable[_P, _R]) -> Callable[_P, _R]:
             ) from error
 
     return wrapper
+
+
+def _are_joined() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
 
 @_talking
