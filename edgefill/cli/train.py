@@ -177,6 +177,8 @@ def train(
 
     started = time.monotonic()
     with StopRequest() as stop, joined(place) as place:
+        if device == "auto":
+            _tell(f"device: {place.type}")
         start = _train_encoder if kind == "encoder" else _train_network
         with _out_of_memory():
             run, config, read, done = start(kind, given, place, stop)
@@ -189,7 +191,8 @@ def train(
             "stopped": stop(), "seconds": time.monotonic() - started,
         })  # fmt: skip
     if stop():
-        _tell(f"stopped and saved at step {done}; go on with --resume")
+        if first:
+            say(f"stopped and saved at step {done}; go on with --resume")
         raise typer.Exit(128 + stop.signal)
 
 
@@ -293,7 +296,6 @@ def _device(name: str) -> torch.device:
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-        _tell(f"device: {name}")
     return torch.device(name)
 
 
