@@ -38,13 +38,31 @@ _PICTURES = "pictures.txt"  # in a run: the folder that it was trained on
 
 
 def _option(name: str, help: str) -> Any:
-    """An option that is None where it is not given, so that a resumed run keeps its own value."""
-    shown: dict[str, str] = {}  # value → the first kind that has it
-    for kind, recipe in _DEFAULTS.items():
-        for holder in (recipe, *([] if kind == "encoder" else [recipe.network])):
-            if hasattr(holder, name):
-                shown.setdefault(str(getattr(holder, name)), "" if not shown else f"{kind}: ")
-    return typer.Option(help=help, show_default="; ".join(kind + value for value, kind in shown.items()))
+    """An option that is None where it is not given, so that a resumed run keeps its own value.
+
+    Its help names the kinds of training that have it, where not all do, and the default of each.
+    """
+    shown: dict[Any, str] = {}  # value → the first kind that has it
+    for kind in _kinds_with(name):
+        shown.setdefault(_default(kind, name), "" if not shown else f"{kind}: ")
+    default = "; ".join(f"{kind}{value}" for value, kind in shown.items() if value != "")
+    return typer.Option(help=_whose(name) + help, show_default=default or False)
+
+
+def _whose(name: str) -> str:
+    kinds = _kinds_with(name)
+    if len(kinds) >= len(_DEFAULTS) - 1:  # an encoder has the network of its run
+        return ""
+    return "Of a network of one pass. " if kinds == [*ARCHITECTURES] else f"Of {', '.join(kinds)}. "
+
+
+def _kinds_with(name: str) -> list[str]:
+    return [kind for kind in _DEFAULTS if name in _options_of(kind)]
+
+
+def _default(kind: str, name: str) -> Any:
+    recipe = _DEFAULTS[kind]
+    return getattr(recipe if hasattr(recipe, name) else recipe.network, name)
 
 
 @app.command(epilog=examples("train"))
@@ -98,34 +116,34 @@ def train(
     ] = None,
     precision: Annotated[str | None, _option("precision", "bf16 (mixed, half the time) or fp32.")] = None,
     seed: Annotated[int | None, _option("seed", "Of weights, latents, order and mirroring.")] = None,
-    steps: Annotated[int | None, _option("steps", "Of the encoder's training.")] = None,
-    width: Annotated[int | None, _option("width", "Channels of the encoder's largest feature maps.")] = None,
+    steps: Annotated[int | None, _option("steps", "Its updates.")] = None,
+    width: Annotated[int | None, _option("width", "Channels of its largest feature maps.")] = None,
     completion_steps: Annotated[
-        int | None, _option("completion_steps", "Of a network of one pass: without a discriminator.")
+        int | None, _option("completion_steps", "Steps without a discriminator.")
     ] = None,
     discriminator_steps: Annotated[
-        int | None, _option("discriminator_steps", "Of glcic: of the discriminators alone, after that.")
+        int | None, _option("discriminator_steps", "Steps of the discriminators alone, after that.")
     ] = None,
     joint_steps: Annotated[
-        int | None, _option("joint_steps", "Of a network of one pass: with one, after that.")
+        int | None, _option("joint_steps", "Steps with one, after that.")
     ] = None,
     alpha: Annotated[
-        float | None, _option("alpha", "Of glcic: weight of the discriminators' verdict.")
+        float | None, _option("alpha", "Weight of the discriminators' verdict.")
     ] = None,
-    crop: Annotated[int | None, _option("crop", "Of unet: pixels of a side that it is shown.")] = None,
+    crop: Annotated[int | None, _option("crop", "Pixels of a side that it is shown.")] = None,
     joint_crop: Annotated[
-        int | None, _option("joint_crop", "Of unet: the same in the joint steps.")
+        int | None, _option("joint_crop", "The same in the joint steps.")
     ] = None,
     features: Annotated[
         Path | None,
-        typer.Option(help="Of unet: the .npz with AlexNet's and LPIPS's weights.", show_default=False),
+        _option("features", "The .npz with AlexNet's and LPIPS's weights."),
     ] = None,
-    perceptual: Annotated[float | None, _option("perceptual", "Of unet: weight of LPIPS.")] = None,
+    perceptual: Annotated[float | None, _option("perceptual", "Weight of LPIPS.")] = None,
     adversarial: Annotated[
-        float | None, _option("adversarial", "Of unet: weight of the critic's verdict.")
+        float | None, _option("adversarial", "Weight of the critic's verdict.")
     ] = None,
     repetition: Annotated[
-        float | None, _option("repetition", "Of unet: weight of repeating itself from tile to tile.")
+        float | None, _option("repetition", "Weight of repeating itself from tile to tile.")
     ] = None,
     checkpoint_every: Annotated[
         int | None, _option("checkpoint_every", "Steps between two checkpoints.")
@@ -155,12 +173,17 @@ def train(
         raise InputError(f"cannot train on {str(folder)!r}: no such folder; expected a folder of pictures")
     require("train", "safetensors.torch", "torch.utils.tensorboard")
     place = _device(device)
+    from edgefill.training.together import is_first, joined
+
     started = time.monotonic()
-    with StopRequest() as stop:
+    with StopRequest() as stop, joined(place) as place:
+        if device == "auto":
+            _tell(f"device: {place.type}")
         start = _train_encoder if kind == "encoder" else _train_network
         with _out_of_memory():
             run, config, read, done = start(kind, given, place, stop)
-    if json:
+        first = is_first()
+    if json and first:
         print_json({
             "run": str(run), "kind": kind, "device": place.type,
             "pictures": len(read), "skipped": len(read.skipped),
@@ -168,7 +191,8 @@ def train(
             "stopped": stop(), "seconds": time.monotonic() - started,
         })  # fmt: skip
     if stop():
-        say(f"stopped and saved at step {done}; go on with --resume")
+        if first:
+            say(f"stopped and saved at step {done}; go on with --resume")
         raise typer.Exit(128 + stop.signal)
 
 
@@ -178,16 +202,17 @@ def _train_network(
     from edgefill.training.loop import train as train_dcgan
     from edgefill.training.one_pass import train_in_one_pass
     from edgefill.training.run import claim_folder, resumed_config
+    from edgefill.training.together import is_first
 
     folder, out, resume = given["folder"], given["out"], given["resume"]
     default = _DEFAULTS[kind]
-    before = resumed_config(out, type(default), say) if resume else default
+    before = resumed_config(out, type(default), _tell) if resume else default
     wanted, stored = _with_given(before, given), before.batch
-    if not resume:
+    if not resume and is_first():
         claim_folder(out)
     channels = wanted.network.channels if resume else given.get("channels")
     pictures = _read(folder, wanted.network.size, channels, out)
-    if not resume:
+    if not resume and is_first():
         write_atomically(out / _PICTURES, f"{folder.resolve()}\n")
     config = _with_given(wanted, {"channels": pictures.values.shape[1]})
     if not (resume and config.batch == stored):
@@ -195,9 +220,9 @@ def _train_network(
     with _reporting(config, len(pictures)) as report:
         run_training: Callable[..., int] = train_in_one_pass if kind in ARCHITECTURES else train_dcgan
         steps = run_training(
-            out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
+            out, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=_tell
         )
-    if resume:  # these are the pictures that it began with: others it would have refused
+    if resume and is_first():  # these are the pictures that it began with: others it would have refused
         write_atomically(out / _PICTURES, f"{folder.resolve()}\n")
     return out, config, pictures, steps
 
@@ -207,20 +232,21 @@ def _train_encoder(
 ) -> tuple[Path, Recipe, Pictures, int]:
     from edgefill.training.encoder import FOLDER, train_encoder
     from edgefill.training.run import claim_folder, read_config, resumed_config
+    from edgefill.training.together import is_first
 
     run, resume = given["folder"], given["resume"]
     network, out = read_config(run).network, run / FOLDER
     folder = given.get("pictures") or _pictures_of(run)
-    wanted = resumed_config(out, EncoderConfig, say) if resume else EncoderConfig()
+    wanted = resumed_config(out, EncoderConfig, _tell) if resume else EncoderConfig()
     config, stored = _with_given(wanted, given), wanted.batch
-    if not resume:
+    if not resume and is_first():
         claim_folder(out)
     pictures = _read(folder, network.size, network.channels, out)
     if not (resume and config.batch == stored):
         config = replace(config, batch=_batch(config.batch, len(pictures)))
     with _reporting(config, len(pictures)) as report:
         steps = train_encoder(
-            run, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=say
+            run, config, pictures, place, resume=resume, on_step=report, stopping=stop, warn=_tell
         )
     return out, config, pictures, steps
 
@@ -270,21 +296,21 @@ def _device(name: str) -> torch.device:
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-        say(f"device: {name}")
     return torch.device(name)
 
 
 def _read(folder: Path, size: int, channels: int | None, out: Path) -> Pictures:
     from edgefill.training.data import load_pictures
+    from edgefill.training.together import is_first
 
-    with progress_bar() as bar:
+    with progress_bar(enabled=is_first()) as bar:
 
         def track(files: list[Path]) -> Iterable[Path]:
             return bar.track(files, task_id=bar.add_task("reading", note="", total=len(files)))
 
         pictures = load_pictures(folder, size, channels, track=track)
-    say(f"pictures: {len(pictures)}, {'grey' if pictures.values.shape[1] == 1 else 'RGB'}, {size}×{size}")
-    if pictures.skipped:
+    _tell(f"pictures: {len(pictures)}, {'grey' if pictures.values.shape[1] == 1 else 'RGB'}, {size}×{size}")
+    if pictures.skipped and is_first():
         lines = [f"{file}\t{reason}\n" for file, reason in pictures.skipped]
         write_atomically(out / "skipped.txt", "".join(lines))
         say(f"skipped: {len(lines)} files, see {out / 'skipped.txt'}")
@@ -294,8 +320,16 @@ def _read(folder: Path, size: int, channels: int | None, out: Path) -> Pictures:
 def _batch(wanted: int, pictures: int) -> int:
     """No larger than there are pictures."""
     if pictures < wanted:
-        say(f"fewer pictures than a batch of {wanted}: batches of {pictures}")
+        _tell(f"fewer pictures than a batch of {wanted}: batches of {pictures}")
     return min(wanted, pictures)
+
+
+def _tell(message: str) -> None:
+    """Says it once, where several processes train together."""
+    from edgefill.training.together import is_first
+
+    if is_first():
+        say(message)
 
 
 def _duration(seconds: float) -> str:
@@ -324,7 +358,9 @@ def _reporting(config: Recipe, pictures: int) -> Iterator[Callable[[Progress], N
     began = clock = spoken = time.monotonic()
     first: int | None = None  # step that was done here
     epochs = f"/{config.epochs}" if isinstance(config, TrainingConfig) else ""
-    with progress_bar() as bar:
+    from edgefill.training.together import is_first
+
+    with progress_bar(enabled=is_first()) as bar:
         task = bar.add_task("training", note="", total=None)
 
         def report(progress: Progress) -> None:

@@ -9,7 +9,7 @@ from edgefill.limits import check, shown
 
 SIZES = (8, 16, 32, 64, 128, 256)
 CHANNELS = (1, 3)
-GLCIC_SIZES = (32, 64, 128, 256)
+COMPLETION_SIZES = (32, 64, 128, 256)
 UNET_MULTIPLE = 32
 _WIDEST = 8  # In filters: larger pictures get more layers, not wider ones.
 
@@ -41,46 +41,54 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class GlcicConfig:
-    """The shape of every weight of a completion network and its discriminators. Raises InputError."""
+class CompletionConfig:
+    """The shape of every weight of a network that completes in one pass, and of what judges it.
+
+    Raises InputError where there is none such.
+    """
 
     channels: int = 3
-    size: int = 64  # Of the pictures in training; the completion network takes any multiple of 4.
-    filters: int = 64  # Channels of the first layer, 64 in the paper; the others are in proportion.
+    size: int = 64  # Of the pictures in training.
+    filters: int = 64  # Channels of the first layer; the others are in proportion.
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
             raise InputError(
                 f"pictures cannot have {shown(self.channels)} channels; expected 1 (grey) or 3 (RGB)"
             )
-        if self.size not in GLCIC_SIZES:
-            raise InputError(
-                f"pictures cannot be {shown(self.size)} pixels wide; expected one of {GLCIC_SIZES}"
-            )
+        self._check_size()
         check("filters", self.filters, "width")
+
+    def _check_size(self) -> None:
+        if self.size not in COMPLETION_SIZES:
+            raise InputError(
+                f"pictures cannot be {shown(self.size)} pixels wide; expected one of {COMPLETION_SIZES}"
+            )
+
+
+@dataclass(frozen=True)
+class GlcicConfig(CompletionConfig):
+    """Of GLCIC, whose paper has 64 filters; its completion network takes any multiple of 4."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.filters % 2:
             raise InputError(f"filters cannot be {self.filters}; expected an even number")
 
 
 @dataclass(frozen=True)
-class UNetConfig:
-    """The shape of every weight of a U-Net that completes. Raises InputError."""
+class UNetConfig(CompletionConfig):
+    """Of the U-Net for photographs, which takes any multiple of 32; ``filters`` count at half the size."""
 
-    channels: int = 3
-    size: int = 224  # Of the pictures in training; the network takes any multiple of 32.
-    filters: int = 24  # Channels at half the size.
+    size: int = 224
+    filters: int = 24
 
-    def __post_init__(self) -> None:
-        if self.channels not in CHANNELS:
-            raise InputError(
-                f"pictures cannot have {shown(self.channels)} channels; expected 1 (grey) or 3 (RGB)"
-            )
+    def _check_size(self) -> None:
         if self.size < 2 * UNET_MULTIPLE or self.size % UNET_MULTIPLE:
             raise InputError(
                 f"pictures cannot be {shown(self.size)} pixels wide; expected a multiple of {UNET_MULTIPLE} "
                 f"from {2 * UNET_MULTIPLE}"
             )
-        check("filters", self.filters, "width")
 
     @property
     def widths(self) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgefill.errors import InputError, ModelError
 from edgefill.limits import check
-from edgefill.networks.config import UNET_MULTIPLE, GlcicConfig, NetworkConfig, UNetConfig
+from edgefill.networks.config import UNET_MULTIPLE, CompletionConfig, GlcicConfig, NetworkConfig, UNetConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # Python 3.10 has none of its own
@@ -31,7 +31,7 @@ class Recipe:
     """What every training has; the keys of config.json, beside its kind. Raises InputError."""
 
     kind: ClassVar[str]
-    network: NetworkConfig | GlcicConfig | UNetConfig = field(default_factory=NetworkConfig)
+    network: NetworkConfig | CompletionConfig = field(default_factory=NetworkConfig)
     batch: int = 64
     ema_decay: float = 0.999  # Of the average of the weights, per step.
     mirror: bool = True  # Show half of the pictures mirrored, drawn anew in each epoch.
@@ -126,41 +126,63 @@ class EncoderConfig(Recipe):
 
 
 @dataclass(frozen=True)
-class GlcicTraining(Recipe):
-    """Of a completion network and its discriminators; steps in the paper's proportions, α is its own."""
+class OnePassTraining(Recipe):
+    """Of a network that completes in one pass: without what judges it, then with a verdict."""
 
-    kind = "glcic"
-    network: GlcicConfig = field(default_factory=GlcicConfig)
+    network: CompletionConfig = field(default_factory=CompletionConfig)
     batch: int = 32
-    completion_steps: int = 18_000  # The completion network alone, on the mean square over the hole.
-    discriminator_steps: int = 2_000  # The discriminators alone.
-    joint_steps: int = 80_000  # Both.
-    alpha: float = 0.0004  # Weight of the discriminators' verdict against the mean square.
+    completion_steps: int = 10_000  # The completion network alone.
+    joint_steps: int = 40_000  # With a discriminator, or what else judges.
     lr: float = 1e-3  # Of Adam, for all networks; it falls linearly to 0 over the last share of all steps.
     lr_decay: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("completion_steps", "discriminator_steps", "joint_steps"):
+        for name in ("completion_steps", "joint_steps"):
             check(name, getattr(self, name), "phase")
-        check("alpha", self.alpha, "weight")
         check("lr", self.lr)
         check("lr_decay", self.lr_decay, "share")
 
-
-def kind_in(text: str | bytes, where: str) -> str:
-    """What a run trains by its config.json: "dcgan", "encoder", or an architecture of one pass.
-
-    Raises ModelError.
-    """
-    try:
-        return str(json.loads(text)["kind"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ModelError(f"{where!r} does not say what kind of training it is of") from error
+    @property
+    def total_steps(self) -> int:
+        """Of all phases."""
+        return self.completion_steps + self.joint_steps
 
 
 @dataclass(frozen=True)
-class UNetTraining(Recipe):
+class AdversarialTraining(OnePassTraining):
+    """Towards the picture, and then also to what a critic takes for one."""
+
+    adversarial: float = 0.001  # Weight of the critic's verdict against the difference.
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("adversarial", self.adversarial, "weight")
+
+
+@dataclass(frozen=True)
+class GlcicTraining(OnePassTraining):
+    """Of a completion network and its discriminators; steps in the paper's proportions, α is its own."""
+
+    kind = "glcic"
+    network: GlcicConfig = field(default_factory=GlcicConfig)
+    completion_steps: int = 18_000  # The completion network alone, on the mean square over the hole.
+    discriminator_steps: int = 2_000  # The discriminators alone.
+    joint_steps: int = 80_000  # Both.
+    alpha: float = 0.0004  # Weight of the discriminators' verdict against the mean square.
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("discriminator_steps", self.discriminator_steps, "phase")
+        check("alpha", self.alpha, "weight")
+
+    @property
+    def total_steps(self) -> int:
+        return super().total_steps + self.discriminator_steps
+
+
+@dataclass(frozen=True)
+class UNetTraining(OnePassTraining):
     """Of a U-Net for photographs, which sees crops of the pictures."""
 
     kind = "unet"
@@ -168,19 +190,17 @@ class UNetTraining(Recipe):
     batch: int = 8
     completion_steps: int = 1_500  # On the mean difference in the hole and LPIPS.
     joint_steps: int = 10_000  # With the critic too.
+    lr: float = 4e-4
+    lr_decay: float = 0.4
     crop: int = 128  # Pixels of a side, in the first phase.
     joint_crop: int = 160  # The same in the second, where holes are cut wider than the model is shown them.
     features: str = ""  # The file of AlexNet's and LPIPS's weights.
     perceptual: float = 0.04  # Weight of LPIPS against the mean difference.
     adversarial: float = 0.05  # Weight of the critic's verdict.
     repetition: float = 0.3  # Weight of how much what is drawn repeats itself from tile to tile.
-    lr: float = 4e-4  # Of Adam; it falls linearly to 0 over the last share of all steps.
-    lr_decay: float = 0.4
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("completion_steps", "joint_steps"):
-            check(name, getattr(self, name), "phase")
         for name in ("perceptual", "adversarial", "repetition"):
             check(name, getattr(self, name), "weight")
         for name in ("crop", "joint_crop"):
@@ -194,12 +214,21 @@ class UNetTraining(Recipe):
             raise InputError(
                 f"joint_crop cannot be {self.joint_crop}; expected the crop of {self.crop} or more"
             )
-        check("lr", self.lr)
-        check("lr_decay", self.lr_decay, "share")
 
     @property
     def side(self) -> int:
         return self.crop
+
+
+def kind_in(text: str | bytes, where: str) -> str:
+    """What a run trains by its config.json: "dcgan", "encoder", or an architecture of one pass.
+
+    Raises ModelError.
+    """
+    try:
+        return str(json.loads(text)["kind"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelError(f"{where!r} does not say what kind of training it is of") from error
 
 
 def differences(old: Recipe, new: Recipe) -> dict[str, tuple[Any, Any]]:

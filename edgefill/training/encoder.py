@@ -24,7 +24,8 @@ from edgefill.training.holes import Holes
 from edgefill.training.loop import run_training
 from edgefill.training.run import load_generator, load_run
 from edgefill.training.stage import Progress
-from edgefill.training.trainer import check_losses, descend, load_state, load_weights, state_of, to_unit
+from edgefill.training.together import batch_of, own, synchronised
+from edgefill.training.trainer import descend, judged, load_state, load_weights, state_of, to_unit
 
 FOLDER = "encoder"  # in the folder of the run whose G it is for
 _WARM_UP = 200  # steps
@@ -91,7 +92,7 @@ class EncoderTrainer:
             self.E = Encoder(config.network, config.width).to(device, memory_format=torch.channels_last)
         self.E_ema = copy.deepcopy(self.E).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            self.E.parameters(), config.lr, weight_decay=_WEIGHT_DECAY, fused=True
+            synchronised(self.E).parameters(), config.lr, weight_decay=_WEIGHT_DECAY, fused=True
         )
         self._holes = Holes(config.network.size, self.block, config.seed)
         self._shown = pictures.values[:_STRIPS]
@@ -103,13 +104,13 @@ class EncoderTrainer:
         """
         self.optimiser.param_groups[0]["lr"] = self._learning_rate()
         rng = np.random.default_rng([self.config.seed, self.step])  # A resumed training needs no state of it.
-        pictures = self._with_generated(to_unit(real, self.device), rng)
-        z, missing, difference = self._completed(self.E, pictures, *self._holes.draw(len(real), rng))
+        pictures = self._with_generated(to_unit(own(real), self.device), rng)
+        holes = (own(values) for values in self._holes.draw(len(real), rng))
+        z, missing, difference = self._completed(self.E, pictures, *holes)
         weight = missing + self.config.known * (1 - missing)
         error = (weight * difference.square()).sum((1, 2, 3)) / weight.sum((1, 2, 3)) / difference.shape[1]
         loss = error.mean() + self.config.prior * z.square().mean()
-        losses = {"E": descend(self.optimiser, loss)}
-        check_losses(losses, self.step)
+        losses = judged({"E": descend(self.optimiser, loss)}, self.step)
         for update in (update_average, update_statistics):
             update(self.E_ema, self.E, self.config.ema_decay, self.step)
         self.step += 1
@@ -147,10 +148,13 @@ class EncoderTrainer:
 
     @torch.no_grad()
     def _with_generated(self, pictures: Tensor, rng: np.random.Generator) -> Tensor:
-        count = round(self.config.generated * len(pictures))
-        if count:
-            z = torch.from_numpy(rng.uniform(-1, 1, (count, self.config.network.z_dim)).astype(np.float32))
-            pictures[:count] = self.G(z.to(self.device))
+        whole = batch_of(pictures)
+        count = round(self.config.generated * whole)
+        z = rng.uniform(-1, 1, (count, self.config.network.z_dim)).astype(np.float32)
+        place = own(np.arange(whole))
+        mine = place[place < count]
+        if len(mine):
+            pictures[: len(mine)] = self.G(torch.from_numpy(z[mine]).to(self.device))
         return pictures
 
     def _networks(self) -> dict[str, nn.Module]:

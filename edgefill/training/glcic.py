@@ -2,114 +2,58 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edgefill.networks.glcic import CompletionNetwork, Discriminators
+from edgefill.training.completing import CompletionTrainer, over_the_hole
 from edgefill.training.config import GlcicTraining
 from edgefill.training.data import Pictures
-from edgefill.training.ema import update_average, update_statistics
 from edgefill.training.holes import Holes
 from edgefill.training.losses import discriminator_loss, generator_loss
-from edgefill.training.trainer import (
-    check_losses,
-    descend,
-    falling_rate,
-    load_state,
-    state_of,
-    to_unit,
-)  # fmt: skip
-
-_STRIPS = 24  # in a sheet of samples
-_BETAS = 0.9, 0.999
+from edgefill.training.together import batch_of, own
+from edgefill.training.trainer import descend
 
 
-class GlcicTrainer:
-    """The completion network C, its average ``C_ema``, the discriminators D and their optimisers.
-
-    A step of the first phase takes C towards the picture inside the hole; of the second, D towards telling
-    completed pictures from real ones; of the third, D, and then C towards both the picture and fooling D.
+class GlcicTrainer(CompletionTrainer):
+    """Takes C towards the picture inside the hole in the first phase; in the second the discriminators D
+    towards telling completed pictures from real ones; in the third D, and then C towards both the picture and
+    fooling D.
     """
 
     def __init__(self, config: GlcicTraining, pictures: Pictures, device: torch.device) -> None:
-        self.config, self.device = config, device
-        self.total_steps = config.completion_steps + config.discriminator_steps + config.joint_steps
-        self.step = 0
-        mean = torch.from_numpy(pictures.values.mean((0, 2, 3)) / 127.5 - 1)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.C, self.D = CompletionNetwork(config.network, mean), Discriminators(config.network)
-        for network in (self.C, self.D):
-            network.to(device, memory_format=torch.channels_last)
-        self.C_ema = copy.deepcopy(self.C).eval().requires_grad_(False)
-        self.optimisers = {
-            name: torch.optim.Adam(network.parameters(), config.lr, _BETAS, fused=True)
-            for name, network in (("C", self.C), ("D", self.D))
-        }
+        super().__init__(config, pictures, device)
         self._holes = Holes(config.network.size, 1, config.seed, coarse=False)
-        self._shown = pictures.values[:_STRIPS]
 
-    def advance(self, real: np.ndarray) -> dict[str, float]:
-        """One step of its phase on ``real [B, C, S, S]`` uint8.
+    def _made(self, pictures: Pictures) -> tuple[nn.Module, nn.Module]:
+        mean = torch.from_numpy(pictures.values.mean((0, 2, 3)) / 127.5 - 1)
+        return CompletionNetwork(self.config.network, mean), Discriminators(self.config.network)
 
-        Raises ModelError that names the step where a loss is NaN or infinite.
-        """
-        for optimiser in self.optimisers.values():
-            optimiser.param_groups[0]["lr"] = self._learning_rate()
-        rng = np.random.default_rng([self.config.seed, self.step])  # A resumed training needs no state of it.
-        pictures = to_unit(real, self.device)
-        known, places = self._hidden(len(real), rng)
+    def _examples(self, real: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return real, self._holes.draw(len(real), rng)[0]
+
+    def _seen(self, pictures: Tensor, known: Tensor) -> Tensor:
+        return torch.where(known > 0, pictures, self.C_ema.mean)
+
+    def _update(self, pictures: Tensor, known: Tensor, rng: np.random.Generator) -> dict[str, float]:
+        places = _around(known[:, 0].cpu().numpy() == 0)
         losses = {}
         if self._judges:
-            elsewhere = rng.integers(self.config.network.size // 2 + 1, size=(len(real), 2))
+            elsewhere = own(rng.integers(self.config.network.size // 2 + 1, size=(batch_of(pictures), 2)))
             losses["D"] = self._update_discriminators(pictures, known, places, elsewhere)
         if self._completes:
             losses["C"] = self._update_completion(pictures, known, places)
-        check_losses(losses, self.step)
-        for update in (update_average, update_statistics):
-            update(self.C_ema, self.C, self.config.ema_decay, self.step)
-        self.step += 1
         return losses
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Every tensor that ``load_tensors`` needs to go on as if nothing had happened."""
-        return state_of(self._networks(), self.optimisers)
-
-    def load_tensors(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Takes over what ``tensors`` gave after ``step`` steps."""
-        self.step = step
-        load_state(self._networks(), self.optimisers, tensors)
-
-    @torch.no_grad()
-    def samples(self) -> np.ndarray:
-        """Strips of what is seen, what C makes of it, and the picture, [N, C, S, 3S] in [-1, 1]."""
-        pictures = to_unit(self._shown, self.device)
-        known, _ = self._hidden(len(pictures), np.random.default_rng(self.config.seed))
-        seen = torch.where(known > 0, pictures, self.C_ema.mean)
-        completed = torch.where(known > 0, pictures, self.C_ema(pictures, known))
-        return torch.cat([seen, completed, pictures], 3).cpu().numpy()
-
-    @property
-    def _judges(self) -> bool:
-        return self.step >= self.config.completion_steps
 
     @property
     def _completes(self) -> bool:
         return not self._judges or self.step >= self.config.completion_steps + self.config.discriminator_steps
 
-    def _hidden(self, count: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
-        """What is known ``[N, 1, S, S]``, and where the patch around each hole begins, rows and columns."""
-        known, _ = self._holes.draw(count, rng)
-        return torch.from_numpy(known).to(self.device), _around(known[:, 0] == 0)
-
     def _update_discriminators(
         self, pictures: Tensor, known: Tensor, places: np.ndarray, elsewhere: np.ndarray
     ) -> float:
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad():
             completed = self._composed(pictures, known)
         with self._autocast():
             real = self.D(pictures, _patches(pictures, elsewhere))
@@ -117,31 +61,12 @@ class GlcicTrainer:
         return descend(self.optimisers["D"], discriminator_loss(real.float(), fake.float()))
 
     def _update_completion(self, pictures: Tensor, known: Tensor, places: np.ndarray) -> float:
-        with self._autocast():
-            completed = self._composed(pictures, known)
-        missing = (1 - known).sum() * pictures.shape[1]
-        loss = (completed - pictures).square().sum() / missing
+        completed = self._composed(pictures, known)
+        loss = over_the_hole((completed - pictures).square(), known)
         if self._judges:
-            self.D.requires_grad_(False)  # Saves the gradients of its weights.
-            with self._autocast():
-                logits = self.D(completed, _patches(completed, places))
+            logits = self._opinion(completed, _patches(completed, places))
             loss = loss + self.config.alpha * generator_loss(logits.float())
-        value = descend(self.optimisers["C"], loss)
-        self.D.requires_grad_(True)
-        return value
-
-    def _composed(self, pictures: Tensor, known: Tensor) -> Tensor:
-        """Pictures whose holes C fills, float32."""
-        return torch.where(known > 0, pictures, self.C(pictures, known).float())
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return {"C": self.C, "D": self.D, "C_ema": self.C_ema}
-
-    def _learning_rate(self) -> float:
-        return falling_rate(self.config.lr, self.config.lr_decay, self.step, self.total_steps)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        return descend(self.optimisers["C"], loss)
 
 
 def _around(holes: np.ndarray) -> np.ndarray:

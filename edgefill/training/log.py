@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -76,6 +76,18 @@ class Log:
         with _writing(self.run):
             os.fsync(self._stats.fileno())
             self._board.flush()
+
+
+class Silence(AbstractContextManager["Silence"]):
+    """The log of a process that trains with others: the first one writes."""
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def losses(self, progress: Progress) -> None: ...
+
+    def samples(self, progress: Progress, pictures: np.ndarray) -> None: ...
+
+    def flush(self) -> None: ...
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -13,9 +14,10 @@ from edgefill.errors import InputError, ModelError
 from edgefill.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, set_aside_last
 from edgefill.training.config import CHANGEABLE, Recipe, TrainingConfig, differences
 from edgefill.training.data import Batches, Pictures
-from edgefill.training.log import Log
+from edgefill.training.log import Log, Silence
 from edgefill.training.run import sole_writer, write_config
 from edgefill.training.stage import Progress, Stage
+from edgefill.training.together import anybody, check_batch, check_same, count, is_first, wait_for_all
 from edgefill.training.trainer import Trainer
 
 
@@ -55,34 +57,42 @@ def run_training(
     stopping: Callable[[], bool],
     warn: Callable[[str], object],
 ) -> int:
-    """Advances ``stage`` to its end over ``batches`` of the pictures with ``digest``; see ``train``."""
+    """Advances ``stage`` to its end over ``batches`` of the pictures with ``digest``; see ``train``.
+
+    Of several processes that train together the first one writes, and calls ``on_step``.
+    """
     torch.set_flush_denormal(True)  # Processors are slow at denormal numbers, and early gradients hold many.
-    with sole_writer(run):
+    check_batch(batches.size)
+    with sole_writer(run) if is_first() else nullcontext():
         if resume:
             _restore(stage, run, digest, warn)
-        with Log(run, stage.step) as log:
+        check_same("recipe, pictures and checkpoint", f"{stage.config} {digest} {stage.step}")
+        with Log(run, stage.step) if is_first() else Silence() as log:
             saved = stage.step if resume else _save(stage, run, digest, log)
-            write_config(run, stage.config)
+            if is_first():
+                write_config(run, stage.config)
             for progress in _steps(stage, batches, stopping):
                 log.losses(progress)
-                on_step(progress)
+                if is_first():
+                    on_step(progress)
                 if progress.epoch_ended or stage.step % stage.config.checkpoint_every == 0:
                     saved = _save(stage, run, digest, log)
-                if progress.epoch_ended:
+                if progress.epoch_ended and is_first():
                     log.samples(progress, stage.samples())
             if saved != stage.step:
                 _save(stage, run, digest, log)
+        wait_for_all()  # What the first one wrote is there when any of them returns.
     return stage.step
 
 
 def _steps(stage: Stage, batches: Batches, stopping: Callable[[], bool]) -> Iterator[Progress]:
-    while stage.step < stage.total_steps and not stopping():
+    while stage.step < stage.total_steps and not anybody(stopping()):
         losses = stage.advance(batches[stage.step])
         epoch, position = math.ceil(stage.step / batches.per_epoch), stage.step % batches.per_epoch
         yield Progress(stage.step, stage.total_steps, epoch, position == 0, losses)
 
 
-def _save(stage: Stage, run: Path, digest: str, log: Log) -> int:
+def _save(stage: Stage, run: Path, digest: str, log: Log | Silence) -> int:
     tensors = stage.tensors()
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise ModelError(
@@ -90,8 +100,11 @@ def _save(stage: Stage, run: Path, digest: str, log: Log) -> int:
             "kept: train anew with a smaller --lr or --precision fp32"
         )
     log.flush()
-    state = {"config": stage.config.to_json(), "step": stage.step, "pictures": digest}
-    save_checkpoint(run, Checkpoint(tensors, state))
+    state = {
+        "config": stage.config.to_json(), "step": stage.step, "pictures": digest, "processes": count()
+    }  # fmt: skip
+    if is_first():
+        save_checkpoint(run, Checkpoint(tensors, state))
     return stage.step
 
 
@@ -103,7 +116,13 @@ def _restore(stage: Stage, run: Path, digest: str, warn: Callable[[str], object]
             "cannot resume on other pictures: the folder's content is not what the training began with; "
             "put it back, or train anew in another folder"
         )
-    if damage:
+    before = checkpoint.state.get("processes", 1)
+    if before != count():
+        raise InputError(
+            f"cannot resume in {count()} processes what was begun in {before}: it would not be the same "
+            f"training; start {before}, or train anew in another folder"
+        )
+    if damage and is_first():
         warn(f"{damage}; going on with the checkpoint before it, step {checkpoint.state['step']}")
         set_aside_last(run)
     stage.load_tensors(checkpoint.tensors, checkpoint.state["step"])

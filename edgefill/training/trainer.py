@@ -17,6 +17,7 @@ from edgefill.training.checkpoint import part
 from edgefill.training.config import TrainingConfig
 from edgefill.training.ema import fit_batch_norms, update_average
 from edgefill.training.losses import discriminator_loss, generator_loss
+from edgefill.training.together import average_gradients, means, own, synchronised
 
 _SAMPLES = 64
 
@@ -33,7 +34,7 @@ class Trainer:
             initialise(network, self.random)
             network.to(device, memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
-        self.optimisers = {"G": self._adam(self.G), "D": self._adam(self.D)}
+        self.optimisers = {"G": self._adam(synchronised(self.G)), "D": self._adam(synchronised(self.D))}
 
     def advance(self, real: np.ndarray) -> dict[str, float]:
         """One update of D on ``real [B, C, S, S]`` uint8, then the updates of G; the loss of each at last.
@@ -44,12 +45,11 @@ class Trainer:
             optimiser.param_groups[0]["lr"] = self._learning_rate()
         # D and G's first update share their pictures, as in the reference: G is the same for both.
         generated = self._generate(len(real))
-        of_discriminator = self._update_discriminator(to_unit(real, self.device), generated.detach())
+        of_discriminator = self._update_discriminator(to_unit(own(real), self.device), generated.detach())
         of_generator = self._update_generator(generated)
         for _ in range(self.config.generator_updates - 1):
             of_generator = self._update_generator(self._generate(len(real)))
-        losses = {"D": of_discriminator, "G": of_generator}
-        check_losses(losses, self.step)
+        losses = judged({"D": of_discriminator, "G": of_generator}, self.step)
         update_average(self.G_ema, self.G, self.config.ema_decay, self.step)
         self.step += 1
         return losses
@@ -84,9 +84,10 @@ class Trainer:
         return falling_rate(self.config.lr, self.config.lr_decay, self.step, self.total_steps)
 
     def _generate(self, count: int) -> Tensor:
-        latents = draw_latents(count, self.config.network.z_dim, self.random).to(self.device)
+        """This process's part of ``count`` pictures."""
+        latents = own(draw_latents(count, self.config.network.z_dim, self.random))
         with self._autocast():
-            return self.G(latents)
+            return self.G(latents.to(self.device))
 
     def _update_discriminator(self, real: Tensor, generated: Tensor) -> float:
         real, generated = self._shown(real), self._shown(generated)
@@ -114,14 +115,16 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
 
-def check_losses(losses: Mapping[str, float], step: int) -> None:
-    """Raises ModelError that names the step where a loss is NaN or infinite."""
+def judged(losses: Mapping[str, float], step: int) -> dict[str, float]:
+    """``losses``, means over all processes. Raises ModelError with the step where one is not finite."""
+    losses = means(losses)
     for name, value in losses.items():
         if not math.isfinite(value):
             raise ModelError(
                 f"the training broke at step {step}: the loss of {name} is {value}, expected a "
                 "finite number; the last checkpoint is kept: train anew with a smaller --lr, or in fp32"
             )
+    return losses
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -143,6 +146,7 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
     """One step of ``optimiser`` down the gradient of ``loss``, whose value is returned."""
     optimiser.zero_grad()
     loss.backward()
+    average_gradients(optimiser.param_groups[0]["params"])
     optimiser.step()
     return loss.item()
 

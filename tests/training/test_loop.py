@@ -8,7 +8,7 @@ import torch
 
 from edgefill.errors import InputError, ModelError
 from edgefill.training import trainer as module
-from edgefill.training.checkpoint import LAST, PREVIOUS, load_checkpoint, read_checkpoint
+from edgefill.training.checkpoint import LAST, PREVIOUS, load_checkpoint, read_checkpoint, save_checkpoint
 from edgefill.training.data import Pictures
 from edgefill.training.losses import generator_loss
 
@@ -136,3 +136,17 @@ def test_one_picture_is_enough(tmp_path, run_tiny):
     one = Pictures(np.full((1, 1, 8, 8), 50, np.uint8))
     with warnings.catch_warnings():
         assert run_tiny(tmp_path / "run", one, batch=64) == 3
+
+
+def test_a_run_of_a_time_when_recipes_were_written_otherwise_goes_on(tmp_path, run_tiny):
+    """In another order, and without the number of processes."""
+    run_tiny(tmp_path / "straight", epochs=2)
+    run_tiny(tmp_path / "old", epochs=1)
+    old, _ = load_checkpoint(tmp_path / "old")
+    config = json.dumps(dict(reversed(json.loads(old.state["config"]).items())))
+    state = {**old.state, "config": config}
+    del state["processes"]
+    save_checkpoint(tmp_path / "old", replace(old, state=state))
+    (tmp_path / "old" / "config.json").write_text(config)
+    assert run_tiny(tmp_path / "old", epochs=2, resume=True) == 10
+    assert_same_training(tmp_path / "straight", tmp_path / "old")
