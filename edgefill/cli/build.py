@@ -18,7 +18,6 @@ from edgefill.runtimes.registry import LIBRARIES, choice, row_of
 if TYPE_CHECKING:
     from edgefill.export.engines.recipe import Batch
     from edgefill.export.engines.store import Engines, Entry
-    from edgefill.model.manifest import Manifest
 
 
 @app.command(epilog=examples("build"))
@@ -61,21 +60,12 @@ def build(
         say(f"{model} holds fp32 graphs only; fp16 is faster: edgefill {again} --precision both")
     batches = [_range(sizes)] if dynamic else [(size, size, size) for size in sizes]
     options = {"sm": architectures, "level": optimization_level, "force": force}
-    graphs = _graphs(bundle.manifest)
+    graphs = bundle.manifest.graphs
     entries = [_build(engines, graph, batch, **options) for graph in graphs for batch in batches]
     if json:
         print_json({"model": bundle.manifest.name, "engines": [_document(entry) for entry in entries]})
     else:
         show("\n".join(_table(entries)))
-
-
-def _graphs(manifest: Manifest) -> list[str]:
-    """What completing runs."""
-    from edgefill.model.manifest import COMPLETION, ENCODER, FIT
-
-    if manifest.interface:
-        return [COMPLETION]
-    return [FIT, "step", "generator", *[ENCODER] * manifest.has_encoder]
 
 
 def _build(engines: Engines, graph: str, batch: Batch, **options: Any) -> Entry:

@@ -24,7 +24,8 @@ FORMATS = range(WITHOUT_FIT, FORMAT + 1)
 GRAPHS = ("generator", "discriminator", "step")
 COMPLETION = "completion"  # All of a model that completes in one pass.
 ENCODER = "encoder"  # A model may have one, in the manifest's precision.
-FIT = "fit"  # The step without D: a part of the step's file.
+FIT = "fit"  # The step without D: a part of the step's file, or where there is no D in its place.
+WITHOUT_D = ("generator", FIT)  # The graphs of a search where there is no D.
 HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
 INT8 = "int8"  # What only a network of one pass is exported in.
 HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.
@@ -98,6 +99,19 @@ class Manifest:
         return ENCODER_FILE in self.files
 
     @property
+    def has_discriminator(self) -> bool:
+        """Whether a search may ask D, with the weight λ."""
+        return f"{FIT}.onnx" not in self.files
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The graphs that completing runs, of those of ``graph_signatures``."""
+        if self.interface:
+            return (COMPLETION,)
+        steps = (FIT, "step") if self.has_discriminator else (FIT,)
+        return (*steps, "generator", *[ENCODER] * self.has_encoder)
+
+    @property
     def is_imported(self) -> bool:
         """Whether it was a foreign file, which was tried on a picture."""
         return "hole" in self.proof
@@ -105,7 +119,8 @@ class Manifest:
     @property
     def digest(self) -> str:
         """The sha256 of the graph that completes, which names the weights."""
-        main = "step" if self.latent else COMPLETION
+        steps = "step" if self.has_discriminator else FIT
+        main = steps if self.latent else COMPLETION
         return str(self.files.get(f"{main}.onnx", {}).get("sha256", ""))
 
     @property
