@@ -22,8 +22,8 @@ def networks_in_half(model: ModelProto) -> ModelProto:
     halved = _in_half(copied, types, set(weights))
     nodes: list[NodeProto] = []
     narrow: set[str] = set()  # names that have an fp16 form by now
-    for node in copied.graph.node:
-        if id(node) not in halved:
+    for number, node in enumerate(copied.graph.node):
+        if number not in halved:
             nodes.append(node)
             continue
         for place, name in enumerate(node.input):
@@ -54,23 +54,23 @@ def _weights(model: ModelProto) -> dict[str, TensorProto]:
 
 
 def _in_half(model: ModelProto, types: dict[str, int], constant: set[str]) -> set[int]:
-    """The ids of the nodes that may compute in fp16: what multiplies, and what only passes on its results.
+    """The numbers of the nodes that may compute in fp16: what multiplies, and what passes on its results.
 
     What nothing in fp16 reads, such as the end of D, is part of the loss head.
     """
     nodes, made, halved = list(model.graph.node), set[str](), set[int]()
-    for node in nodes:
+    for number, node in enumerate(nodes):
         given = [name for name in node.input if types.get(name) == TensorProto.FLOAT and name not in constant]
         passes_on = node.op_type not in REDUCTIONS | {"Cast", "Shape"} and made.issuperset(given)
         if node.op_type in _MULTIPLYING or (given and passes_on):
-            halved.add(id(node))
+            halved.add(number)
             made.update(node.output)
     read = {name for node in nodes if node.op_type in _MULTIPLYING for name in node.input}
-    for node in reversed(nodes):
-        if id(node) in halved and (node.op_type in _MULTIPLYING or read.intersection(node.output)):
+    for number, node in reversed(list(enumerate(nodes))):
+        if number in halved and (node.op_type in _MULTIPLYING or read.intersection(node.output)):
             read.update(node.input)
         else:
-            halved.discard(id(node))
+            halved.discard(number)
     return halved
 
 

@@ -33,7 +33,10 @@ def build(
         str, typer.Option(help="Pictures that are searched for together; an engine each.")
     ] = "1",
     sm: Annotated[
-        str, typer.Option(help="GPUs to build for (rtx), such as 86,89. [default: the one that is here]")
+        str,
+        typer.Option(
+            help="GPUs to build for (rtx), such as 86,89. [default: the one that is here; needed without]"
+        ),
     ] = "",
     dynamic: Annotated[
         bool, typer.Option("--dynamic", help="One engine for every size between those of --batch.")
@@ -55,9 +58,12 @@ def build(
     sizes, architectures = numbers("--batch", batch), numbers("--sm", sm, "sm") if sm else []
     bundle = Bundle.open(find(model))
     engines = Engines(bundle, library or _installed(), precision=precision, say=say, folder=out)
+    engines.check_targets(architectures)
     if engines.precision == "fp32" and precision is None:
-        again = "import FILE.onnx" if bundle.manifest.is_imported else "export …"
-        say(f"{model} holds fp32 graphs only; fp16 is faster: edgefill {again} --precision both")
+        say(
+            f"{model} holds fp32 graphs only; fp16 is faster: edgefill export {model} --precision both "
+            "--out FASTER.edgefill"
+        )
     batches = [_range(sizes)] if dynamic else [(size, size, size) for size in sizes]
     options = {"sm": architectures, "level": optimization_level, "force": force}
     graphs = bundle.manifest.graphs

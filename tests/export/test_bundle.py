@@ -41,7 +41,7 @@ class OwnSlope(torch.autograd.Function):
 
 
 class Rounded(nn.Module):
-    """A batch norm behind its layer, which folding looks for, and a gradient of its own, which it would lose."""
+    """A batch norm behind its layer, which folding looks for, and a gradient of its own."""
 
     def __init__(self):
         super().__init__()
