@@ -45,8 +45,8 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
 
     Inputs: ``picture``, uint8 [H, W, C] with the model's channels, and ``mask``, uint8 [H, W], white (above
     127, or 1 of 0 and 1) where the picture is to be filled. Output: ``completed``, uint8 [H, W, C]; what the
-    mask leaves is bit for bit that of ``picture``. H and W are anything from 1 on. The metadata say so too, as
-    ``edgefill.picture`` and so on: a runtime's own words for a picture of other channels are hard to read.
+    mask leaves is bit for bit that of ``picture``. H and W are anything from 1 on. The metadata say so
+    too (``edgefill.picture``): a runtime has hard words for a picture of other channels.
 
     Raises ModelError where the model searches or the pipeline is not what PyTorch computes, OutputError where
     ``path`` cannot be written.
@@ -81,7 +81,7 @@ def _contract(manifest: Manifest) -> dict[str, str]:
     colours = {1: "grey", 3: "RGB"}[manifest.channels]
     return {
         "edgefill.picture": f"uint8 [H, W, {manifest.channels}], {colours}, 0 to 255, of any size",
-        "edgefill.mask": "uint8 [H, W] of the picture's size; above 127 is filled, or 1 where all are 0 and 1",
+        "edgefill.mask": "uint8 [H, W] of the picture's size; above 127 is filled, or 1 of 0 and 1",
         "edgefill.completed": f"uint8 [H, W, {manifest.channels}], {colours}; what the mask leaves is kept",
     }
 

@@ -15,11 +15,11 @@ def scale(values: np.ndarray, size: tuple[int, int], filter: Image.Resampling | 
     if values.shape[:2] == size:
         return np.asarray(values, np.float32)
     method = Image.Resampling.BICUBIC if filter is None else filter
-    planes = [
-        Image.fromarray(np.ascontiguousarray(values[:, :, channel], np.float32)).resize(size[::-1], method)
-        for channel in range(values.shape[2])
-    ]
-    return np.dstack([np.asarray(plane) for plane in planes])
+    scaled = np.empty((*size, values.shape[2]), np.float32)
+    for channel in range(values.shape[2]):  # one after another: of a large picture each is much
+        plane = Image.fromarray(np.ascontiguousarray(values[:, :, channel], np.float32))
+        scaled[:, :, channel] = plane.resize(size[::-1], method)
+    return scaled
 
 
 def scale_known(

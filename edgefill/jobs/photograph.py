@@ -15,7 +15,7 @@ from PIL import Image
 from edgefill.errors import InputError
 from edgefill.holes.boxes import Box
 from edgefill.holes.filling import Hole
-from edgefill.holes.scaling import scale, scale_known, unit_channels
+from edgefill.holes.scaling import as_channels, scale, scale_known, unit_channels
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
 from edgefill.pictures.images import Picture, from_unit, split_luminance, to_unit
@@ -51,12 +51,15 @@ class Photograph:
         """What is known of it at the model's size, as the one row of an Evidence."""
         height, width = self.model.height, self.model.width
         blocks = (height // self.model.searched.block, width // self.model.searched.block)
-        values = unit_channels(self.region, self.model.channels)
         if self.block:
+            values = unit_channels(self.region, self.model.channels)
             target = np.repeat(np.repeat(self._block_means(values), self.block, 0), self.block, 1)
             weight, block_weight = np.zeros((height, width), np.float32), np.ones(blocks, np.float32)
         else:
-            target, weight = scale_known(values, self.known, (height, width))
+            luminance = self.model.channels < self.region.shape[2]
+            values = unit_channels(self.region, 1) if luminance else self.region
+            means, weight = scale_known(values, self.known, (height, width))
+            target = as_channels(means, self.model.channels)
             block_weight = np.zeros(blocks, np.float32)
         return Evidence(target.transpose(2, 0, 1)[None], weight[None, None], block_weight[None, None])
 

@@ -162,10 +162,10 @@ def test_without_torch_it_says_what_to_install(pictures, tmp_path, monkeypatch):
         train(pictures, "--out", tmp_path / "run")
 
 
-def test_help_loads_no_torch(run_edgefill):
+def test_help_loads_no_torch(edgefill):
     code = "import sys, edgefill.cli; sys.exit(bool({'torch', 'safetensors'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-    assert "--resume" in run_edgefill("train", "--help").stdout
+    assert "--resume" in edgefill("train", "--help").out
 
 
 def test_refused_resume_leaves_the_run_s_pictures_as_they_were(pictures, straight, tmp_path):
