@@ -18,7 +18,7 @@ def scale(values: np.ndarray, size: tuple[int, int], filter: Image.Resampling | 
     scaled = np.empty((*size, values.shape[2]), np.float32)
     for channel in range(values.shape[2]):  # one after another: of a large picture each is much
         plane = Image.fromarray(np.ascontiguousarray(values[:, :, channel], np.float32))
-        scaled[:, :, channel] = plane.resize(size[::-1], method)
+        scaled[:, :, channel] = np.asarray(plane.resize(size[::-1], method))
     return scaled
 
 
