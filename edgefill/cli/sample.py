@@ -62,7 +62,9 @@ def sample(
     check_writable([out])
     with load(model, backend, threads=threads) as completer:
         completer.model.check_latent("draw samples from")
-        say(f"{completer.model.name} on {completer.backend.info}")
+        say(
+            f"{completer.model.name} on {completer.backend.info}; licence of the model: {completer.model.licence}"
+        )
         prior = Prior.of(completer.model)
         if interpolate:
             z = prior.walk(seeds, frames)
@@ -80,6 +82,7 @@ def sample(
         save_image(strip(pictures, [*names, "="]), out)
     else:
         save_image(sheet(pictures, [str(seed) for seed in seeds] if labels else ()), out)
+    say(f"wrote {out}")
     if json:
         print_json({"model": completer.model.name, "output": str(out), "pictures": len(pictures)})
 

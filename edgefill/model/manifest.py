@@ -42,6 +42,9 @@ _WITHOUT_SEALS = {
     "2f74c4519916e19294e6abc8f6cacbdead35cc9b702e641c93bc581bc6af14a2": (
         "e80eb2632b4b7fdd55f345ba99fde362fd5911d23ba344dcea96cad5970ca62a"
     ),
+    "5f63a4c577e234c6ec722ff0bf3caf4e3e36d6e42a9a7d0289d27170faed0a2d": (
+        "198ba7e1868018c70adb7fd5dc21557e2dc5491805d3cacd5de700f1fafffce2"
+    ),
 }
 _LONGEST_TEXT = 2000  # of a name, a licence, an origin
 

@@ -131,7 +131,7 @@ class Engines:
         """Raises BackendUnavailable where no GPU is here and ``sm`` names none to build for."""
         if self._gpu is not None or sm:
             return
-        title, model = self._library.title, shlex.quote(str(self._bundle.path))
+        title, model = self._library.title, shlex.quote(self._model)
         if not self._library.names_targets:
             raise BackendUnavailable(
                 f"{title} builds for the GPU that is here, and none is found; run it on the machine that has "
@@ -252,16 +252,20 @@ class Engines:
         else:
             make_folder(self._folder)
 
-    def _command(self, recipe: Recipe) -> str:
-        """The line that builds ``recipe``."""
+    @property
+    def _model(self) -> str:
+        """What a command calls the model: its name where that is enough, else its path."""
         name = self._bundle.manifest.name
         try:
             known = catalogue.find(name) == self._bundle.path
         except ModelError:
             known = False
-        model = name if known else self._bundle.path
+        return name if known else str(self._bundle.path)
+
+    def _command(self, recipe: Recipe) -> str:
+        """The line that builds ``recipe``."""
         batch = ",".join(map(str, dict.fromkeys(recipe.batch))) + " --dynamic" * (not recipe.static)
-        return f"edgefill build {model} --for {recipe.library} --precision {recipe.precision} --batch {batch}"
+        return f"edgefill build {self._model} --for {recipe.library} --precision {recipe.precision} --batch {batch}"
 
 
 def _holds(recipe: Recipe, rows: int) -> bool:
