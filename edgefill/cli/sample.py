@@ -61,11 +61,10 @@ def sample(
         refuse_existing([out])
     check_writable([out])
     with load(model, backend, threads=threads) as completer:
-        completer.model.check_latent("draw samples from")
-        say(
-            f"{completer.model.name} on {completer.backend.info}; licence of the model: {completer.model.licence}"
-        )
-        prior = Prior.of(completer.model)
+        own = completer.model
+        own.check_latent("draw samples from")
+        say(f"{own.name} on {completer.backend.info}; licence of the model: {own.licence}")
+        prior = Prior.of(own)
         if interpolate:
             z = prior.walk(seeds, frames)
         elif arithmetic:

@@ -265,7 +265,8 @@ class Engines:
     def _command(self, recipe: Recipe) -> str:
         """The line that builds ``recipe``."""
         batch = ",".join(map(str, dict.fromkeys(recipe.batch))) + " --dynamic" * (not recipe.static)
-        return f"edgefill build {self._model} --for {recipe.library} --precision {recipe.precision} --batch {batch}"
+        which = f"--for {recipe.library} --precision {recipe.precision}"
+        return f"edgefill build {self._model} {which} --batch {batch}"
 
 
 def _holds(recipe: Recipe, rows: int) -> bool:

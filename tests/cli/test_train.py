@@ -71,6 +71,7 @@ def test_json_is_one_document_and_a_pipe_gets_a_line_per_epoch(straight):
     assert [line.split("  ")[0] for line in done.stderr.splitlines() if line.startswith("epoch")] == [
         f"epoch {number}/4" for number in (1, 2, 3, 4)
     ]
+    assert done.stderr.endswith(f"wrote {out}\nnext: edgefill export {out} --out NAME.edgefill\n")
     assert steps_in(out) == list(range(1, 121))
 
 
