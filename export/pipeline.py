@@ -134,7 +134,7 @@ class _Around:
 def _hole(mask: Tensor) -> Tensor:
     """1 where ``mask`` is white, [H, W]: above 127, or 1 where it holds nothing above that."""
     values = mask.float()
-    black = torch.where(values.amax() > 1, 127.5, 0.5)
+    black = torch.where(values.amax(1).amax(0) > 1, 127.5, 0.5)
     return (values > black).float()
 
 
