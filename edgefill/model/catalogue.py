@@ -6,11 +6,11 @@ What not everybody may use comes in a distribution of its own, and in a checkout
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,7 +92,7 @@ def absent() -> list[str]:
 
 def _bundled() -> list[Path]:
     """The folders of the models that were installed."""
-    others = importlib.util.find_spec(_OTHERS)
+    others = find_spec(_OTHERS)
     places = others.submodule_search_locations if others else None
     return [*map(Path, places or ()), _BUNDLED]
 
