@@ -116,7 +116,7 @@ def export_bundle(
         family="dcgan", precision=own_precision, weights=weights, opset=OPSET, licence=licence, origin=origin,
         edgefill=__version__,
     )  # fmt: skip
-    own, halves = (GRAPHS, HALF_GRAPHS) if discriminator else (WITHOUT_D, WITHOUT_D)
+    own, halves = (GRAPHS, HALF_GRAPHS) if discriminator is not None else (WITHOUT_D, WITHOUT_D)
     graphs = _graphs(reference, manifest, own)
     if encoder is not None:
         graphs[ENCODER] = _encoder_graph(encoder, manifest)
@@ -179,7 +179,7 @@ def _picture_shape(networks: Completion, prior: Prior, *, told: bool) -> tuple[i
     try:
         with torch.no_grad():
             pictures = networks.generate(z[:2])
-            logits = networks.logit(pictures) if networks.discriminator else torch.zeros(2)
+            logits = networks.logit(pictures) if networks.discriminator is not None else torch.zeros(2)
     except Exception as error:  # the networks are foreign code
         raise ModelError(
             f"the networks do not run on z of shape [2, {prior.z_dim}]: {type(error).__name__}: {error}; "
