@@ -22,4 +22,4 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 # SIGTERM, which Docker sends, drains. EDGEFILL_TOKEN has to be given: the container is asked from outside.
 ENTRYPOINT ["edgefill", "serve", "--host", "0.0.0.0"]
-CMD ["--model", "faces64"]
+CMD ["--model", "photos"]

@@ -188,9 +188,8 @@ def _explain(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"cannot write {path}: {reason}{_free(path.parent)}; free some or choose another folder"
     if error.errno == errno.ENAMETOOLONG:
-        return (
-            f"cannot write {path.name[:40]}…: a name of {len(path.name)} characters is too long; shorten it"
-        )
+        name = max(path.parts, key=len)
+        return f"cannot write {name[:40]}…: a name of {len(name)} characters is too long; shorten it"
     return f"cannot write {path}: {reason}; choose a folder that can be written"
 
 

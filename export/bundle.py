@@ -24,10 +24,12 @@ from edgefill.methods.latent.latents import Prior
 from edgefill.model.bundle import write_bundle
 from edgefill.model.manifest import (
     ENCODER,
+    FIT,
     GRAPHS,
     HALF,
     HALF_GRAPHS,
     PRIORS,
+    WITHOUT_D,
     Latent,
     Manifest,
     graph_signatures,
@@ -48,7 +50,7 @@ _OVERSHOOT = 1e-3  # beyond [-1, 1], of rounding
 
 def export_bundle(
     generator: nn.Module,
-    discriminator: nn.Module,
+    discriminator: nn.Module | None,
     path: str | Path,
     *,
     z_dim: int,
@@ -59,6 +61,7 @@ def export_bundle(
     spatial_z: bool = False,
     discriminator_output: DiscriminatorOutput = "logit",
     prior: str = "uniform",
+    picture_range: tuple[float, float] | None = None,
     licence: str = "unknown",
     origin: str = "unknown",
 ) -> Manifest:
@@ -67,7 +70,7 @@ def export_bundle(
     The networks may be anybody's: G takes z [N, Z] (or [N, Z, 1, 1] with ``spatial_z``) and returns pictures
     [N, C, H, W] in [-1, 1] with one or three channels; D takes such pictures and returns one logit each, [N]
     or [N, 1] (or a probability with ``discriminator_output="sigmoid"``). Both are used in eval mode and left
-    as they were.
+    as they were. With None for D the model searches without it: it has no perceptual loss.
 
     Args:
         path: with a suffix a zip, without one a folder.
@@ -78,6 +81,8 @@ def export_bundle(
             every reduction stay fp32.
         weights: what the weights of fp32 graphs are stored in, fp32 unless given; fp16 halves the file.
         prior: the distribution of z in training, "uniform" on [-1, 1] or "normal".
+        picture_range: what black and white are in G's pictures, and in those that D takes, where that is not
+            -1 and 1, such as (0, 1). An encoder sees [-1, 1] all the same.
         licence, origin: the terms of the weights and where they come from, for the manifest.
 
     Raises:
@@ -92,13 +97,17 @@ def export_bundle(
             raise InputError(f"{key} is {value!r}; expected one of {known}")
     _check_prior(prior)
     original = Completion(
-        generator, discriminator, spatial_z=spatial_z, discriminator_output=discriminator_output
+        generator,
+        discriminator,
+        spatial_z=spatial_z,
+        discriminator_output=discriminator_output,
+        picture_range=_checked_range(picture_range),
     )
     reference = _prepared(original, Prior(prior, z_dim))
     if "fp16" in (weights, precision):
-        rounded_to(reference.generator, torch.float16)
-        rounded_to(reference.discriminator, torch.float16)
-    channels, height, width = _picture_shape(reference, Prior(prior, z_dim))
+        for network in reference.networks:
+            rounded_to(network, torch.float16)
+    channels, height, width = _picture_shape(reference, Prior(prior, z_dim), told=picture_range is not None)
     block = math.gcd(8, math.gcd(height, width))
     reference = replace(reference, block=block)
     own_precision = "fp16" if precision == "fp16" else "fp32"
@@ -107,16 +116,18 @@ def export_bundle(
         family="dcgan", precision=own_precision, weights=weights, opset=OPSET, licence=licence, origin=origin,
         edgefill=__version__,
     )  # fmt: skip
-    graphs = _graphs(reference, manifest)
+    own, halves = (GRAPHS, HALF_GRAPHS) if discriminator is not None else (WITHOUT_D, WITHOUT_D)
+    graphs = _graphs(reference, manifest, own)
     if encoder is not None:
         graphs[ENCODER] = _encoder_graph(encoder, manifest)
     proof = {"preparation": _preparation_error(original, reference, manifest)}
     proof |= prove(graphs, reference, manifest)
     if encoder is not None:
-        proof["encoder"] = prove_encoder(graphs[ENCODER], encoder, manifest)
+        exact = copy.deepcopy(encoder).eval().cpu().float()
+        proof["encoder"] = prove_encoder(graphs[ENCODER], exact, manifest)
     if precision == "both":
         half = replace(manifest, precision="fp16", weights="fp16")
-        half_graphs = _graphs(reference, half, HALF_GRAPHS)
+        half_graphs = _graphs(reference, half, halves)
         proven = prove({**graphs, **half_graphs}, reference, half)
         proof |= {f"fp16 {quantity}": error for quantity, error in proven.items()}
         graphs |= {f"{graph}{HALF}": content for graph, content in half_graphs.items()}
@@ -133,7 +144,9 @@ def _prepared(original: Completion, prior: Prior) -> Completion:
             pictures = generator(z)
     except Exception:  # noqa: BLE001 - foreign code; what is wrong with it is said where its shape is asked for
         pictures = None
-    discriminator = prepared(original.discriminator, "the discriminator", pictures)
+    discriminator = original.discriminator
+    if discriminator is not None:
+        discriminator = prepared(discriminator, "the discriminator", pictures)
     return replace(original, generator=generator, discriminator=discriminator)
 
 
@@ -146,13 +159,27 @@ def _check_prior(prior: str) -> None:
     raise InputError(f"prior is {prior!r}; expected one of {PRIORS}{guess}")
 
 
-def _picture_shape(networks: Completion, prior: Prior) -> tuple[int, int, int]:
-    """(C, H, W) of G's pictures, with everything about G and D that can be wrong said in one sentence."""
+def _checked_range(wanted: tuple[float, float] | None) -> tuple[float, float]:
+    """What black and white are. Raises InputError where that is no range."""
+    try:
+        black, white = (-1.0, 1.0) if wanted is None else map(float, wanted)
+    except (TypeError, ValueError):
+        black = white = math.nan
+    if not (math.isfinite(black) and math.isfinite(white) and black < white):
+        raise InputError(f"picture_range is {wanted!r}; expected what black and white are, such as (0, 1)")
+    return black, white
+
+
+def _picture_shape(networks: Completion, prior: Prior, *, told: bool) -> tuple[int, int, int]:
+    """(C, H, W) of G's pictures, with everything about G and D that can be wrong said in one sentence.
+
+    ``told`` says whether the range of the pictures was.
+    """
     z = torch.from_numpy(prior.latents(range(_DRAWS)))
     try:
         with torch.no_grad():
             pictures = networks.generate(z[:2])
-            logits = networks.logit(pictures)
+            logits = networks.logit(pictures) if networks.discriminator is not None else torch.zeros(2)
     except Exception as error:  # the networks are foreign code
         raise ModelError(
             f"the networks do not run on z of shape [2, {prior.z_dim}]: {type(error).__name__}: {error}; "
@@ -162,36 +189,45 @@ def _picture_shape(networks: Completion, prior: Prior) -> tuple[int, int, int]:
         raise ModelError(f"G returned the shape {list(pictures.shape)}; expected [N, 1 or 3, H, W]")
     if logits.shape != (2,):
         raise ModelError(f"D returned {logits.numel() // 2} numbers per picture; expected one")
-    _check_range(networks, z, prior)
+    _check_range(networks, z, prior, told=told)
     return int(pictures.shape[1]), int(pictures.shape[2]), int(pictures.shape[3])
 
 
-def _check_range(networks: Completion, z: Tensor, prior: Prior) -> None:
-    """Raises ModelError that names the value of G(z) farthest from 0, where that is beyond [-1, 1]."""
+def _check_range(networks: Completion, z: Tensor, prior: Prior, *, told: bool) -> None:
+    """Raises ModelError where what G draws is beyond its range, or has none of the darker half of it.
+
+    The latter is what pictures in [0, 1] look like in [-1, 1], where nobody ``told`` which it is.
+    """
+    black, white = networks.picture_range
     with torch.no_grad():
-        pictures = (networks.generate(rows).flatten() for rows in z.split(_DRAWS_AT_ONCE))
-        farthest = torch.stack([values[values.abs().argmax()] for values in pictures])
-    value = float(farthest[farthest.abs().argmax()])  # argmax takes NaN for the largest
-    if not abs(value) <= 1.0 + _OVERSHOOT:
+        pairs = [torch.stack(networks.generate(rows).aminmax()) for rows in z.split(_DRAWS_AT_ONCE)]
+    drawn = torch.stack(pairs)
+    least, most = float(drawn[:, 0].min()), float(drawn[:, 1].max())  # NaN where any is
+    farthest = least if not abs(most) > abs(least) else most
+    there = f"in {len(z)} pictures of z drawn from the {prior.name} prior"
+    if not abs(farthest) <= 1.0 + _OVERSHOOT:
+        value = (farthest + 1) * (white - black) / 2 + black
         raise ModelError(
-            f"G returned the value {value:.3g} in {len(z)} pictures of z drawn from the {prior.name} prior; "
-            "expected [-1, 1], as after a tanh"
+            f"G returned the value {value:.3g} {there}; expected [{black:g}, {white:g}]"
+            f"{', as after a tanh' * (not told)}; where black and white are other numbers, say which: "
+            "picture_range=(0, 1), picture_range=(0, 255)"
+        )
+    if not told and least >= 0:
+        raise ModelError(
+            f"G returned values from {least:.3g} to {most:.3g} {there}: in [-1, 1] nothing of that is darker "
+            "than a medium grey; if its pictures are in [0, 1], say picture_range=(0, 1), else "
+            "picture_range=(-1, 1)"
         )
 
 
 def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GRAPHS) -> dict[str, bytes]:
     networks = reference
     if manifest.precision == "fp16":
-        networks = replace(
-            reference,
-            generator=copy.deepcopy(reference.generator).half(),
-            discriminator=copy.deepcopy(reference.discriminator).half(),
-            dtype=torch.float16,
-        )
+        networks = reference.in_type(torch.float16)
     examples = {
         graph: {key: torch.zeros(1, *shape[1:]) for key, shape in inputs.items()}
         for graph, (inputs, _) in graph_signatures(manifest).items()
-        if graph in GRAPHS
+        if graph in names
     }
 
     def generate(z: Tensor) -> Tensor:
@@ -206,6 +242,7 @@ def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GR
         "step": lambda: gradient_graph(
             networks.objective, examples["step"], wrt="z", also=["fit"], check=False
         ),  # the bundle has a proof of its own
+        FIT: lambda: gradient_graph(networks.fit, examples[FIT], wrt="z", check=False),
     }
     return {graph: finished(models[graph](), graph, manifest) for graph in names}
 

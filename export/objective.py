@@ -5,8 +5,10 @@ Written once, here; the step graph of a bundle is this function and its gradient
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -22,32 +24,57 @@ _SURE_BY_DEFAULT = 15.0
 
 @dataclass(frozen=True)
 class Completion:
-    """G, D and the shapes that connect them.
+    """G, D if there is one, and the shapes that connect them.
 
     ``block`` is the side of the pixel blocks whose means lowres completion fits; it divides the picture's.
     ``spatial_z`` hands z to G as N×Z×1×1; ``discriminator_output`` says what D ends in.
+    ``picture_range`` is what G's values and D's mean black and white; here they are -1 and 1.
     """
 
     generator: nn.Module
-    discriminator: nn.Module
+    discriminator: nn.Module | None
     block: int = 8
     spatial_z: bool = False
     discriminator_output: DiscriminatorOutput = "logit"
     dtype: torch.dtype = torch.float32  # What G and D compute in; everything around them is float32.
+    picture_range: tuple[float, float] = (-1.0, 1.0)
 
     def generate(self, z: Tensor) -> Tensor:
         """G(z), [N, C, H, W] in [-1, 1], from z [N, Z]."""
         latent = z.to(self.dtype)
-        return self.generator(latent[:, :, None, None] if self.spatial_z else latent).to(z.dtype)
+        picture: Tensor = self.generator(latent[:, :, None, None] if self.spatial_z else latent).to(z.dtype)
+        black, white = self.picture_range
+        return picture if self._is_plain else (picture - black) * (2.0 / (white - black)) - 1.0
 
     def logit(self, picture: Tensor) -> Tensor:
         """D's logit, [N], of pictures [N, C, H, W] in [-1, 1]; positive means real."""
-        output = self.discriminator(picture.to(self.dtype)).to(picture.dtype)
+        assert self.discriminator is not None
+        black, white = self.picture_range
+        own = picture if self._is_plain else (picture + 1.0) * ((white - black) / 2.0) + black
+        output = self.discriminator(own.to(self.dtype)).to(picture.dtype)
         score = output.reshape(picture.shape[0], -1).squeeze(1)  # (N,) from (N,), (N, 1) or (N, 1, 1, 1)
         if self.discriminator_output == "sigmoid":
             edge = 1.0 / (1.0 + math.exp(_SURE.get(self.dtype, _SURE_BY_DEFAULT)))
             score = torch.logit(score.clamp(edge, 1.0 - edge))
         return score
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """G, and D if there is one."""
+        return [each for each in (self.generator, self.discriminator) if each is not None]
+
+    def in_type(self, dtype: torch.dtype) -> Completion:
+        """The same with copies of the networks that compute in ``dtype``."""
+        generator, discriminator = (
+            copy.deepcopy(each).to(dtype) if each is not None else None
+            for each in (self.generator, self.discriminator)
+        )
+        assert generator is not None
+        return replace(self, generator=generator, discriminator=discriminator, dtype=dtype)
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.picture_range == (-1.0, 1.0)
 
     def contextual(
         self, generated: Tensor, target: Tensor, weight: Tensor, block_weight: Tensor, power: Tensor
@@ -79,12 +106,30 @@ class Completion:
 
         ``fit`` is all of it but D's part, which a search with λ = 0 does not have to compute.
         """
+        fit, parts = self.fit(z, target, weight, block_weight, power, anchor, pull)
+        perceptual = self.perceptual(parts["generated"])
+        return fit + lam * perceptual, {**parts, "perceptual": perceptual, "fit": fit}
+
+    @property
+    def searched(self) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+        """What a search minimises: ``objective``, or ``fit`` where there is no D."""
+        return self.fit if self.discriminator is None else self.objective
+
+    def fit(
+        self,
+        z: Tensor,
+        target: Tensor,
+        weight: Tensor,
+        block_weight: Tensor,
+        power: Tensor,
+        anchor: Tensor,
+        pull: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective without D: contextual + pull·|z − anchor|² per sample, and its parts by name."""
         generated = self.generate(z)
         contextual = self.contextual(generated, target, weight, block_weight, power)
-        fit = contextual + pull * (z - anchor).square().sum(1)
-        perceptual = self.perceptual(generated)
-        parts = {"generated": generated, "contextual": contextual, "perceptual": perceptual, "fit": fit}
-        return fit + lam * perceptual, parts
+        parts = {"generated": generated, "contextual": contextual}
+        return contextual + pull * (z - anchor).square().sum(1), parts
 
 
 def _weighted_sum(difference: Tensor, weight: Tensor, power: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, num
 from edgefill.errors import ModelError
 
 # Operators that add many numbers: in fp16 they run in fp32 between two casts.
-_REDUCTIONS = {
+REDUCTIONS = {
     "AveragePool", "GlobalAveragePool", "GroupNormalization", "InstanceNormalization", "LayerNormalization",
     "LogSoftmax", "ReduceL1", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare", "Softmax",
 }  # fmt: skip
@@ -64,7 +64,7 @@ def without_identities(model: ModelProto) -> None:
             originals[node.output[0]] = node.input[0]
         else:
             kept.append(node)
-    _replace_nodes(model, kept)
+    replace_nodes(model, kept)
 
 
 def without_output_padding(model: ModelProto) -> None:
@@ -84,7 +84,7 @@ def without_output_padding(model: ModelProto) -> None:
         _set_attribute(node, "pads", pads[: len(extra)] + [max(end, 0) for end in ends])
         if min(ends) < 0:
             nodes += _pad_behind(model, node, [max(-end, 0) for end in ends])
-    _replace_nodes(model, nodes)
+    replace_nodes(model, nodes)
 
 
 def _pad_behind(model: ModelProto, node: NodeProto, excess: list[int]) -> list[NodeProto]:
@@ -107,10 +107,10 @@ def _pad_behind(model: ModelProto, node: NodeProto, excess: list[int]) -> list[N
 
 def reductions_in_fp32(model: ModelProto) -> None:
     """Every reduction over fp16 values is done in fp32."""
-    types = _element_types(model)
+    types = element_types(model)
     nodes = []
     for node in model.graph.node:
-        if node.op_type not in _REDUCTIONS or types.get(node.output[0]) != TensorProto.FLOAT16:
+        if node.op_type not in REDUCTIONS or types.get(node.output[0]) != TensorProto.FLOAT16:
             nodes.append(node)
             continue
         for index, name in enumerate(node.input):
@@ -121,7 +121,7 @@ def reductions_in_fp32(model: ModelProto) -> None:
         narrow = node.output[0]
         node.output[0] = f"{narrow}_fp32"
         nodes += [node, helper.make_node("Cast", [node.output[0]], [narrow], to=TensorProto.FLOAT16)]
-    _replace_nodes(model, nodes)
+    replace_nodes(model, nodes)
 
 
 def store_weights_in_half(model: ModelProto) -> None:
@@ -140,7 +140,7 @@ def store_weights_in_half(model: ModelProto) -> None:
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_fp16"))
         casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
-    _replace_nodes(model, casts + list(model.graph.node))
+    replace_nodes(model, casts + list(model.graph.node))
 
 
 def check_standard(model: ModelProto) -> None:
@@ -172,7 +172,7 @@ def _torch_operator(node: NodeProto) -> str:
     return scopes.rpartition(": ")[2] or f"{node.domain}.{node.op_type}"
 
 
-def _replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
+def replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
     """Puts copies of ``nodes`` in place of the graph's: protobuf lists copy what they are given."""
     copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
@@ -194,7 +194,23 @@ def _remove_attribute(node: NodeProto, name: str) -> None:
     node.attribute.extend(kept)
 
 
-def _element_types(model: ModelProto) -> dict[str, int]:
+def without_unused(model: ModelProto) -> None:
+    """Leaves out nodes and constants that no output depends on."""
+    read = {value.name for value in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if read.intersection(node.output):
+            read.update(node.input)
+            kept.append(node)
+    replace_nodes(model, kept[::-1])
+    constants = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    copies = [TensorProto.FromString(tensor.SerializeToString()) for tensor in constants]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(copies)
+
+
+def element_types(model: ModelProto) -> dict[str, int]:
+    """The type of each value of the graph, where it can be told."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     values = (*graph.value_info, *graph.input, *graph.output)
     types = {value.name: value.type.tensor_type.elem_type for value in values}

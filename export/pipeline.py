@@ -44,8 +44,9 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
     exported or imported.
 
     Inputs: ``picture``, uint8 [H, W, C] with the model's channels, and ``mask``, uint8 [H, W], white (above
-    127) where the picture is to be filled. Output: ``completed``, uint8 [H, W, C]; what the mask leaves is
-    bit for bit that of ``picture``. H and W are anything from 1 on.
+    127, or 1 of 0 and 1) where the picture is to be filled. Output: ``completed``, uint8 [H, W, C]; what the
+    mask leaves is bit for bit that of ``picture``. H and W are anything from 1 on. The metadata say so
+    too (``edgefill.picture``): a runtime has hard words for a picture of other channels.
 
     Raises ModelError where the model searches or the pipeline is not what PyTorch computes, OutputError where
     ``path`` cannot be written.
@@ -66,13 +67,23 @@ def export_pipeline(bundle: Bundle, path: str | Path) -> tuple[Manifest, str]:
         {
             "edgefill.version": manifest.edgefill, "edgefill.graph": "pipeline",
             "edgefill.name": manifest.name, "edgefill.precision": manifest.precision,
-            "edgefill.licence": manifest.licence,
+            "edgefill.licence": manifest.licence, **_contract(manifest),
         },
     )  # fmt: skip
     content = bytes(model.SerializeToString(deterministic=True))
     levels = _proven(content, around, network)
     write_atomically(Path(path), content)
     return manifest, f"what is around the network within {levels:g} of 255 levels of PyTorch's"
+
+
+def _contract(manifest: Manifest) -> dict[str, str]:
+    """What goes in and comes out, in words."""
+    colours = {1: "grey", 3: "RGB"}[manifest.channels]
+    return {
+        "edgefill.picture": f"uint8 [H, W, {manifest.channels}], {colours}, 0 to 255, of any size",
+        "edgefill.mask": "uint8 [H, W] of the picture's size; above 127 is filled, or 1 of 0 and 1",
+        "edgefill.completed": f"uint8 [H, W, {manifest.channels}], {colours}; what the mask leaves is kept",
+    }
 
 
 @dataclass(frozen=True)
@@ -121,8 +132,10 @@ class _Around:
 
 
 def _hole(mask: Tensor) -> Tensor:
-    """1 where ``mask`` is white, [H, W]."""
-    return (mask.float() > 127.5).float()
+    """1 where ``mask`` is white, [H, W]: above 127, or 1 where it holds nothing above that."""
+    values = mask.float()
+    black = torch.where(values.amax(1).amax(0) > 1, 127.5, 0.5)
+    return (values > black).float()
 
 
 def _joined(around: _Around, network: ModelProto) -> ModelProto:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from edgefill.errors import ModelError
@@ -17,7 +16,7 @@ from edgefill.export.inpainter import Inpainter
 from edgefill.export.objective import Completion
 from edgefill.methods.latent.latents import Prior
 from edgefill.model.interface import Interface
-from edgefill.model.manifest import Manifest
+from edgefill.model.manifest import FIT, Manifest
 
 SAMPLES = 6
 _ROWS = 3  # pictures that a completion network is given at once
@@ -62,41 +61,64 @@ def prove(graphs: Mapping[str, bytes], reference: Completion, manifest: Manifest
     ``reference`` holds the same networks in float32. Raises ModelError that names the first quantity above
     its tolerance for ``manifest.precision``.
     """
-    z, rest = _random_case(reference, manifest)
-    expected = _autograd(reference, z, rest)
+    z, rest = random_case(reference.generate, manifest)
+    if reference.discriminator is None:
+        del rest["lam"]
     inputs = {"z": z, **rest}
-    step = run_graph(graphs["step"], inputs)
-    generated = run_graph(graphs["generator"], {"z": z})["generated"]
-    logit = run_graph(graphs["discriminator"], {"picture": expected["generated"]})["logit"]
-    first = run_graph(graphs["step"], {name: tensor[:1] for name, tensor in inputs.items()})
-    _check_finite({**step, "G(z)": generated, "D's logit": logit})
-    measured = {
-        "generated": max(_largest(step["generated"], expected["generated"]),
-                         _largest(generated, expected["generated"])),
-        "logit": _largest(logit, expected["logit"], 1 + expected["logit"].abs()),
-        "loss": _largest(step["loss"], expected["loss"], expected["loss"].abs()),
-        "gradient": _relative(step["grad_z"], expected["grad_z"]),
-        "fit": _largest(step["fit"], expected["fit"], expected["fit"].abs()),
-        "fit_gradient": _relative(step["grad_z_fit"], expected["grad_z_fit"]),
-        "cosine": float(F.cosine_similarity(step["grad_z"], expected["grad_z"]).min()),
-        "batch": _relative(first["grad_z"], step["grad_z"][:1]),
-    }  # fmt: skip
+    expected = _autograd(reference, z, rest)
+    found, alone = evaluated(graphs, inputs), run_graph(graphs[_step_of(graphs)], _first_row(inputs))
+    measured = differences(found, expected) | {"batch": _relative(alone["grad_z"], found["grad_z"][:1])}
     # Rounding to a codebook, or any gradient that is not the slope, disagrees with them in PyTorch too.
     slopes = _central_differences(reference, z, rest)
     if _off(expected["grad_z"], *slopes) <= TOLERANCES["fp32"].central_differences:
-        measured["central_differences"] = _off(step["grad_z"], *slopes)
-    _judge(measured, TOLERANCES[manifest.precision], manifest.precision)
-    return {name: float(f"{value:.3g}") for name, value in measured.items()}
+        measured["central_differences"] = _off(found["grad_z"], *slopes)
+    return judged(measured, manifest.precision)
 
 
-def prove_encoder(graph: bytes, encoder: nn.Module, manifest: Manifest) -> float:
-    """How far the encoder's graph is from PyTorch on random pictures. Raises ModelError; see ``prove``."""
+def _step_of(graphs: Mapping[str, bytes]) -> str:
+    return "step" if "step" in graphs else FIT
+
+
+def _first_row(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor[:1] for name, tensor in inputs.items()}
+
+
+def evaluated(graphs: Mapping[str, bytes], inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the graphs of a search make of ``inputs``: the step's outputs, ``G(z)`` and, with a D, ``logit``.
+
+    Raises ModelError where that is not finite.
+    """
+    found = run_graph(graphs[_step_of(graphs)], inputs)
+    found["G(z)"] = run_graph(graphs["generator"], {"z": inputs["z"]})["generated"]
+    if "discriminator" in graphs:
+        found["logit"] = run_graph(graphs["discriminator"], {"picture": found["G(z)"]})["logit"]
+    _check_finite(found)
+    return found
+
+
+def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, float]:
+    """How far what graphs ``evaluated`` is from what is ``expected``, by the quantities of ``Tolerance``."""
+    measured = {
+        "generated": max(_largest(found[name], expected["generated"]) for name in ("generated", "G(z)")),
+        "loss": _largest(found["loss"], expected["loss"], expected["loss"].abs()),
+        "gradient": _relative(found["grad_z"], expected["grad_z"]),
+        "cosine": float(F.cosine_similarity(found["grad_z"], expected["grad_z"]).min()),
+    }
+    if "fit" in expected:
+        measured["fit"] = _largest(found["fit"], expected["fit"], expected["fit"].abs())
+        measured["fit_gradient"] = _relative(found["grad_z_fit"], expected["grad_z_fit"])
+    if "logit" in found:
+        measured["logit"] = _largest(found["logit"], expected["logit"], 1 + expected["logit"].abs())
+    return measured
+
+
+def prove_encoder(graph: bytes, encoder: Callable[[Tensor, Tensor], Tensor], manifest: Manifest) -> float:
+    """How far the encoder's graph is from ``encoder`` in fp32 on random pictures. Raises ModelError."""
     channels, height, width = manifest.picture_shape
     random = torch.Generator().manual_seed(3)
     known = (torch.rand(SAMPLES, 1, height, width, generator=random) < 0.7).float()
     picture = (torch.rand(SAMPLES, channels, height, width, generator=random) * 2 - 1) * known
-    network = copy.deepcopy(encoder).eval().cpu().float()
-    expected = _called(network, picture, known)
+    expected = _called(encoder, picture, known)
     if expected.shape != (SAMPLES, manifest.z_dim):
         raise ModelError(f"the encoder returned {list(expected.shape)}; expected [N, {manifest.z_dim}]")
     found = run_graph(graph, {"picture": picture, "known": known})["z"]
@@ -107,7 +129,7 @@ def prove_encoder(graph: bytes, encoder: nn.Module, manifest: Manifest) -> float
     return float(f"{error:.3g}")
 
 
-def _called(encoder: nn.Module, picture: Tensor, known: Tensor) -> Tensor:
+def _called(encoder: Callable[[Tensor, Tensor], Tensor], picture: Tensor, known: Tensor) -> Tensor:
     """What ``encoder`` makes of them. Raises ModelError, as it is foreign code."""
     try:
         with torch.no_grad():
@@ -159,6 +181,12 @@ def _drawn(graph: bytes, interface: Interface, picture: Tensor, known: Tensor) -
     return interface.output.standard(drawn, torch).float()
 
 
+def judged(measured: Mapping[str, float], precision: str) -> dict[str, float]:
+    """``measured``, rounded. Raises ModelError that names the first quantity above its tolerance."""
+    _judge(measured, TOLERANCES[precision], precision)
+    return {name: float(f"{value:.3g}") for name, value in measured.items()}
+
+
 def _judge(measured: Mapping[str, float], tolerance: Tolerance, precision: str) -> None:
     for name, value in measured.items():
         limit = getattr(tolerance, _JUDGED_AS.get(name, name))
@@ -171,14 +199,17 @@ def _judge(measured: Mapping[str, float], tolerance: Tolerance, precision: str) 
             )
 
 
-def _random_case(reference: Completion, manifest: Manifest) -> tuple[Tensor, dict[str, Tensor]]:
-    """Latents of the prior, and the step's other inputs: random pictures and masks, powers, several λ."""
+def random_case(generate: Callable[[Tensor], Tensor], manifest: Manifest) -> tuple[Tensor, dict[str, Tensor]]:
+    """Latents of the prior, and the step's other inputs: random pictures and masks, powers, several λ.
+
+    ``generate`` is G, from which the pictures keep a distance.
+    """
     random = torch.Generator().manual_seed(0)
     channels, height, width = manifest.picture_shape
     z, anchor = torch.from_numpy(Prior.of(manifest).latents(range(2 * SAMPLES))).split(SAMPLES)
     target = torch.rand(SAMPLES, channels, height, width, generator=random) * 2 - 1
     with torch.no_grad():
-        generated = reference.generate(z)
+        generated = generate(z)
     near = (generated - target).abs() < _KINK
     block = manifest.searched.block
     blocks = (height // block, width // block)
@@ -196,13 +227,14 @@ def _random_case(reference: Completion, manifest: Manifest) -> tuple[Tensor, dic
 
 def _autograd(reference: Completion, z: Tensor, rest: Mapping[str, Tensor]) -> dict[str, Tensor]:
     z = z.clone().requires_grad_(True)
-    loss, parts = reference.objective(z, **rest)
-    found = {"loss": loss, "fit": parts["fit"]}
-    for name, value in {"grad_z": loss, "grad_z_fit": parts["fit"]}.items():
-        (found[name],) = torch.autograd.grad(value.sum(), z, retain_graph=True)
-    found["generated"] = parts["generated"]
-    with torch.no_grad():
-        found["logit"] = reference.logit(parts["generated"])
+    loss, parts = reference.searched(z, **rest)
+    found = {"loss": loss, "generated": parts["generated"]}
+    (found["grad_z"],) = torch.autograd.grad(loss.sum(), z, retain_graph=True)
+    if reference.discriminator is not None:
+        found["fit"] = parts["fit"]
+        (found["grad_z_fit"],) = torch.autograd.grad(parts["fit"].sum(), z, retain_graph=True)
+        with torch.no_grad():
+            found["logit"] = reference.logit(parts["generated"])
     return {name: tensor.detach() for name, tensor in found.items()}
 
 
@@ -210,12 +242,7 @@ def _central_differences(
     reference: Completion, z: Tensor, rest: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """(f(z + hu) − f(z − hu)) / 2h in float64, [D, N], and its random directions u, [D, N, Z]."""
-    exact = replace(
-        reference,
-        generator=copy.deepcopy(reference.generator).double(),
-        discriminator=copy.deepcopy(reference.discriminator).double(),
-        dtype=torch.float64,
-    )
+    exact = reference.in_type(torch.float64)
     inputs = {name: tensor.double() for name, tensor in rest.items()}
     random = torch.Generator().manual_seed(1)
     shape = (_DIRECTIONS, *z.shape)
@@ -223,8 +250,8 @@ def _central_differences(
     measured = []
     with torch.no_grad():
         for u in directions:
-            ahead, _ = exact.objective(z.double() + _DISTANCE * u, **inputs)
-            behind, _ = exact.objective(z.double() - _DISTANCE * u, **inputs)
+            ahead, _ = exact.searched(z.double() + _DISTANCE * u, **inputs)
+            behind, _ = exact.searched(z.double() - _DISTANCE * u, **inputs)
             measured.append((ahead - behind) / (2 * _DISTANCE))
     return torch.stack(measured), directions
 

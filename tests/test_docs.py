@@ -28,6 +28,11 @@ PAGES = [
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = re.findall(r"^    (edgefill .*)$", README.replace("\\\n", ""), re.MULTILINE)
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+_TINY = {  # what the README says of networks of some size → the same of those of the tests
+    'z_dim=128, spatial_z=True, discriminator_output="sigmoid"': "z_dim=4",
+    "z_dim=128, picture_range=(0, 1)": "z_dim=4",
+    "256": "64",
+}
 
 
 def test_page_of_commands_is_what_the_commands_say():
@@ -86,13 +91,15 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     assert len(BLOCKS) == 5
     foreign = {"network": NETWORKS["three halvings"].build(), "other": Levels()}
     for block in BLOCKS:
-        block = block.replace('z_dim=128, spatial_z=True, discriminator_output="sigmoid"', "z_dim=4")
+        for own, tiny in _TINY.items():
+            block = block.replace(own, tiny)
         exec(
             compile(block, "README.md", "exec"), {"G": G, "D": D, "picture": picture, "mask": mask, **foreign}
         )
     with Image.open("out.png") as image:
         assert image.size == (64, 64)
     assert Path("theirs.edgefill").exists()
+    assert not Bundle.open("alone.edgefill").manifest.has_discriminator
     assert Bundle.open("photos.edgefill").manifest.passed.reach == 24
     assert Bundle.open("other.edgefill").precisions == ("fp32", "fp16")
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import edgefill
+from edgefill.model.catalogue import SEPARATE
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for room in ("edgefill", "export", "kernels") for path in (ROOT / room).rglob("*.py"))
@@ -85,17 +89,20 @@ def test_training_and_completion_do_not_know_each_other():
             assert stranger not in path.read_text(), path
 
 
-def test_wheel_holds_one_top_level_name_and_its_data(tmp_path):
+def test_wheels_hold_one_top_level_name_each_and_its_data(tmp_path):
     if importlib.util.find_spec("build") is None and importlib.util.find_spec("setuptools") is None:
         pytest.skip("needs setuptools, to build a wheel without a network")
     tree = tmp_path / "tree"  # A copy: a build folder of an older tree would end up in the wheel.
     for room in ("edgefill", "export", "kernels"):
         shutil.copytree(ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "models/pyproject.toml", "models/README.md"):
+        (tree / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tree / name)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", tmp_path, tree], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run(
+        [*command, "--wheel-dir", tmp_path, tree, tree / "models"], check=True, capture_output=True
+    )
+    wheel, models = sorted(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"edgefill"}
     for name in (
@@ -112,5 +119,37 @@ def test_wheel_holds_one_top_level_name_and_its_data(tmp_path):
     kernels = [path for path in (ROOT / "kernels").rglob("*") if path.suffix in FORMS]
     assert len(kernels) > len(FORMS)
     assert {f"edgefill/{path.relative_to(ROOT)}" for path in kernels} <= set(names)
-    assert "edgefill/assets/faces64.edgefill" in names
-    assert "edgefill/assets/faces64.md" in names
+    weights = {Path(name).stem for name in names if name.endswith(".edgefill")}
+    assert weights == {"hands64", "photos"}, "what anybody may use"
+    for name in weights:
+        assert f"edgefill/assets/{name}.md" in names
+    others = set(zipfile.ZipFile(models).namelist())
+    assert {name for name in others if name.endswith((".edgefill", ".md"))} == {
+        f"edgefill_models/{name}{suffix}" for name in SEPARATE for suffix in (".edgefill", ".md")
+    }
+    the_lean_install_completes(wheel, models, tmp_path)
+
+
+def the_lean_install_completes(wheel: Path, models: Path, tmp_path: Path) -> None:
+    """It has no model of faces and says how to get them; with the other wheel beside it, it has."""
+    site, site_of_models = tmp_path / "site", tmp_path / "site-of-models"
+    zipfile.ZipFile(wheel).extractall(site)
+    zipfile.ZipFile(models).extractall(site_of_models)
+    Image.new("RGB", (24, 24), (90, 120, 30)).save(tmp_path / "flat.png")
+
+    def edgefill_from(*sites: Path, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        paths = [*map(str, sites), sysconfig.get_paths()["purelib"]]
+        code = f"import sys; sys.path[:0] = {paths}; from edgefill.cli import main; main()"
+        run = [sys.executable, "-I", "-c", code, *arguments]
+        return subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    done = edgefill_from(site, arguments=("complete", "flat.png", "--mask", "center", "--out", "filled"))
+    assert done.returncode == 0, done.stderr
+    assert "photos on" in done.stderr and (tmp_path / "filled" / "flat.png").is_file()
+    listed = json.loads(edgefill_from(site, arguments=("models", "--json")).stdout)
+    assert {each["name"] for each in listed["models"] if each["source"] == "bundled"} == {"hands64", "photos"}
+    assert [each["name"] for each in listed["absent"]] == list(SEPARATE)
+    refused = edgefill_from(site, arguments=("sample", "--out", "x.png", "--model", "faces64"))
+    assert refused.returncode == 4 and "pip install ./models" in refused.stderr
+    listed = json.loads(edgefill_from(site, site_of_models, arguments=("models", "--json")).stdout)
+    assert {each["name"] for each in listed["models"]} >= {*SEPARATE, "photos"} and listed["absent"] == []

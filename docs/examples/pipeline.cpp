@@ -4,7 +4,8 @@
 //   ./pipeline pass.onnx photo.ppm mask.pgm filled.ppm
 //
 // ORT is an unpacked release of ONNX Runtime. Pictures are binary PPM (P6) or PGM (P5) of 8 bits, as
-// `magick photo.jpg photo.ppm` writes them; the mask is a PGM, white where the picture is to be filled.
+// `magick photo.jpg photo.ppm` writes them; the mask is a PGM, white (or 1 of 0 and 1)
+// where the picture is to be filled.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -58,6 +59,11 @@ int main(int count, char** words) try {
     Picture picture = read(words[2]), mask = read(words[3]);
     if (mask.channels != 1 || mask.height != picture.height || mask.width != picture.width)
         throw std::runtime_error("the mask has another size than the picture, or colours; expected a PGM of its size");
+
+    const int64_t channels = session.GetInputTypeInfo(0).GetTensorTypeAndShapeInfo().GetShape()[2];
+    if (channels != picture.channels)
+        throw std::runtime_error(channels == 1 ? "the model takes grey pictures, and this one has colours; expected a PGM"
+                                               : "the model takes pictures in colour, and this one is grey; expected a PPM");
 
     const std::vector<int64_t> shape{picture.height, picture.width, picture.channels};
     const std::vector<int64_t> flat{mask.height, mask.width};

@@ -113,6 +113,7 @@ def bench(
         )
     if plot:
         write_atomically(plot, draw(report, format))
+        say(f"wrote {plot}")
     if json:
         print_json(report.document())
     else:

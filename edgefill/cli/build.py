@@ -18,7 +18,6 @@ from edgefill.runtimes.registry import LIBRARIES, choice, row_of
 if TYPE_CHECKING:
     from edgefill.export.engines.recipe import Batch
     from edgefill.export.engines.store import Engines, Entry
-    from edgefill.model.manifest import Manifest
 
 
 @app.command(epilog=examples("build"))
@@ -34,7 +33,10 @@ def build(
         str, typer.Option(help="Pictures that are searched for together; an engine each.")
     ] = "1",
     sm: Annotated[
-        str, typer.Option(help="GPUs to build for (rtx), such as 86,89. [default: the one that is here]")
+        str,
+        typer.Option(
+            help="GPUs to build for (rtx), such as 86,89. [default: the one that is here; needed without]"
+        ),
     ] = "",
     dynamic: Annotated[
         bool, typer.Option("--dynamic", help="One engine for every size between those of --batch.")
@@ -56,26 +58,20 @@ def build(
     sizes, architectures = numbers("--batch", batch), numbers("--sm", sm, "sm") if sm else []
     bundle = Bundle.open(find(model))
     engines = Engines(bundle, library or _installed(), precision=precision, say=say, folder=out)
+    engines.check_targets(architectures)
     if engines.precision == "fp32" and precision is None:
-        again = "import FILE.onnx" if bundle.manifest.is_imported else "export …"
-        say(f"{model} holds fp32 graphs only; fp16 is faster: edgefill {again} --precision both")
+        say(
+            f"{model} holds fp32 graphs only; fp16 is faster: edgefill export {model} --precision both "
+            "--out FASTER.edgefill"
+        )
     batches = [_range(sizes)] if dynamic else [(size, size, size) for size in sizes]
     options = {"sm": architectures, "level": optimization_level, "force": force}
-    graphs = _graphs(bundle.manifest)
+    graphs = bundle.manifest.graphs
     entries = [_build(engines, graph, batch, **options) for graph in graphs for batch in batches]
     if json:
         print_json({"model": bundle.manifest.name, "engines": [_document(entry) for entry in entries]})
     else:
         show("\n".join(_table(entries)))
-
-
-def _graphs(manifest: Manifest) -> list[str]:
-    """What completing runs."""
-    from edgefill.model.manifest import COMPLETION, ENCODER, FIT
-
-    if manifest.interface:
-        return [COMPLETION]
-    return [FIT, "step", "generator", *[ENCODER] * manifest.has_encoder]
 
 
 def _build(engines: Engines, graph: str, batch: Batch, **options: Any) -> Entry:

@@ -14,6 +14,7 @@ _EXAMPLES = {
     "doctor": ("edgefill doctor", "edgefill doctor --json"),
     "export": (
         "edgefill export runs/mine --out mine.edgefill --licence CC0-1.0",
+        "edgefill export mine.edgefill --precision both --out faster.edgefill",
         "edgefill export pass.edgefill --pipeline --out pass.onnx",
     ),
     "import": (

@@ -30,7 +30,8 @@ def export(
         str,
         typer.Argument(
             metavar="RUN",
-            help="The run folder that `edgefill train` wrote; for --pipeline and --triton a model.",
+            help="The run folder that `edgefill train` wrote; for --pipeline, --triton and another "
+            "--precision a model.",
         ),
     ],
     out: Annotated[
@@ -82,14 +83,12 @@ def export(
     check_writable([out if out.suffix else out / "manifest.json"])
     if pipeline:
         _check_pipeline(source, out)
-    elif not (Path(source) / CONFIG).is_file():
-        raise ModelError(
-            f"{source!r} holds no training: {CONFIG} is missing; expected the folder given to "
-            "`edgefill train --out`"
-        )
     for option, value, choices in (("precision", precision, _PRECISIONS), ("weights", weights, _WEIGHTS)):
         if value is not None and value not in choices:
             raise InputError(f"--{option} is {shown(value)!r}; expected one of {', '.join(choices)}")
+    again = not pipeline and _is_exported(source)
+    if again:
+        _check_again(source, precision, weights=weights, licence=licence, origin=origin)
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
     from edgefill.export.run import export_run, exported_or_found
 
@@ -97,6 +96,9 @@ def export(
         "name": name, "precision": precision, "weights": weights, "calibration": calibration,
         "licence": licence, "origin": origin,
     }  # fmt: skip
+    if again:
+        _export_again(source, out, options, as_json=as_json)
+        return
     say(f"exporting {source}: what is new is compared with PyTorch (about half a minute)")
     if pipeline:
         from edgefill.export.pipeline import export_pipeline
@@ -106,13 +108,66 @@ def export(
     else:
         manifest = export_run(source, out, **options)
         said = _proven(manifest, out)
-        size = sum(entry["bytes"] for entry in manifest.files.values())
+        size = _size(manifest)
+    _report(manifest, out, size, said, as_json=as_json)
+
+
+def _report(manifest: Manifest, out: Path, size: int, said: str, *, as_json: bool) -> None:
+    """Says what was written."""
     say(
         f"wrote {out} ({size / 1e6:.1f} MB): {manifest.height}×{manifest.width}, "
         f"{manifest.channels} channel(s), {manifest.precision}; {said}"
     )
     if as_json:
         print_json({"model": str(out), **dataclasses.asdict(manifest)})
+
+
+def _size(manifest: Manifest) -> int:
+    return sum(entry["bytes"] for entry in manifest.files.values())
+
+
+def _is_exported(source: str) -> bool:
+    """Whether ``source`` is a model and no training. Raises ModelError where it is neither."""
+    from edgefill.model.bundle import MANIFEST
+    from edgefill.model.catalogue import find
+
+    path = Path(source)
+    if (path / CONFIG).is_file():
+        return False
+    if path.is_dir() and not (path / MANIFEST).is_file():
+        raise ModelError(
+            f"{source!r} holds no training: {CONFIG} is missing; expected the folder given to "
+            "`edgefill train --out`, or an exported model"
+        )
+    find(source)
+    return True
+
+
+def _check_again(source: str, precision: str | None, **kept: str | None) -> None:
+    """Raises InputError for options that a model that exists has no use for."""
+    given = [f"--{name}" for name, value in kept.items() if value not in (None, "unknown")]
+    if given:
+        raise InputError(
+            f"{source} is exported already, and {' and '.join(given)} stay as they are; expected "
+            "--precision, --name and --calibration alone, or its run"
+        )
+    if precision in (None, "fp32"):
+        raise InputError(
+            f"{source} is exported already; say what to make of it: --precision fp16, both or int8, "
+            "--pipeline or --triton"
+        )
+
+
+def _export_again(source: str, out: Path, options: dict[str, Any], *, as_json: bool) -> None:
+    from edgefill.export.again import export_again
+    from edgefill.model.bundle import Bundle
+    from edgefill.model.catalogue import find
+
+    bundle = Bundle.open(find(source))
+    say(f"converting {bundle.manifest.name}: what is new is compared with its fp32 graphs")
+    chosen = {key: options[key] for key in ("name", "precision", "calibration")}
+    manifest = export_again(bundle, out, **chosen)
+    _report(manifest, out, _size(manifest), _next(manifest, out), as_json=as_json)
 
 
 def _check_pipeline(source: str, out: Path) -> None:
@@ -156,11 +211,14 @@ def _export_triton(source: str, repository: Path, *, force: bool) -> None:
 def _proven(manifest: Manifest, out: Path) -> str:
     """How far the model is from PyTorch, and what to do with it."""
     if manifest.latent:
-        found, then = (
-            f"gradient within {manifest.proof['gradient']:.1e}",
-            f"sample --model {out} --out samples.png",
-        )
+        found = f"gradient within {manifest.proof['gradient']:.1e}"
     else:
         found = f"pictures within {next(iter(manifest.proof.values())):.1e}"
-        then = f"complete PICTURE --model {out} --out filled"
-    return f"{found} of PyTorch's\nnext: edgefill {then}"
+    return f"{found} of PyTorch's\n{_next(manifest, out)}"
+
+
+def _next(manifest: Manifest, out: Path) -> str:
+    """What to do with it."""
+    if manifest.latent:
+        return f"next: edgefill sample --model {out} --out samples.png"
+    return f"next: edgefill complete PICTURE --model {out} --out filled"

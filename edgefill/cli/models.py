@@ -28,17 +28,20 @@ def models(
     if known:
         _list_known(json)
         return
-    from edgefill.model.catalogue import SUFFIX, cache_folder, catalogue
+    from edgefill.model.catalogue import HOW_TO_GET_THEM, SEPARATE, SUFFIX, absent, cache_folder, catalogue
 
-    entries = catalogue()
+    entries, missing = catalogue(), absent()
     if json:
-        print_json({"models": [_document(entry) for entry in entries]})
+        others = [{"name": name, "licence": SEPARATE[name], "install": HOW_TO_GET_THEM} for name in missing]
+        print_json({"models": [_document(entry) for entry in entries], "absent": others})
         return
     for entry in entries:
         show(_line(entry))
     show(
         "smooth  no network, no file: biharmonic where a hole is thin, harmonic where it is deep; any picture"
     )
+    for name in missing:
+        show(f"{name}  not installed; licence {SEPARATE[name]}; {HOW_TO_GET_THEM}")
     if not entries:
         say(f"no model is installed; `edgefill export` makes one, NAME{SUFFIX}")
     cache = cache_folder()

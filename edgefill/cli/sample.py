@@ -61,9 +61,10 @@ def sample(
         refuse_existing([out])
     check_writable([out])
     with load(model, backend, threads=threads) as completer:
-        completer.model.check_latent("draw samples from")
-        say(f"{completer.model.name} on {completer.backend.info}")
-        prior = Prior.of(completer.model)
+        own = completer.model
+        own.check_latent("draw samples from")
+        say(f"{own.name} on {completer.backend.info}; licence of the model: {own.licence}")
+        prior = Prior.of(own)
         if interpolate:
             z = prior.walk(seeds, frames)
         elif arithmetic:
@@ -80,6 +81,7 @@ def sample(
         save_image(strip(pictures, [*names, "="]), out)
     else:
         save_image(sheet(pictures, [str(seed) for seed in seeds] if labels else ()), out)
+    say(f"wrote {out}")
     if json:
         print_json({"model": completer.model.name, "output": str(out), "pictures": len(pictures)})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -194,6 +195,8 @@ def train(
         if first:
             say(f"stopped and saved at step {done}; go on with --resume")
         raise typer.Exit(128 + stop.signal)
+    trained = shlex.quote(str(folder if kind == "encoder" else run))
+    say(f"wrote {run}\nnext: edgefill export {trained} --out NAME.edgefill")
 
 
 def _train_network(

@@ -39,12 +39,6 @@ class Box(NamedTuple):
         """The part of ``array [H, W, ...]`` inside the box, as a view."""
         return array[self.part]
 
-    def margin(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Pixels, at most one, before and after the box in each direction of a picture of ``size``."""
-        height, width = size
-        rows = min(self.y, 1), min(height - self.y - self.height, 1)
-        return rows, (min(self.x, 1), min(width - self.x - self.width, 1))
-
     def check(self, name: str, size: tuple[int, int]) -> None:
         """Raises InputError where the box does not lie in the picture ``name`` of ``size``."""
         height, width = size
@@ -65,11 +59,26 @@ def grown(part: Part, margin: int, size: tuple[int, ...]) -> Part:
     return rows, columns
 
 
+def bounds(there: np.ndarray) -> Part:
+    """The smallest part that holds every pixel which is true in ``there [h, w]``, of which there is one."""
+    rows, columns = (np.flatnonzero(there.any(axis)) for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
 def within(part: Part, around: Part) -> Part:
     """``part`` as counted from the start of ``around``."""
     rows, columns = (
         slice(run.start - outer.start, run.stop - outer.start)
         for run, outer in zip(part, around, strict=True)
+    )
+    return rows, columns
+
+
+def overlap(first: Part, second: Part) -> Part:
+    """What lies in both."""
+    rows, columns = (
+        slice(max(one.start, other.start), min(one.stop, other.stop))
+        for one, other in zip(first, second, strict=True)
     )
     return rows, columns
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from edgefill.holes.boxes import Part
 from edgefill.pictures.images import luminance, to_unit
 
 _ROWS_AT_ONCE = 256
 
 
-def scale(values: np.ndarray, size: tuple[int, int], filter: Image.Resampling | None = None) -> np.ndarray:
-    """``values [h, w, C]`` resampled to ``size`` (height, width), float32; bicubic unless told otherwise."""
+def scale(
+    values: np.ndarray,
+    size: tuple[int, int],
+    filter: Image.Resampling | None = None,
+    part: Part = (slice(None), slice(None)),
+) -> np.ndarray:
+    """``values [h, w, C]`` resampled to ``size`` (height, width), float32; bicubic unless told otherwise.
+
+    Of that only ``part`` comes back.
+    """
     if values.shape[:2] == size:
-        return np.asarray(values, np.float32)
+        return np.asarray(values[part], np.float32)
     method = Image.Resampling.BICUBIC if filter is None else filter
-    planes = [
-        Image.fromarray(np.ascontiguousarray(values[:, :, channel], np.float32)).resize(size[::-1], method)
-        for channel in range(values.shape[2])
-    ]
-    return np.dstack([np.asarray(plane) for plane in planes])
+    sides = (len(range(*run.indices(side))) for run, side in zip(part, size, strict=True))
+    scaled = np.empty((*sides, values.shape[2]), np.float32)
+    for channel in range(values.shape[2]):  # one after another: of a large picture each is much
+        plane = Image.fromarray(np.ascontiguousarray(values[:, :, channel], np.float32))
+        scaled[:, :, channel] = np.asarray(plane.resize(size[::-1], method))[part]
+    return scaled
 
 
 def scale_known(
@@ -32,8 +42,7 @@ def scale_known(
     """
     grows = known.shape[0] < size[0] or known.shape[1] < size[1]
     method = Image.Resampling.BILINEAR if grows else Image.Resampling.BOX
-    present = known[:, :, None].astype(np.float32)
-    share = scale(present, size, method)
+    share = scale(known[:, :, None].astype(np.float32), size, method)
     share[share < 1e-4] = 0  # dust of rounding: nothing can be divided by it
     total = np.concatenate(  # channel by channel: of a large picture all at once are gigabytes
         [

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from edgefill.errors import InputError
-from edgefill.holes.boxes import Box
+from edgefill.holes.boxes import Box, Part, bounds, extents, grown, overlap, within
 from edgefill.holes.filling import Hole
-from edgefill.holes.scaling import scale, scale_known, unit_channels
+from edgefill.holes.scaling import as_channels, scale, scale_known, unit_channels
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
 from edgefill.pictures.images import Picture, from_unit, split_luminance, to_unit
 from edgefill.pictures.masks import MASKS, MaskSpec, known_pixels
 
 BLENDS = ("poisson", "none")
+_Margin: TypeAlias = tuple[tuple[int, int], tuple[int, int]]  # pixels before and after, in each direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,32 +53,49 @@ class Photograph:
         """What is known of it at the model's size, as the one row of an Evidence."""
         height, width = self.model.height, self.model.width
         blocks = (height // self.model.searched.block, width // self.model.searched.block)
-        values = unit_channels(self.region, self.model.channels)
         if self.block:
+            values = unit_channels(self.region, self.model.channels)
             target = np.repeat(np.repeat(self._block_means(values), self.block, 0), self.block, 1)
             weight, block_weight = np.zeros((height, width), np.float32), np.ones(blocks, np.float32)
         else:
-            target, weight = scale_known(values, self.known, (height, width))
+            luminance = self.model.channels < self.region.shape[2]
+            values = unit_channels(self.region, 1) if luminance else self.region
+            means, weight = scale_known(values, self.known, (height, width))
+            target = as_channels(means, self.model.channels)
             block_weight = np.zeros(blocks, np.float32)
         return Evidence(target.transpose(2, 0, 1)[None], weight[None, None], block_weight[None, None])
 
     def finished(self, generated: np.ndarray, blend: str = "poisson") -> Picture:
         """The picture with its hole filled from ``generated [C, H, W]`` in [-1, 1]; the rest as it was."""
-        margin = self.box.margin(self.picture.size)
-        drawn = scale(generated.transpose(1, 2, 0), self.region.shape[:2])
-        tinted = self.block and self.region.shape[2] == 3
-        colours = _padded(self._drawn_chroma(), margin) if tinted else None
-        if blend == "none" and drawn.shape == self.region.shape:
-            return self._with_hole(drawn)
-        known = np.pad(self.known, margin, constant_values=True)  # as what lies around the box is
-        (top, _), (left, _) = margin
-        around = Box(self.box.x - left, self.box.y - top, known.shape[1], known.shape[0])
-        hole = Hole(_padded(drawn, margin), around.cut(self.picture.values), known, colours, blend)
+        size, drawing = self.known.shape, generated.transpose(1, 2, 0)
         values = self.picture.values.copy()
+        if self.known.all():
+            return self._with(values)
+        if blend == "none" and drawing.shape[2] == self.region.shape[2]:
+            return self._with_hole(scale(drawing, size))
+        inside, around, margin = self._place()
+        known = np.pad(self.known[inside], margin, constant_values=True)  # as what lies around the box is
+        drawn = _padded(scale(drawing, size, part=inside), margin)
+        tinted = self.block and self.region.shape[2] == 3
+        colours = _padded(self._drawn_chroma()[inside], margin) if tinted else None
+        hole = Hole(drawn, self.picture.values[around], known, colours, blend)
         for part, filled in hole.filled():
             missing = ~known[part]
-            around.cut(values)[part][missing] = from_unit(filled[missing], values.dtype)
+            values[around][part][missing] = from_unit(filled[missing], values.dtype)
         return self._with(values, opaque=self.filled_alpha)
+
+    def _place(self) -> tuple[Part, Part, _Margin]:
+        """The part of the region that holds all that is missing and what is next to it, that of the picture,
+        and how far the latter goes beyond the region: of a large picture all of it is half a gigabyte.
+        """
+        rows, columns = bounds(~self.known)
+        hole = Box(self.box.x + columns.start, self.box.y + rows.start, *extents((columns, rows)))
+        around = grown(hole.part, 1, self.picture.size)
+        inner = overlap(around, self.box.part)
+        top, left = (
+            (own.start - outer.start, outer.stop - own.stop) for own, outer in zip(inner, around, strict=True)
+        )
+        return within(inner, self.box.part), around, (top, left)
 
     def reduced(self, most: int) -> Photograph:
         """Its region alone, scaled down to ``most`` pixels a side; the same where that is no larger."""
@@ -128,7 +147,7 @@ class Photograph:
         return replace(self.picture, values=values, alpha=alpha)
 
 
-def _padded(values: np.ndarray, margin: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
+def _padded(values: np.ndarray, margin: _Margin) -> np.ndarray:
     """``values [h, w, C]`` with its edges repeated; the same array where there is no margin."""
     return np.pad(values, (*margin, (0, 0)), mode="edge") if any(map(any, margin)) else values
 

@@ -30,6 +30,7 @@ from edgefill.model.manifest import (
     GRAPHS,
     HALF,
     HALF_GRAPHS,
+    WITHOUT_D,
     WITHOUT_FIT,
     Manifest,
     check_known,
@@ -68,12 +69,18 @@ _FILES = {
     LATENT_SEARCH: _Files(_named(GRAPHS), _named(HALF_GRAPHS, HALF), _named([ENCODER])),
     FEED_FORWARD: _Files(_named([COMPLETION]), _named([COMPLETION], HALF)),
 }
+_FILES_WITHOUT_D = _Files(_named(WITHOUT_D), _named(WITHOUT_D, HALF), _named([ENCODER]))
+_ALL_FILES = _FILES_WITHOUT_D.all.union(*(each.all for each in _FILES.values()))
+
+
+def _files_of(manifest: Manifest) -> _Files:
+    return _FILES[manifest.method] if manifest.has_discriminator else _FILES_WITHOUT_D
 
 
 def _file_signature(manifest: Manifest, name: str) -> tuple[dict[str, Shape], dict[str, Shape]]:
     """Inputs and outputs of the file that holds the graph ``name``: the step's has those of the fit too."""
     signatures = graph_signatures(manifest)
-    if name not in ("step", FIT):
+    if name not in ("step", FIT) or not manifest.has_discriminator:
         return signatures[name]
     inputs, outputs = signatures["step"]
     if manifest.format <= WITHOUT_FIT:
@@ -116,8 +123,13 @@ class Bundle:
     @property
     def precisions(self) -> tuple[str, ...]:
         """What a search can compute in: the manifest's precision, and fp16 where such graphs are beside."""
-        halves = _FILES[self.manifest.method].halves
+        halves = _files_of(self.manifest).halves
         return (self.manifest.precision, *["fp16"] * (set(self._files) >= halves))
+
+    def stored(self) -> dict[str, bytes]:
+        """The graphs of the manifest's precision by name, as they are stored: the step with the fit."""
+        names = {file.removesuffix(".onnx"): file for file in self._files}
+        return {name: self._files[file] for name, file in names.items() if not name.endswith(HALF)}
 
     def precision_of(self, name: str, wanted: str | None = None) -> str:
         """What the graph ``name`` computes in where ``wanted`` is asked for; the encoder has one form."""
@@ -130,7 +142,8 @@ class Bundle:
         the graph is not there in it.
         """
         beside = self.precision_of(name, precision) != self.manifest.precision
-        file = f"{'step' if name == FIT else name}{HALF * beside}.onnx"
+        part = name == FIT and self.manifest.has_discriminator  # of the step's file
+        file = f"{'step' if part else name}{HALF * beside}.onnx"
         if file not in self._files or (beside and precision != "fp16"):
             has = f"its {name} in {self.manifest.precision}, not in {precision}" if beside else f"no {name}"
             again = "export or import the model again" + " with --precision both" * beside
@@ -139,7 +152,7 @@ class Bundle:
         inputs, outputs = _file_signature(self.manifest, name)
         dtypes = graph_dtypes(self.manifest, name)
         check_onnx(content, name=f"{file} in {self.path}", inputs=inputs, outputs=outputs, dtypes=dtypes)
-        if name not in ("step", FIT):
+        if name != "step" and not part:
             return content
         wanted = graph_signatures(self.manifest)[name][1]
         if name == FIT and self.manifest.format <= WITHOUT_FIT:
@@ -152,8 +165,8 @@ class Bundle:
 def write_bundle(path: str | Path, manifest: Manifest, graphs: Mapping[str, bytes]) -> Manifest:
     """Writes a bundle to ``path``, whole or not at all, and returns its manifest with the files' hashes.
 
-    ``graphs`` are those of GRAPHS, the ENCODER if there is one and, where an fp32 bundle has fp16 beside,
-    HALF_GRAPHS with HALF.
+    ``graphs`` are those of GRAPHS or WITHOUT_D, the ENCODER if there is one and, where an fp32 bundle has
+    fp16 beside, HALF_GRAPHS or WITHOUT_D with HALF.
 
     A path with a suffix becomes one zip (stored, without dates: equal contents give equal bytes), one without
     becomes a folder. Raises OutputError.
@@ -249,13 +262,13 @@ def _of_zip(archive: zipfile.ZipFile, path: Path) -> dict[str, _Entry]:
 
 
 def _check_name(name: str, path: Path) -> None:
-    if name != MANIFEST and not any(name in each.all for each in _FILES.values()):
+    if name != MANIFEST and name not in _ALL_FILES:
         raise ModelError(f"{path} holds the file {name!r}; expected {MANIFEST} and the graphs of a model")
 
 
 def _check_names(manifest: Manifest, names: set[str], path: Path) -> None:
     """Raises ModelError unless ``names`` are what such a model has and what its manifest lists."""
-    own = _FILES[manifest.method]
+    own = _files_of(manifest)
     if set(manifest.files) != names or names - own.optional not in (own.graphs, own.graphs | own.halves):
         raise ModelError(
             f"{path} holds {sorted(names)} and its manifest lists {sorted(manifest.files)}; "

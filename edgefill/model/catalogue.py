@@ -1,4 +1,7 @@
-"""The models that are on this machine: those that came with the package, and those in the cache folder."""
+"""The models that are on this machine: those that came with the package, and those in the cache folder.
+
+What not everybody may use comes in a distribution of its own, and in a checkout of the sources.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +22,11 @@ if TYPE_CHECKING:
 
 SUFFIX = ".edgefill"
 _BUNDLED = Path(__file__).parents[1] / "assets"
+_OTHERS = "edgefill_models"  # the package of those that are installed on their own
+SEPARATE = dict.fromkeys(("faces64", "faces64-glcic"), "research use only")  # name → terms of what it brings
+HOW_TO_GET_THEM = (
+    "pip install ./models (in a checkout of edgefill, or the wheel that `pip wheel ./models` makes)"
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,11 @@ def find(model: str | Path) -> Path:
     path = Path(model).expanduser()
     if standing_folder(path).exists():
         return path
+    if str(model) in SEPARATE:
+        raise ModelError(
+            f"the model {model} is not installed: it is for {SEPARATE[str(model)]} and comes on its own; "
+            f"expected one of {', '.join(known)}, or get it: {HOW_TO_GET_THEM}"
+        )
     near = difflib.get_close_matches(str(model), known, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     names = ", ".join(known) or "none is installed"
@@ -71,13 +85,25 @@ def find(model: str | Path) -> Path:
     )
 
 
+def absent() -> list[str]:
+    """The models that come on their own and are not here."""
+    return [name for name in SEPARATE if name not in _known()]
+
+
+def _bundled() -> list[Path]:
+    """The folders of the models that were installed."""
+    others = find_spec(_OTHERS)
+    places = others.submodule_search_locations if others else None
+    return [*map(Path, places or ()), _BUNDLED]
+
+
 def _known() -> dict[str, tuple[Path, str]]:
     """Name → path and source; a bundled model hides a cached one of its name."""
     cache = cache_folder()
     places = [(cache / "models", "cached")] if cache else []
     found = {
         path.name.removesuffix(SUFFIX): (path, source)
-        for folder, source in [*places, (_BUNDLED, "bundled")]
+        for folder, source in [*places, *((each, "bundled") for each in _bundled())]
         for path in _models_in(folder)
     }
     return dict(sorted(found.items()))

@@ -24,7 +24,8 @@ FORMATS = range(WITHOUT_FIT, FORMAT + 1)
 GRAPHS = ("generator", "discriminator", "step")
 COMPLETION = "completion"  # All of a model that completes in one pass.
 ENCODER = "encoder"  # A model may have one, in the manifest's precision.
-FIT = "fit"  # The step without D: a part of the step's file.
+FIT = "fit"  # The step without D: a part of the step's file, or where there is no D in its place.
+WITHOUT_D = ("generator", FIT)  # The graphs of a search where there is no D.
 HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
 INT8 = "int8"  # What only a network of one pass is exported in.
 HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.
@@ -40,6 +41,9 @@ _WITHOUT_SEALS = {
     ),
     "2f74c4519916e19294e6abc8f6cacbdead35cc9b702e641c93bc581bc6af14a2": (
         "e80eb2632b4b7fdd55f345ba99fde362fd5911d23ba344dcea96cad5970ca62a"
+    ),
+    "5f63a4c577e234c6ec722ff0bf3caf4e3e36d6e42a9a7d0289d27170faed0a2d": (
+        "198ba7e1868018c70adb7fd5dc21557e2dc5491805d3cacd5de700f1fafffce2"
     ),
 }
 _LONGEST_TEXT = 2000  # of a name, a licence, an origin
@@ -98,6 +102,19 @@ class Manifest:
         return ENCODER_FILE in self.files
 
     @property
+    def has_discriminator(self) -> bool:
+        """Whether a search may ask D, with the weight λ."""
+        return f"{FIT}.onnx" not in self.files
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The graphs that completing runs, of those of ``graph_signatures``."""
+        if self.interface:
+            return (COMPLETION,)
+        steps = (FIT, "step") if self.has_discriminator else (FIT,)
+        return (*steps, "generator", *[ENCODER] * self.has_encoder)
+
+    @property
     def is_imported(self) -> bool:
         """Whether it was a foreign file, which was tried on a picture."""
         return "hole" in self.proof
@@ -105,7 +122,8 @@ class Manifest:
     @property
     def digest(self) -> str:
         """The sha256 of the graph that completes, which names the weights."""
-        main = "step" if self.latent else COMPLETION
+        steps = "step" if self.has_discriminator else FIT
+        main = steps if self.latent else COMPLETION
         return str(self.files.get(f"{main}.onnx", {}).get("sha256", ""))
 
     @property

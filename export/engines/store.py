@@ -7,6 +7,7 @@ lies a sidecar that is compared with this machine and with the engine's bytes be
 from __future__ import annotations
 
 import hashlib
+import shlex
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefill import __version__, machine
-from edgefill.errors import EngineError, InputError, ModelError
+from edgefill.errors import BackendUnavailable, EngineError, InputError, ModelError
 from edgefill.export.engines.builder import Plan, build_plan
 from edgefill.export.engines.folders import engines_folder, keep_private, make_folder
 from edgefill.export.engines.library import open_library
@@ -126,6 +127,23 @@ class Engines:
             kept = None if force else self._kept(recipe, level)
             return kept or self._build(recipe, level, progress)
 
+    def check_targets(self, sm: Sequence[int]) -> None:
+        """Raises BackendUnavailable where no GPU is here and ``sm`` names none to build for."""
+        if self._gpu is not None or sm:
+            return
+        title, model = self._library.title, shlex.quote(self._model)
+        if not self._library.names_targets:
+            raise BackendUnavailable(
+                f"{title} builds for the GPU that is here, and none is found; run it on the machine that has "
+                "the GPU (`edgefill doctor` says what hides it), or build for RTX: --for rtx --sm 86,89"
+            )
+        known = self._library.targets()
+        raise BackendUnavailable(
+            f"{title} has to know which GPUs to build for: none is here, and --sm names none; expected some "
+            f"of {', '.join(map(str, known))}; run: edgefill build {model} --for {self._library.name} "
+            f"--sm {','.join(map(str, known[:2]))}"
+        )
+
     def _build(self, recipe: Recipe, level: int | None, progress: Progress) -> Entry:
         source = self._bundle.graph(recipe.graph, recipe.precision)
         free, timings = machine.free_memory(), self._timings()
@@ -234,16 +252,21 @@ class Engines:
         else:
             make_folder(self._folder)
 
-    def _command(self, recipe: Recipe) -> str:
-        """The line that builds ``recipe``."""
+    @property
+    def _model(self) -> str:
+        """What a command calls the model: its name where that is enough, else its path."""
         name = self._bundle.manifest.name
         try:
             known = catalogue.find(name) == self._bundle.path
         except ModelError:
             known = False
-        model = name if known else self._bundle.path
+        return name if known else str(self._bundle.path)
+
+    def _command(self, recipe: Recipe) -> str:
+        """The line that builds ``recipe``."""
         batch = ",".join(map(str, dict.fromkeys(recipe.batch))) + " --dynamic" * (not recipe.static)
-        return f"edgefill build {model} --for {recipe.library} --precision {recipe.precision} --batch {batch}"
+        which = f"--for {recipe.library} --precision {recipe.precision}"
+        return f"edgefill build {self._model} {which} --batch {batch}"
 
 
 def _holds(recipe: Recipe, rows: int) -> bool:

@@ -10,8 +10,10 @@ from importlib.util import find_spec
 import onnx
 import pytest
 
+from edgefill import machine
 from edgefill.extras import install_line
 from tests.export.importing.zoo import CONVENTIONS, network
+from tests.fakes.libcuda import FakeCuda
 from tests.fakes.tensorrt import FakeTensorRT
 
 
@@ -19,6 +21,14 @@ from tests.fakes.tensorrt import FakeTensorRT
 def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("EDGEFILL_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch):
+    """The driver of an RTX 3090."""
+    driver = FakeCuda([("NVIDIA GeForce RTX 3090", (8, 6), 24 << 30)])
+    monkeypatch.setattr(machine, "_driver_library", lambda: driver)
+    return driver
 
 
 @pytest.fixture
@@ -69,17 +79,29 @@ def test_json_is_one_document_with_what_the_sidecars_say(edgefill, rtx, model, t
 
 def test_model_without_fp16_is_built_in_fp32_with_the_way_to_more(edgefill, rtx, model):
     done = edgefill("build", model, "--for", "rtx")
-    assert "edgefill export … --precision both" in done.err and rows(done.out)[0][2] == "fp32"
+    assert f"edgefill export {model} --precision both --out" in done.err and rows(done.out)[0][2] == "fp32"
     refused = edgefill("build", model, "--for", "rtx", "--precision", "fp16")
     assert refused.code == 4 and "not in fp16" in refused.err
 
 
-def test_of_an_imported_model_the_way_to_fp16_is_to_import_it_again(edgefill, monkeypatch, tmp_path):
+def test_of_an_imported_model_there_is_the_same_way_to_fp16(edgefill, monkeypatch, tmp_path):
     FakeTensorRT().install(monkeypatch)
     onnx.save(network(CONVENTIONS["Qualcomm's LaMa"]), tmp_path / "lama.onnx")
     edgefill("import", tmp_path / "lama.onnx", "--out", tmp_path / "lama.edgefill")
     done = edgefill("build", tmp_path / "lama.edgefill", "--for", "tensorrt")
-    assert done.code == 0 and "edgefill import FILE.onnx --precision both" in done.err
+    assert done.code == 0 and "lama.edgefill --precision both" in done.err
+
+
+def test_without_a_gpu_it_has_to_be_said_for_which_one(edgefill, gpu, monkeypatch, model, cache):
+    gpu.gpus.clear()
+    fake = FakeTensorRT().install(monkeypatch)
+    done = edgefill("build", model, "--for", "tensorrt")
+    assert done.code == 5 and "builds for the GPU that is here" in done.err
+    assert "--for rtx --sm 86,89" in done.err
+    FakeTensorRT(rtx=True).install(monkeypatch)
+    done = edgefill("build", model, "--for", "rtx")
+    assert done.code == 5 and f"run: edgefill build {model} --for rtx --sm 75,80" in done.err
+    assert not fake.count("build_serialized_network") and not cache.exists()
 
 
 def test_range_of_one_size_begins_at_one(edgefill, monkeypatch, model):

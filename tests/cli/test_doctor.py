@@ -29,8 +29,8 @@ def test_doctor_needs_none_of_the_packages_that_it_looks_for():
     assert (done.returncode, done.stderr) == (0, "") and "backend cpu" in done.stdout
 
 
-def test_json_is_one_document_with_the_same_findings(run_edgefill):
-    findings = json.loads(run_edgefill("doctor", "--json").stdout)["findings"]
+def test_json_is_one_document_with_the_same_findings(edgefill):
+    findings = json.loads(edgefill("doctor", "--json").out)["findings"]
     by_subject = {finding["subject"]: finding for finding in findings}
     assert by_subject["backend cpu"] == {
         "subject": "backend cpu", "status": "ok", "found": "ready", "mend": ""

@@ -101,7 +101,10 @@ def test_int8_and_a_pipeline_by_the_commands_alone(edgefill, pictures, tmp_path)
         ("faces64", ("--pipeline", "--out", "x.onnx"), 4, "it searches"),
         ("one_pass", ("--pipeline", "--out", "x.onnx", "--precision", "fp16"), 3, "is an exported model"),
         ("one_pass", ("--pipeline", "--out", "x.bin"), 6, "ends in .onnx"),
-        ("one_pass", ("--out", "x.edgefill"), 4, "holds no training"),
+        ("one_pass", ("--out", "x.edgefill"), 3, "exported already; say what to make of it"),
+        ("one_pass", ("--out", "x.edgefill", "--precision", "fp16", "--licence", "CC0"), 3, "--licence stay"),
+        ("faces64", ("--out", "x.edgefill", "--precision", "int8"), 3, "int8 is for models of one pass"),
+        (".", ("--out", "x.edgefill"), 4, "holds no training"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(

@@ -57,9 +57,9 @@ def test_number_out_of_its_range_is_refused_in_words(words, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_typo_in_a_training_loads_no_torch(tmp_path, run_edgefill):
-    done = run_edgefill("train", tmp_path, "--out", tmp_path / "r", "--device", "gpu", check=False)
-    assert done.returncode == 3
+def test_typo_in_a_training_loads_no_torch(tmp_path, edgefill):
+    done = edgefill("train", tmp_path, "--out", tmp_path / "r", "--device", "gpu")
+    assert done.code == 3
     code = (
         "import sys; sys.argv = ['edgefill', 'train', '.', '--out', 'r', '--filters', '0']\n"
         "from edgefill.cli import main\n"

@@ -29,6 +29,7 @@ def test_a_sheet_shows_the_seeds_from_the_first_on(edgefill, model, tmp_path):
         "sample", "--model", model, "--count", 4, "--seed", 3, "--out", tmp_path / "s.png", "--json"
     )
     assert done.code == 0 and json.loads(done.out)["pictures"] == 4
+    assert "licence of the model: CC0" in done.err and f"wrote {tmp_path / 's.png'}" in done.err
     page = np.asarray(Image.open(tmp_path / "s.png").convert("L"))
     third = g_of(model, [5])[0]
     np.testing.assert_array_equal(page[16:24, 4:12], third)  # 2 × 2 cells of 8 pixels, 4 between

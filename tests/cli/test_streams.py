@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -80,14 +81,15 @@ def test_names_that_are_no_text_are_completed(place):
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".png", "loop.png", "loop.png/a.png", "a.png/b.png"])
-def test_name_that_leads_nowhere_is_said(name, place):
+def test_name_that_leads_nowhere_is_said(name, place, edgefill, monkeypatch):
+    monkeypatch.chdir(place)
     (place / "loop.png").symlink_to("loop.png")
-    done = shell(f"edgefill complete {name} --out o --model m.edgefill", place)
-    assert done.returncode == 3
-    assert b"error: cannot read" in done.stderr
-    done = shell(f"edgefill complete a.png --out {name} --model m.edgefill", place)
-    assert done.returncode == 6
-    assert b"error: cannot write" in done.stderr
+    done = edgefill("complete", name, "--out", "o", "--model", "m.edgefill")
+    assert done.code == 3
+    assert "error: cannot read" in done.err
+    done = edgefill("complete", "a.png", "--out", name, "--model", "m.edgefill")
+    assert done.code == 6
+    assert "error: cannot write" in done.err
 
 
 def test_folder_that_is_gone_is_said_only_where_it_matters(place):
@@ -101,10 +103,11 @@ def test_folder_that_is_gone_is_said_only_where_it_matters(place):
 
 
 @pytest.mark.parametrize("words", ["complete a.png --out ''", "complete '' --out o", "sample --out ''"])
-def test_empty_path_is_not_this_folder(words, place):
-    done = shell(f"edgefill {words}", place)
-    assert done.returncode == 2
-    assert b"empty" in done.stderr
+def test_empty_path_is_not_this_folder(words, place, edgefill, monkeypatch):
+    monkeypatch.chdir(place)
+    done = edgefill(*shlex.split(words))
+    assert done.code == 2
+    assert "empty" in done.err
 
 
 def test_nothing_that_is_said_moves_a_terminal():

@@ -71,6 +71,7 @@ def test_json_is_one_document_and_a_pipe_gets_a_line_per_epoch(straight):
     assert [line.split("  ")[0] for line in done.stderr.splitlines() if line.startswith("epoch")] == [
         f"epoch {number}/4" for number in (1, 2, 3, 4)
     ]
+    assert done.stderr.endswith(f"wrote {out}\nnext: edgefill export {out} --out NAME.edgefill\n")
     assert steps_in(out) == list(range(1, 121))
 
 
@@ -162,10 +163,10 @@ def test_without_torch_it_says_what_to_install(pictures, tmp_path, monkeypatch):
         train(pictures, "--out", tmp_path / "run")
 
 
-def test_help_loads_no_torch(run_edgefill):
+def test_help_loads_no_torch(edgefill):
     code = "import sys, edgefill.cli; sys.exit(bool({'torch', 'safetensors'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-    assert "--resume" in run_edgefill("train", "--help").stdout
+    assert "--resume" in edgefill("train", "--help").out
 
 
 def test_refused_resume_leaves_the_run_s_pictures_as_they_were(pictures, straight, tmp_path):

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from onnxruntime import InferenceSession
+from PIL import Image
 from torch import nn
 
+import edgefill
 from edgefill.errors import InputError, ModelError
 from edgefill.export import bundle as export_room
 from edgefill.export import export_bundle
+from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import graph_signatures
 from tests.bundles import Z, tiny_bundle, tiny_networks
@@ -38,7 +41,7 @@ class OwnSlope(torch.autograd.Function):
 
 
 class Rounded(nn.Module):
-    """A batch norm behind its layer, which folding looks for, and a gradient of its own, which that loses."""
+    """A batch norm behind its layer, which folding looks for, and a gradient of its own."""
 
     def __init__(self):
         super().__init__()
@@ -199,3 +202,75 @@ def test_a_precision_that_is_not_there_names_the_export_that_brings_it(tmp_path)
     assert bundle.precisions == ("fp32",)
     with pytest.raises(ModelError, match=r"holds its step in fp32, not in fp16; .* --precision both"):
         bundle.graph("step", "fp16")
+
+
+def black_and_white(low: float, high: float):
+    """The tiny networks, whose pictures are in [low, high] instead."""
+    generator, discriminator = tiny_networks()
+    return (
+        nn.Sequential(generator, Mapped((high - low) / 2, low + (high - low) / 2)),
+        nn.Sequential(Mapped(2 / (high - low), -1 - 2 * low / (high - low)), discriminator),
+    )
+
+
+class Mapped(nn.Module):
+    def __init__(self, factor, offset):
+        super().__init__()
+        self.factor, self.offset = factor, offset
+
+    def forward(self, x):
+        return x * self.factor + self.offset
+
+
+def outputs(path, graph, count=5):
+    """What a graph of the bundle gives for random inputs."""
+    bundle, random = Bundle.open(path), np.random.default_rng(0)
+    shapes = graph_signatures(bundle.manifest)[graph][0]
+    feeds = {name: random.random((count, *shape[1:]), np.float32) for name, shape in shapes.items()}
+    session = InferenceSession(bundle.graph(graph))
+    return dict(zip([each.name for each in session.get_outputs()], session.run(None, feeds), strict=True))
+
+
+def test_pictures_of_another_range_are_found_out_and_an_argument_mends_it(tmp_path):
+    path, own = tmp_path / "other.edgefill", tmp_path / "own.edgefill"
+    for high in (255, 1):
+        generator, discriminator = black_and_white(0, high)
+        with pytest.raises(ModelError, match=r"picture_range=\(0, 1\)"):
+            export_bundle(generator, discriminator, path, z_dim=Z)
+    with pytest.raises(ModelError, match=r"expected \[0, 0.25\]"):
+        export_bundle(generator, discriminator, path, z_dim=Z, picture_range=(0, 0.25))
+    export_bundle(generator, discriminator, path, z_dim=Z, picture_range=(0, 1))
+    own.write_bytes(tiny_bundle())
+    for name, expected in outputs(own, "step").items():
+        np.testing.assert_allclose(outputs(path, "step")[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("wanted", [(1, 0), (0, float("nan")), 3, ("a", "b")])
+def test_what_is_no_range_is_refused(wanted, tmp_path):
+    with pytest.raises(InputError, match="expected what black and white are"):
+        export(tmp_path / "x.edgefill", picture_range=wanted)
+
+
+def test_a_search_without_d_is_the_fit_alone(tmp_path):
+    path, own = tmp_path / "alone.edgefill", tmp_path / "own.edgefill"
+    manifest = export_bundle(tiny_networks()[0], None, path, z_dim=Z, precision="both")
+    assert set(manifest.files) == {
+        f"{graph}{half}.onnx" for graph in ("generator", "fit") for half in ("", ".fp16")
+    }
+    assert not {"logit", "fit"} & set(manifest.proof), "the loss is the fit, and there is no D"
+    assert not manifest.has_discriminator and manifest.graphs == ("fit", "generator")
+    own.write_bytes(tiny_bundle())
+    found, expected = outputs(path, "fit"), outputs(own, "fit")
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    picture = Image.fromarray(np.full((8, 8), 90, np.uint8))
+    with edgefill.load(path) as completer:
+        assert completer.complete(picture, mask="center").perceptual is None
+        for settings in (SearchSettings("adam"), SearchSettings(lam=0.2)):
+            with pytest.raises(
+                ModelError, match=rf"without a discriminator.* lam is {settings.lam:g} .*expected lam 0"
+            ):
+                completer.complete(picture, mask="center", settings=settings)
+    with pytest.raises(ModelError, match="holds no step"):
+        Bundle.open(path).graph("step")

@@ -36,10 +36,10 @@ class Pipeline:
 
     def __init__(self, bundle: Bundle, path: Path) -> None:
         _, self.said = export_pipeline(bundle, path)
-        self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def __call__(self, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        (completed,) = self._session.run(["completed"], {"picture": picture, "mask": mask})
+        (completed,) = self.session.run(["completed"], {"picture": picture, "mask": mask})
         return completed
 
 
@@ -145,6 +145,22 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
     for name in ("a.onnx", "b.onnx"):
         export_pipeline(Bundle.open(tmp_path / "tiny.edgefill"), tmp_path / name)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_a_mask_of_0_and_1_is_one_of_0_and_255(averages):
+    values, mask = picture(33, 20), np.zeros((33, 20), np.uint8)
+    assert np.array_equal(averages(values, mask), values)
+    mask[4:9, 3:17] = 1
+    assert np.array_equal(averages(values, mask), averages(values, 255 * mask))
+    mask[0, 0] = 127
+    assert np.array_equal(averages(values, mask), values), "1 is black where there are greys"
+
+
+def test_its_metadata_say_what_it_takes(averages):
+    assert averages.session.get_inputs()[0].name == "picture", "whose channels the examples look at"
+    said = averages.session.get_modelmeta().custom_metadata_map
+    assert said["edgefill.picture"].startswith("uint8 [H, W, 3], RGB")
+    assert "0 and 1" in said["edgefill.mask"] and "kept" in said["edgefill.completed"]
 
 
 def test_what_is_no_pipeline_is_refused(tmp_path):

@@ -260,3 +260,21 @@ def test_a_small_hole_in_a_large_picture_is_all_that_is_looked_at():
     known[100:110, 2990:] = False
     assert filling.parts_of(known) == [(slice(99, 111), slice(2989, 3000))]
     assert filling.parts_of(np.ones((5, 5), bool)) == []
+
+
+@pytest.mark.parametrize(("place", "drawn"), [((50, 100), (12, 32, 3)), ((0, 270), (11, 31, 3))])
+def test_of_a_drawing_only_what_the_hole_needs_is_made(place, drawn, tmp_path, monkeypatch):
+    """All of it is half a gigabyte for a picture of 49 megapixels."""
+    made = []
+
+    class Watched(filling.Hole):
+        def __init__(self, *parts) -> None:
+            made.append(parts[0].shape)
+            super().__init__(*parts)
+
+    monkeypatch.setattr("edgefill.jobs.photograph.Hole", Watched)
+    hole = np.zeros((200, 300), bool)
+    hole[place[0] : place[0] + 10, place[1] : place[1] + 30] = True
+    photograph = prepare(read_picture(noise(200, 300, 3)), mask_file(tmp_path, hole), COLOUR, seed=0)
+    photograph.finished(np.zeros((3, 16, 16), np.float32))
+    assert made == [drawn]

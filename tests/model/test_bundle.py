@@ -19,6 +19,7 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 
+from edgefill import assets
 from edgefill.errors import ModelError, OutputError
 from edgefill.model.bundle import MANIFEST, Bundle, write_bundle
 from edgefill.model.catalogue import find
@@ -362,12 +363,13 @@ def _restored(path):
     return path
 
 
-def test_edited_manifest_of_a_model_that_came_without_a_seal_is_noticed(tmp_path):
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path(assets.__path__[0]).glob("*.edgefill")))
+def test_edited_manifest_of_a_model_that_comes_along_is_noticed(name, tmp_path):
     path = tmp_path / "m.edgefill"
-    path.write_bytes(find("faces64").read_bytes())
-    assert Bundle.open(path).manifest.name == "faces64"
+    path.write_bytes(find(name).read_bytes())
     entries = contents(path)
-    text = entries[MANIFEST].replace(b"research use only", b"for any use: really", 1)
+    licence = Bundle.open(path).manifest.licence
+    text = entries[MANIFEST].replace(licence.encode(), b"for any use", 1)
     assert text != entries[MANIFEST]
     rezip(path, (entries | {MANIFEST: text}).items())
     assert "was changed" in refused(path)

@@ -20,7 +20,7 @@ from edgefill.methods.latent.candidates import Alternatives
 from edgefill.methods.latent.pixels import pixel_evidence
 from edgefill.methods.latent.recording import Recording
 from edgefill.methods.latent.settings import SearchSettings
-from edgefill.methods.latent.start import check_encoder
+from edgefill.methods.latent.start import check_settings
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.evidence import Evidence
 from edgefill.runtimes import Runtime
@@ -43,10 +43,9 @@ class LatentSearch:
         return bool(self._answers)
 
     def resolved(self, request: Request) -> Request:
-        """With settings. Raises ModelError where they need an encoder and there is none."""
+        """With settings. Raises ModelError where they need an encoder or a D and there is none."""
         settings = (request.settings or SearchSettings()).suited(encoder=self._model.has_encoder)
-        if settings.start == "encoder":
-            check_encoder(self._model)
+        check_settings(settings, self._model)
         return replace(request, settings=settings)
 
     def has_room(self, order: Order) -> bool:

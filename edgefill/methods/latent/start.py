@@ -24,12 +24,12 @@ def begin(
     """The state before the first step of a search for what ``evidence`` says, one row for each of ``seeds``.
 
     z is pulled to the encoder's where the search begins there, else to the mean of the prior, which is 0.
-    Raises ModelError for a model without an encoder where one is asked for.
+    Raises ModelError for a model without an encoder or a D where it is asked for.
     """
+    check_settings(settings, model)
     prior = Prior.of(model)
     first, anchor = None, np.zeros((len(seeds), model.z_dim), np.float32)
     if settings.start == "encoder":
-        check_encoder(model)
         first = anchor = np.clip(encode(runtime, *evidence.seen()), -prior.bound, prior.bound)
     task = Task.of(evidence, settings, anchor)
     if settings.starts > 1:
@@ -37,12 +37,18 @@ def begin(
     return SearchState.start(task, settings, seeds, prior, first)
 
 
-def check_encoder(model: Manifest) -> None:
-    """Raises ModelError where ``model`` has no encoder."""
-    if not model.has_encoder:
+def check_settings(settings: SearchSettings, model: Manifest) -> None:
+    """Raises ModelError where ``settings`` ask an encoder or a D that ``model`` has not."""
+    if settings.start == "encoder" and not model.has_encoder:
         raise ModelError(
             f"the model {model.name} has no encoder to start from; use --start random, or train one: "
             "edgefill train RUN --stage encoder, then edgefill export RUN"
+        )
+    if settings.lam and not model.has_discriminator:
+        raise ModelError(
+            f"the model {model.name} was exported without a discriminator, and the search asks it: lam is "
+            f"{settings.lam:g} (solver {settings.solver}); expected lam 0, as in the default search or by "
+            "`complete --lam 0`; or export the model with its D"
         )
 
 

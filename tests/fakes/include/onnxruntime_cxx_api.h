@@ -27,7 +27,14 @@ struct Value {
     template <typename T>
     const T* GetTensorData() const;
 };
+struct TensorTypeAndShapeInfo {
+    std::vector<int64_t> GetShape() const;
+};
+struct TypeInfo {
+    TensorTypeAndShapeInfo GetTensorTypeAndShapeInfo() const;
+};
 struct Session {
+    TypeInfo GetInputTypeInfo(size_t) const;
     Session(const Env&, const char*, const SessionOptions&);
     std::vector<Value> Run(
         const RunOptions&, const char* const*, const Value*, size_t, const char* const*, size_t);
