@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export OMP_NUM_THREADS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 
-.PHONY: setup demo test test-page check bench kernels clean
+.PHONY: setup demo test test-page check bench gallery kernels clean
 
 setup: $(VENV)/.dev
 
@@ -40,6 +40,13 @@ MIGAN := runs/migan.edgefill
 $(MIGAN): | $(VENV)/.bench
 	$(BIN)/edgefill import ../shared/data/migan/migan_pipeline_v2.onnx --out $@
 
+FILLINGS := pipeline-white,pipeline-black,telea,navier-stokes,biharmonic,harmonic
+CONTENDERS := migan-cpu,migan-openvino,photos-cpu,smooth-cpu,$(FILLINGS)
+
+# The page of pictures and figures, by what `make bench` recorded.
+gallery: $(VENV)/.bench $(MIGAN)
+	$(BIN)/python docs/gallery.py --model $(MIGAN)
+
 bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
 	$(BIN)/python -m benchmarks.step --name step
 	$(BIN)/python -m benchmarks.step --model faces64 --name step-faces64
@@ -52,8 +59,8 @@ bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
 		--model hands64 --mask center,random
 	$(BIN)/python -m benchmarks.command --name command
 	$(BIN)/python -m benchmarks.one_pass $(WIDTHS) --name one-pass --chart docs/images/one-pass-quality.png
-	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --backends cpu,openvino --name photographs \
-		--sheet out/photographs.png --strip docs/images/kodak-strip.png
+	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --model photos --model smooth --backends cpu,openvino \
+		--contenders $(CONTENDERS) --name photographs --sheet out/photographs.png --strip docs/images/kodak-strip.png
 	$(BIN)/python -m benchmarks.serve --name serve
 	$(BIN)/python -m benchmarks.serve --model $(MIGAN) --folder ../shared/data/photos/kodak --pictures 24 --rounds 3 \
 		--requests 200 --backend openvino --name serve-migan
