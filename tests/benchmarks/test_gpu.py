@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import onnxruntime
@@ -45,16 +45,18 @@ def cuda(driver, monkeypatch, tmp_path):
 
 @pytest.fixture
 def model(tmp_path):
-    (tmp_path / "tiny.edgefill").write_bytes(tiny_bundle())
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_bundle(encoder=True))
     return tmp_path / "tiny.edgefill"
 
 
 def engines(cuda: StubDriver, monkeypatch, *, wrong: float = 0.0) -> None:
     """TensorRT whose engines are run by ONNX Runtime, with ``wrong`` added to every gradient."""
 
+    opened = cache(lambda graph: onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]))
+
     def execute(graph, addresses, shapes, stream) -> None:
         views = {name: floats(addresses[name], *shapes[name]) for name in shapes}
-        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        session = opened(graph)
 
         def run() -> None:
             feeds = {value.name: views[value.name].copy() for value in session.get_inputs()}
@@ -91,7 +93,9 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     of_kernels = [passed for (of, _), passed in checks.items() if of == "kernels"]
     assert of_kernels == [True] * 12
     of_tensorrt = [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"]
-    assert of_tensorrt == [True] * 4 + [None, True]
+    races_and_overheads = [True] * 4
+    assert of_tensorrt == [True] * 4 + [None, True] + races_and_overheads
+    assert figures["settings"]["solver"] == "lbfgs" and figures["settings"]["start"] == "encoder"
     assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32, one pass"] == [True] * 3
     assert [passed for (of, _), passed in checks.items() if of == "rtx fp32"] == [None]
     assert ("tensorrt", "timing cache") in checks
@@ -105,6 +109,15 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     assert "PyTorch fp32 batch 1" in left_out and "floor" in left_out
     assert f"| batch 1, times torch eager, in every precision, at least | 3 × | {NOT_MEASURED} |" in table
     assert not cuda.count("allocations") and not cuda.count("current contexts")
+
+
+def test_a_race_in_which_a_graph_fell_back_is_a_failure(cuda, model, monkeypatch):
+    engines(cuda, monkeypatch)
+    cuda.fail("cuStreamBeginCapture", CAPTURE_INVALIDATED)
+    session = gpu.Session(Bundle.open(model), [1], 30)
+    session._race(["tensorrt"], "fp32", 1)
+    (check,) = session.figures()["checks"]
+    assert check["passed"] is False and check["measured"] == "1 steps at once" and "race" in check["name"]
 
 
 def test_an_executor_that_computes_something_else_is_refuted_and_not_measured(
