@@ -53,7 +53,12 @@ def model(tmp_path):
 def engines(cuda: StubDriver, monkeypatch, *, wrong: float = 0.0) -> None:
     """TensorRT whose engines are run by ONNX Runtime, with ``wrong`` added to every gradient."""
 
-    opened = cache(lambda graph: onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # others would wait actively, between graphs of microseconds
+
+    @cache
+    def opened(graph: bytes) -> onnxruntime.InferenceSession:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def execute(graph, addresses, shapes, stream) -> None:
         views = {name: floats(addresses[name], *shapes[name]) for name in shapes}
