@@ -3,8 +3,9 @@
     python -m benchmarks.gpu [--model faces64] [--minutes 7.5] [--out FOLDER] [--name gpu]
 
 First it proves: kernels against NumPy, every executor against ONNX Runtime in fp32 on the CPU, graphs on
-against off, memory, compute-sanitizer. Then it measures: every executor by turns with PyTorch on the same
-weights, what the update adds to a step, and what ``edgefill bench`` measures. One JSON and one Markdown table
+against off, memory, compute-sanitizer. Then it measures what users run, the default search from the
+encoder's z: every executor by turns with PyTorch's Adam on the same objective and weights, what the update
+adds to a step, and what ``edgefill bench`` measures. A graph that fell back fails. One JSON and one table
 are written; what could not be run, or was left out for time, says so. ``benchmarks/gpu_kit.py`` packs what
 such a machine needs.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -36,18 +37,19 @@ from edgefill.export.engines.store import Engines
 from edgefill.files import write_atomically
 from edgefill.kernels.buffers import Buffers
 from edgefill.kernels.device import Device, open_device
-from edgefill.methods.latent.latents import Prior
-from edgefill.methods.latent.pixels import pixel_task
+from edgefill.methods.latent.pixels import pixel_evidence
 from edgefill.methods.latent.search import SearchState
-from edgefill.methods.latent.settings import SearchSettings
+from edgefill.methods.latent.settings import SearchSettings, default_settings
+from edgefill.methods.latent.start import begin
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
 from edgefill.runtimes import DEVICE_BACKENDS, Runtime, open_backend
 from edgefill.runtimes.device.executors import open_executor, tensor_shapes
 from edgefill.runtimes.device.search import STEPS_A_GRAPH
+from edgefill.runtimes.onnx_runtime import OnnxRuntime
 from edgefill.runtimes.registry import LIBRARIES, row_of
 
-Turn = Callable[[int], float]  # seconds on the GPU of so many steps
+Turn = Callable[[], float]  # seconds on the GPU of a step, which is one of many
 _RULE = Rule(seconds=1.5)
 _ROUNDS, _STEPS_A_TURN = 15, 48
 _OVERHEAD_STEPS = STEPS_A_GRAPH  # of the graph that the overhead is taken from, which is that of a search
@@ -80,6 +82,8 @@ class Session:
 
     def __init__(self, bundle: Bundle, batches: list[int], minutes: float) -> None:
         self._bundle, self._batches = bundle, batches
+        self._settings = default_settings(encoder=bundle.manifest.has_encoder)
+        self._host = OnnxRuntime(bundle)
         self._end = time.monotonic() + 60 * minutes
         self._checks: list[tuple[str, Check]] = []
         self._benches: list[dict[str, Any]] = []
@@ -133,6 +137,7 @@ class Session:
         """Everything, for the record."""
         return {
             "model": self._bundle.manifest.name,
+            "settings": self._settings.document(),
             "checks": [{"of": of, **asdict(check)} for of, check in self._checks],
             "races": self._races,
             "overheads": self._overheads,
@@ -173,23 +178,23 @@ class Session:
         """An engine for every size that is measured: a larger one would do, and be slower."""
         for precision in self._bundle.precisions:
             engines = Engines(self._bundle, library, precision=precision, say=print)
-            for graph, batch in product(("step", "generator"), self._batches):
+            for graph, batch in product(("step", *self._settings.graphs), self._batches):
                 engines.build(graph, static(batch))
 
     def _floor(self) -> None:
         """What the arithmetic alone needs, at the rate that the GPU multiplies matrices here."""
-        from benchmarks.gpu_contenders import flops, matrix_rate
+        from benchmarks.gpu_contenders import asked, flops, matrix_rate
         from benchmarks.networks import networks_of
 
-        state = self._state(1, SearchSettings())
-        self._flops = flops(networks_of(self._bundle), state.z, state.task)
+        state = self._started(self._host, 1, self._settings)
+        self._flops = flops(asked(networks_of(self._bundle), state.task), state.z, state.task)
         self._matrix_rate = matrix_rate()
 
     def _race(self, names: list[str], precision: str, batch: int) -> None:
-        """Executors and PyTorch by turns: medians of a step, and the median ratio to the first."""
-        backends = [open_backend(name, self._bundle, precision=precision, say=print) for name in names]
+        """Default searches of the executors and Adam in PyTorch by turns: medians of a step."""
+        backends = {name: open_backend(name, self._bundle, precision=precision, say=print) for name in names}
         turns: dict[str, Turn] = {
-            name: self._turn(backend, batch) for name, backend in zip(names, backends, strict=True)
+            name: self._turn(backend, batch, self._settings) for name, backend in backends.items()
         }
         self._run(
             f"PyTorch {precision} batch {batch}", lambda: turns.update(self._torch_turns(precision, batch))
@@ -197,10 +202,11 @@ class Session:
         seconds: dict[str, list[float]] = {name: [] for name in turns}
         for number in range(_ROUNDS + 2):
             for name, turn in turns.items():
-                taken = turn(_STEPS_A_TURN) / _STEPS_A_TURN
+                taken = turn()
                 if number >= 2:  # the first turns warm up
                     seconds[name].append(taken)
-        for backend in backends:
+        for name, backend in backends.items():
+            self._take(f"{name} {precision}", iter([_replays(backend, f"race at batch {batch}")]))
             backend.close()
         medians = {name: statistics.median(taken) for name, taken in seconds.items()}
         self._races.append({"precision": precision, "batch": batch, "seconds": medians})
@@ -208,11 +214,12 @@ class Session:
             precision, batch, {name: f"{1e6 * taken:.1f} us" for name, taken in medians.items()}, flush=True
         )
 
-    def _turn(self, backend: Runtime, batch: int) -> Turn:
-        settings = SearchSettings("adam", steps=_STEPS_A_TURN)
+    def _turn(self, backend: Runtime, batch: int, settings: SearchSettings) -> Turn:
+        """A search that begins at the encoder's z where there is one, and ends where the settings say."""
 
-        def turn(steps: int) -> float:
-            return backend.timed(self._state(batch, settings), steps).device
+        def turn() -> float:
+            times = backend.timed(self._started(backend, batch, settings), settings.steps)
+            return times.device / max(times.steps, 1)
 
         return turn
 
@@ -220,28 +227,30 @@ class Session:
         from benchmarks.gpu_contenders import torch_turns
         from benchmarks.networks import networks_of
 
-        settings = SearchSettings("adam", steps=_STEPS_A_TURN)
-        state = self._state(batch, settings)
-        turns, failed = torch_turns(networks_of(self._bundle), state.z, state.task, settings, precision)
+        state = self._started(self._host, batch, self._settings)
+        networks = networks_of(self._bundle)
+        turns, failed = torch_turns(networks, state.z, state.task, self._settings, precision)
         self._left_out += [f"{name}, {precision}, batch {batch}: {why}" for name, why in failed.items()]
-        return turns
+        return {name: partial(_a_step, turn) for name, turn in turns.items()}
 
     def _overhead(self, device: Device, name: str, precision: str, batch: int) -> None:
         """What update and graph add to a step: a step of the search less the engine's run, both in graphs."""
         executor = open_executor(row_of(name), self._bundle, device, precision, say=print)
         backend = open_backend(name, self._bundle, precision=precision, say=print)
-        batch = executor.capacity("step", batch)
+        steady = replace(self._settings, steps=_STEPS_A_TURN, patience=0, goal=None)
+        graph_name, turn = steady.graphs[0], self._turn(backend, batch, steady)
+        batch = executor.capacity(graph_name, batch)
         with device:
-            shapes = tensor_shapes(self._bundle.manifest, "step", batch)
+            shapes = tensor_shapes(self._bundle.manifest, graph_name, batch)
             buffers = Buffers(device, shapes)
-            bound = executor.bind("step", batch, buffers.address)
+            bound = executor.bind(graph_name, batch, buffers.address)
             for _ in range(2):  # a library may allocate in its first runs
                 bound.enqueue()
             device.synchronize()
             graph = device.capture(lambda: [bound.enqueue() for _ in range(_OVERHEAD_STEPS)] and None)
         search, alone = [], []
         for _ in range(_ROUNDS + 2):
-            search.append(self._turn(backend, batch)(_STEPS_A_TURN) / _STEPS_A_TURN)
+            search.append(turn())
             with device:
                 begin = device.record("alone, begin")
                 for _ in range(_STEPS_A_TURN // _OVERHEAD_STEPS):
@@ -253,6 +262,7 @@ class Session:
             graph.close()
             buffers.free()
             executor.close()
+        self._take(f"{name} {precision}", iter([_replays(backend, f"overhead at batch {batch}")]))
         backend.close()
         added = statistics.median(a - b for a, b in list(zip(search, alone, strict=True))[2:])
         engine = statistics.median(alone[2:])
@@ -260,20 +270,32 @@ class Session:
         self._overheads.append({**case, "engine_seconds": engine, "added_seconds": added})
 
     def _bench(self, name: str, precision: str) -> None:
-        settings = SearchSettings()
+        settings = self._settings
         report = bench(
             self._bundle, name, self._batches, settings=settings, rule=_RULE, precision=precision, say=print
         )
         self._benches.append(report.document())
 
-    def _state(self, batch: int, settings: SearchSettings) -> SearchState:
-        """A search for random pictures: a step costs the same whatever they are."""
+    def _started(self, runtime: Runtime, batch: int, settings: SearchSettings) -> SearchState:
+        """A search for random pictures with a hole: a step costs the same whatever they are."""
         model = self._bundle.manifest
         shape = (batch, model.height, model.width)
         pictures = np.random.default_rng(0).integers(0, 256, (*shape, model.channels), np.uint8)
         known = np.ones(shape, bool)
-        task = pixel_task(pictures, known, model, settings)
-        return SearchState.start(task, settings, range(batch), Prior.of(model))
+        known[:, model.height // 4 : -model.height // 4, model.width // 4 : -model.width // 4] = False
+        evidence = pixel_evidence(pictures, known, model)
+        return begin(evidence, settings, range(batch), model, runtime)
+
+
+def _replays(backend: Runtime, what: str) -> Check:
+    """Whether ``backend`` still replays graphs after all that it did."""
+    at_once = backend.info.steps_at_once
+    return Check(f"{what}: a graph that is used", at_once > 1, f"{at_once} steps at once")
+
+
+def _a_step(turn: Callable[[int], float]) -> float:
+    """Of a turn of PyTorch."""
+    return turn(_STEPS_A_TURN) / _STEPS_A_TURN
 
 
 if __name__ == "__main__":

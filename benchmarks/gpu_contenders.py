@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgefill.export.objective import Completion
+from edgefill.kernels.solvers import Adam
 from edgefill.methods.latent.search import Task
 from edgefill.methods.latent.settings import SearchSettings
 
@@ -38,7 +39,7 @@ def torch_turns(
     networks: Completion, z: np.ndarray, task: Task, settings: SearchSettings, precision: str
 ) -> tuple[dict[str, Turn], dict[str, str]]:
     """What takes turns with the executors, and why a contender cannot."""
-    search = TorchSearch(on_gpu(networks, precision), z, task, settings)
+    search = TorchSearch(on_gpu(asked(networks, task), precision), z, task, settings.lr)
     turns: dict[str, Turn] = {}
     failed: dict[str, str] = {}
     makers = {
@@ -57,11 +58,23 @@ def torch_turns(
     return turns, failed
 
 
+def asked(networks: Completion, task: Task) -> Completion:
+    """``networks`` as ``task`` asks them: without D where its weight is 0, as the executors' fit has it."""
+    return networks if task.lam.any() else replace(networks, discriminator=_Silent())
+
+
+class _Silent(torch.nn.Module):
+    """A D that says nothing, at no cost."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return picture.new_zeros(len(picture), 1)
+
+
 class TorchSearch:
     """Projected Adam on z in PyTorch, all of it on the GPU and in place, so that it can be captured."""
 
-    def __init__(self, networks: Completion, z: np.ndarray, task: Task, settings: SearchSettings) -> None:
-        self._settings = settings
+    def __init__(self, networks: Completion, z: np.ndarray, task: Task, lr: float) -> None:
+        self._lr, self._solver = lr, Adam()
         self._inputs = {name: torch.from_numpy(array).cuda() for name, array in task._asdict().items()}
         self._networks = networks
         self._z = torch.from_numpy(z).cuda()
@@ -98,7 +111,7 @@ class TorchSearch:
 
     def _step(self) -> None:
         """What a step here does too: loss, gradient, the best so far, Adam's update, the projection."""
-        settings, z = self._settings, self._z.detach().requires_grad_(True)
+        adam, z = self._solver, self._z.detach().requires_grad_(True)
         loss, _ = self._networks.objective(z, **self._inputs)
         (gradient,) = torch.autograd.grad(loss.sum(), z)
         with torch.no_grad():
@@ -106,11 +119,11 @@ class TorchSearch:
             self._best.copy_(torch.where(better, loss, self._best))
             self._best_z.copy_(torch.where(better[:, None], self._z, self._best_z))
             self._t += 1
-            self._first.lerp_(gradient, 1 - settings.beta1)
-            self._second.lerp_(gradient * gradient, 1 - settings.beta2)
-            corrected = self._second / (1 - settings.beta2**self._t)
-            step = self._first / (1 - settings.beta1**self._t) / (corrected.sqrt() + settings.eps)
-            self._z.sub_(settings.lr * step).clamp_(-1, 1)
+            self._first.lerp_(gradient, 1 - adam.beta1)
+            self._second.lerp_(gradient * gradient, 1 - adam.beta2)
+            corrected = self._second / (1 - adam.beta2**self._t)
+            step = self._first / (1 - adam.beta1**self._t) / (corrected.sqrt() + adam.eps)
+            self._z.sub_(self._lr * step).clamp_(-1, 1)
 
 
 def _seconds(steps: Steps, n: int) -> float:

@@ -16,10 +16,12 @@ import numpy as np
 from benchmarks.gpu_checks import Check, checked
 from edgefill.kernels.device import Device, open_device
 from edgefill.kernels.launcher import Kernels
+from edgefill.kernels.solvers import SHIPPED
+from edgefill.kernels.solvers.lbfgs import Pairs
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.pixels import pixel_task
 from edgefill.methods.latent.search import Evaluation, SearchState, take_step
-from edgefill.methods.latent.settings import SOLVERS, SearchSettings
+from edgefill.methods.latent.settings import SearchSettings, suited_settings
 from edgefill.model.manifest import Latent, Manifest
 from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import Bound
@@ -31,7 +33,7 @@ _SMALL = (1, 33, 100, 1025)
 
 def kernel_checks(device: Device) -> Iterator[Check]:
     """Each solver's kernel against NumPy: three rows of every size, one of them broken."""
-    for solver, settings in SOLVERS["encoder"].items():
+    for solver, settings in ((each.name, suited_settings("encoder", each.name)) for each in SHIPPED):
         for z_dim in SIZES:
             yield checked(
                 f"kernel {solver}, {z_dim} numbers a row", lambda s=settings, z=z_dim: _kernel(device, s, z)
@@ -40,11 +42,13 @@ def kernel_checks(device: Device) -> Iterator[Check]:
 
 def _kernel(device: Device, settings: SearchSettings, z_dim: int) -> tuple[bool, str]:
     state, found = _random_state(settings, z_dim)
-    expected = replace(state, **{name: getattr(state, name).copy() for name in _ARRAYS})
+    expected = replace(state)
+    expected.put({name: array.copy() for name, array in state.arrays.items()})
     expected.allow(1)
     with device:
         fixed = _FixedEvaluation(device, found)
-        search = DeviceSearch(_model_of(z_dim), "step", len(state.z), device, fixed, Kernels(device))
+        shape = _model_of(z_dim), "step", len(state.z), settings.solver
+        search = DeviceSearch(*shape, device, fixed, Kernels(device))
         state.allow(1)
         search.upload(state)
         search.step()
@@ -53,14 +57,9 @@ def _kernel(device: Device, settings: SearchSettings, z_dim: int) -> tuple[bool,
         search.take(state)
         search.close()
     take_step(expected, found)
-    error = max(_largest(getattr(state, name), getattr(expected, name)) for name in _ARRAYS)
+    names = expected.arrays.keys() - {"loss", "limit"}  # which are no kernel's
+    error = max(_largest(state.arrays[name], expected.arrays[name]) for name in names)
     return error <= 1e-6, f"largest difference {error:.2g}"
-
-
-_ARRAYS = (
-    "z", "first", "second", "best_z", "best_loss", "best_contextual", "best_perceptual", "mark", "moves",
-    "changes", "curvatures", "pairs", "energy", "marked_at", "steps", "status",
-)  # fmt: skip
 
 
 def _random_state(settings: SearchSettings, z_dim: int) -> tuple[SearchState, Evaluation]:
@@ -74,15 +73,13 @@ def _random_state(settings: SearchSettings, z_dim: int) -> tuple[SearchState, Ev
     pictures, known = np.zeros((rows, 8, 8, 1), np.uint8), np.ones((rows, 8, 8), bool)
     task = pixel_task(pictures, known, model, settings)
     state = SearchState.start(task, settings, range(rows), Prior.of(model))
-    state.first, state.second = draw(rows, z_dim), np.abs(draw(rows, z_dim))
-    state.steps, state.energy = np.array([0, 7, 3], np.int32), draw(rows)
+    state.own = {name: np.abs(draw(*array.shape)).astype(array.dtype) for name, array in state.own.items()}
+    state.steps = np.array([0, 7, 3], np.int32)
     found = Evaluation(np.abs(draw(rows)) * 300, draw(rows, z_dim) * 50, draw(rows), draw(rows))
-    if settings.solver == "lbfgs":
-        state.moves = draw(*state.moves.shape)
-        state.changes = 20 * state.moves
-        state.curvatures = (state.moves * state.changes).sum(2)
-        state.pairs = np.array([0, 7, 2], np.int32)
-        state.second = found.gradient - 20 * (state.z - state.first)
+    if settings.solver.name == "lbfgs":
+        moves, count = draw(*state.own["moves"].shape), np.array([0, 7, 2], np.int32)
+        state.own.update(Pairs(moves, 20 * moves, 20 * (moves * moves).sum(2), count)._asdict())
+        state.own["gradient_before"] = found.gradient - 20 * (state.z - state.own["z_before"])
     found.gradient[2, -1] = np.nan
     return state, found
 

@@ -17,7 +17,7 @@ def markdown(figures: dict[str, Any], gpu: str) -> str:
         _table(("goal", "wanted", "measured", "met"), _goals(figures)),
         "## Proofs",
         _table(("of", "check", "passed", "measured"), _checks(figures["checks"])),
-        "## One step, by turns with PyTorch on the same weights, median µs",
+        "## A step of the default search, by turns with Adam in PyTorch on the same weights, median µs",
         _table(("precision", "batch", "contender", "µs a step", "times the quickest here"), _races(figures)),
         "## What update and graph add to a step",
         _table(("backend", "precision", "batch", "engine alone µs", "added µs"), _overheads(figures)),

@@ -6,12 +6,14 @@ python docs/python.py
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import edgefill
 from edgefill.files import write_atomically
+from edgefill.kernels.solvers import SOLVERS
 
 PAGE = Path(__file__).with_name("python.md")
 _INTRODUCTION = """# Python
@@ -78,7 +80,7 @@ def page() -> str:
     errors = [name for name in public if _is_error(getattr(edgefill, name))]
     rest = [name for name in public if name not in (*_FIRST, *errors)]
     sections = [_section(name, getattr(edgefill, name)) for name in (*_FIRST, *rest)]
-    return "\n".join([_INTRODUCTION, *sections, _of_errors()])
+    return "\n".join([_INTRODUCTION, *sections, _of_solvers(), _of_errors()])
 
 
 def _is_error(thing: Any) -> bool:
@@ -134,6 +136,23 @@ def _type(annotation: Any) -> str:
 
 def _text(thing: Any) -> str:
     return (inspect.getdoc(thing) or "").replace("``", "`")
+
+
+def _of_solvers() -> str:
+    """Each with its own numbers."""
+    lines = [
+        "## Solvers",
+        "",
+        "`SearchSettings` takes one by its name, or one of `edgefill.kernels.solvers`:",
+        "",
+    ]
+    for solver in SOLVERS.values():
+        lines += [f"### {solver.__name__}, `{solver.name}`", "", _text(solver), ""]
+        for each in fields(solver):
+            limits, what = (each.metadata[name] for name in ("limits", "what"))
+            lines.append(f"- `{each.name}` = {each.default}, {limits or 'True or False'}: {what}")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _of_errors() -> str:

@@ -1,85 +1,93 @@
-"""What the kernels are given: aligned NumPy dtypes that mirror the structs of the sources field by field."""
+"""What the kernels are given, and the header of C++ that says the same."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgefill.errors import InputError
+from edgefill.kernels.solvers.solver import Solver
+from edgefill.kernels.structs import Field, Struct
 
 if TYPE_CHECKING:
     from edgefill.methods.latent.settings import SearchSettings
 
-RATES = np.dtype(
+SEARCH = Struct(
+    "Search",
     [
-        ("lr", np.float32),
-        ("first_correction", np.float32),  # Adam: 1 − β₁ᵗ
-        ("second_correction", np.float32),  # Adam: 1 − β₂ᵗ
-        ("beta", np.float32),  # HMC: inverse temperature
-    ]
+        Field("z", "float *", "[N, Z], in place, where the step graph reads it"),
+        Field("loss", "const float *", "[N], this and the next three are what the step graph says of z"),
+        Field("gradient", "const float *", "[N, Z]"),
+        Field("contextual", "const float *", "[N]"),
+        Field("perceptual", "const float *", "[N]"),
+        Field("best_z", "float *", "[N, Z], where the loss was least, and what it was there"),
+        Field("best_loss", "float *", "[N]"),
+        Field("best_contextual", "float *", "[N]"),
+        Field("best_perceptual", "float *", "[N]"),
+        Field("mark", "float *", "[N], the last loss that was better by more than the tolerance"),
+        Field("marked_at", "int *", "[N], its step"),
+        Field("steps", "int *", "[N], evaluations so far"),
+        Field("limit", "const int *", "[N], the row pauses after this many"),
+        Field("status", "int *", "[N], a Status"),
+        Field("rows", "int", "N"),
+        Field("z_dim", "int", "Z"),
+        Field("patience", "int", "steps without a new mark that end the row; 0 is never"),
+        Field("bound", "float", "of |z|"),
+        Field("goal", "float", "a loss that ends the row; -inf is none"),
+        Field("tolerance", "float", "a share of the loss"),
+    ],
 )
-"""What changes from step to step, worked out before the search."""
+"""What the step kernels of all solvers share."""
 
-MOST_PAIRS = 32
-"""That L-BFGS can remember: its kernel has room for so many."""
-
-_STATE = (
-    "z", "loss", "gradient", "contextual", "perceptual", "first", "second", "best_z", "best_loss",
-    "best_contextual", "best_perceptual", "mark", "marked_at", "moves", "changes", "curvatures", "pairs",
-    "energy", "noise", "uniform", "rates", "steps", "limit", "status",
-)  # fmt: skip
-_COUNTS = ("rows", "z_dim", "normalise", "patience", "memory", "leapfrog")
-_NUMBERS = (
-    "momentum", "momentum_ahead", "beta1", "beta1_rest", "beta2", "beta2_rest", "eps", "bound", "goal",
-    "tolerance", "size", "half_size",
-)  # fmt: skip
-_PICTURES = ("generated", "target", "known", "composed")
-_SHAPE = ("rows", "channels", "height", "width")
+COMPOSE = Struct(
+    "Compose",
+    [
+        Field("generated", "const float *", "[N, C, H, W], in [-1, 1]"),
+        Field("target", "const float *", "the same"),
+        Field("known", "const unsigned char *", "[N, H, W]"),
+        Field("composed", "unsigned char *", "[N, H, W, C]"),
+        *(Field(name, "int") for name in ("rows", "channels", "height", "width")),
+    ],
+)
+"""The argument of the compose kernel."""
 
 
-def _struct(pointers: tuple[str, ...], counts: tuple[str, ...], numbers: tuple[str, ...] = ()) -> np.dtype:
-    kinds = ((pointers, np.uint64), (counts, np.int32), (numbers, np.float32))
-    return np.dtype([(name, kind) for names, kind in kinds for name in names], align=True)
+def structs(solvers: Iterable[type[Solver]]) -> list[Struct]:
+    """Every struct of the kernels of ``solvers``, each after those that it has inside."""
+    own = [struct for solver in solvers for struct in (solver.rate_struct(), solver.struct(SEARCH))]
+    return [SEARCH, *own, COMPOSE]
 
 
-SEARCH = _struct(_STATE, _COUNTS, _NUMBERS)
-"""The argument of the step kernels, ``struct Search`` of search.cuh."""
-
-COMPOSE = _struct(_PICTURES, _SHAPE)
-"""The argument of the compose kernel, ``struct Compose`` of compose.cu."""
+def header(solvers: Iterable[type[Solver]]) -> str:
+    """The C++ of ``structs``, and of what the kernels share beside them."""
+    solvers = tuple(solvers)
+    constants = [
+        f"enum {{ {name} = {value} }};\n" for solver in solvers for name, value in solver.constants.items()
+    ]
+    first = "// What the kernels are given, by value; made of what Python declares.\n#pragma once\n"
+    return "\n".join([first, *constants, *(struct.cpp for struct in structs(solvers))])
 
 
 def search_arguments(
     settings: SearchSettings, addresses: Mapping[str, int], *, rows: int, z_dim: int, bound: float
 ) -> np.ndarray:
-    """A SEARCH struct for ``rows`` latents of ``z_dim`` numbers; ``addresses`` are of the state's arrays.
+    """The struct of the settings' solver for ``rows`` latents of ``z_dim`` numbers.
 
-    Sums and shares of settings are worked out here in float64, as the reference does.
+    ``addresses`` are of the arrays of the state, those of the solver and its draws, and the rates.
     """
     values = {
         "rows": rows,
         "z_dim": z_dim,
-        "normalise": settings.normalise,
         "patience": settings.patience,
-        "memory": settings.memory,
-        "leapfrog": settings.hmc_leapfrog,
-        "momentum": settings.momentum,
-        "momentum_ahead": 1 + settings.momentum,
-        "beta1": settings.beta1,
-        "beta1_rest": 1 - settings.beta1,
-        "beta2": settings.beta2,
-        "beta2_rest": 1 - settings.beta2,
-        "eps": settings.eps,
         "bound": bound,
         "goal": -math.inf if settings.goal is None else settings.goal,
         "tolerance": settings.tolerance,
-        "size": settings.hmc_size,
-        "half_size": settings.hmc_size / 2,
     }
-    return _filled(SEARCH, addresses, values)
+    solver = settings.solver
+    return solver.struct(SEARCH).filled({**addresses, **values, **solver.numbers()})
 
 
 def compose_arguments(
@@ -91,12 +99,5 @@ def compose_arguments(
             f"cannot compose {rows} pictures of {width}×{height} at once: expected fewer than {2**31:,} "
             "pixels together; use a smaller --batch"
         )
-    return _filled(COMPOSE, addresses, {"rows": rows, "channels": channels, "height": height, "width": width})
-
-
-def _filled(struct: np.dtype, addresses: Mapping[str, int], values: Mapping[str, float]) -> np.ndarray:
-    """One struct, 0-d: each field from ``values``, or the address of its name."""
-    arguments = np.zeros((), struct)
-    for name in struct.names or ():
-        arguments[name] = values[name] if name in values else addresses[name]
-    return arguments
+    shape = {"rows": rows, "channels": channels, "height": height, "width": width}
+    return COMPOSE.filled({**addresses, **shape})

@@ -11,17 +11,19 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgefill.errors import EngineError
 from edgefill.files import write_atomically
+from edgefill.kernels.arguments import header
 from edgefill.kernels.forms import CUBINS, PTX, REPORT, cubin_name, ptx_name
 from edgefill.kernels.nvrtc import VERSION, Nvrtc
-from edgefill.kernels.solvers import SOLVER_NAMES
+from edgefill.kernels.solvers import SHIPPED
+from edgefill.kernels.solvers.solver import Solver
 
-SOURCES = ("search.cuh", *(f"{name}.cu" for name in SOLVER_NAMES), "compose.cu")
+HEADER = "arguments.cuh"
 COMPILED = Path(__file__).parent / "compiled"
 _NEWEST_PTX = (8, 0)  # what the drivers of CUDA 12.0 read
 _OPTIONS = (
@@ -56,12 +58,16 @@ def build() -> dict[str, bytes]:
         "sources": {name: _sha256(text.encode()) for name, text in sources.items()},
         "forms": forms,
     }
-    return {**files, REPORT: (json.dumps(report, indent=2) + "\n").encode()}
+    described = (json.dumps(report, indent=2) + "\n").encode()
+    return {**files, HEADER: sources[HEADER].encode(), REPORT: described}
 
 
-def read_sources(folder: Path = Path(__file__).parent) -> dict[str, str]:
-    """The text of every source, by name, in the order they are compiled."""
-    return {name: (folder / name).read_text(encoding="utf-8") for name in SOURCES}
+def read_sources(solvers: Sequence[type[Solver]] = SHIPPED) -> dict[str, str]:
+    """The text of every source, by name, in the order they are compiled; the header is made here."""
+    folder = Path(__file__).parent
+    shared = {name: (folder / name).read_text(encoding="utf-8") for name in ("search.cuh", "compose.cu")}
+    own = {f"{solver.name}.cu": solver.source() for solver in solvers}
+    return {HEADER: header(solvers), "search.cuh": shared.pop("search.cuh"), **own, **shared}
 
 
 def differences(files: Mapping[str, bytes], folder: Path = COMPILED) -> list[str]:

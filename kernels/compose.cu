@@ -8,13 +8,7 @@
 //
 // Work of a pixel: reads 1 + 4 C bytes, writes C: 65 kB for 64 x 64 RGB. Time on a device: not measured yet.
 
-// Passed by value; arguments.py mirrors it.
-struct Compose {
-    const float *generated, *target;  // [N, C, H, W], in [-1, 1]
-    const unsigned char *known;       // [N, H, W]
-    unsigned char *composed;          // [N, H, W, C]
-    int rows, channels, height, width;
-};
+#include "arguments.cuh"
 
 __device__ inline unsigned char byte_of(float x) {
     const float unit = x > -1 ? (x < 1 ? x : 1) : -1;  // NaN becomes -1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgefill.errors import InputError
 from edgefill.kernels.device import Device
-from edgefill.kernels.solvers import SOLVER_NAMES, kernel_of
+from edgefill.kernels.solvers import SHIPPED
+from edgefill.kernels.solvers.solver import Solver
 
 _STEP_BLOCK = 128  # threads to a row: a latent of 100 numbers in one go
 _COMPOSE_BLOCK = 256
@@ -17,14 +19,21 @@ class Kernels:
     def __init__(self, device: Device) -> None:
         self._device = device
         module = device.load_kernels()  # which its functions keep
-        names = (*map(kernel_of, SOLVER_NAMES), "compose")
+        names = (*(solver.kernel() for solver in SHIPPED), "compose")
         self._functions = {name: module.get_function(name) for name in names}
 
-    def step(self, solver: str, arguments: np.ndarray) -> None:
-        """Enqueues one step of ``solver`` for every row of ``arguments``, a SEARCH struct."""
-        self._device.launch(
-            self._functions[kernel_of(solver)], int(arguments["rows"]), _STEP_BLOCK, arguments
-        )
+    def check(self, solver: Solver) -> None:
+        """Raises InputError for a solver without a kernel here."""
+        if solver.kernel() not in self._functions:
+            raise InputError(
+                f"cannot search with {solver.name} on a GPU: the kernels that ship are those of "
+                f"{', '.join(each.name for each in SHIPPED)}; complete with --backend cpu"
+            )
+
+    def step(self, solver: Solver, arguments: np.ndarray) -> None:
+        """Enqueues one step of ``solver`` for every row of ``arguments``, its struct."""
+        rows = int(arguments["search"]["rows"])
+        self._device.launch(self._functions[solver.kernel()], rows, _STEP_BLOCK, arguments)
 
     def compose(self, arguments: np.ndarray) -> None:
         """Enqueues the composition that ``arguments``, a COMPOSE struct, describes."""

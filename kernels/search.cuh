@@ -1,4 +1,4 @@
-// What the step kernels share: their argument, and what is the same whatever the solver.
+// What the step kernels share: what is the same whatever the solver.
 //
 // A launch is one step of every row (picture), one block a row. Thread 0 does the row's bookkeeping; vectors
 // [Z] are walked by all threads with the block's stride, so any block of a multiple of 32 threads will do.
@@ -6,47 +6,7 @@
 // one barrier (__syncthreads_and): before it nothing is written, after it nothing is read that thread 0 writes.
 #pragma once
 
-struct Rates {  // of one step
-    float lr;
-    float first_correction;   // Adam: 1 - beta1^t
-    float second_correction;  // Adam: 1 - beta2^t
-    float beta;               // HMC: inverse temperature
-};
-
-// Passed by value; arguments.py mirrors it. Arrays are [N] or [N, Z] unless said otherwise.
-struct Search {
-    float *z;  // in place, where the step graph reads it
-    const float *loss, *gradient, *contextual, *perceptual;  // what the step graph says of z
-    // Velocity or momentum, first moment, or L-BFGS's z before; second moment, a trajectory's start, or L-BFGS's
-    // gradient before.
-    float *first, *second;
-    float *best_z, *best_loss, *best_contextual, *best_perceptual;
-    float *mark;     // the last loss that was better by more than the tolerance
-    int *marked_at;  // its step
-    float *moves, *changes;  // L-BFGS: [N, memory, Z], of its last steps; pair k in slot k % memory
-    float *curvatures;       // L-BFGS: [N, memory], their scalar products
-    int *pairs;              // L-BFGS: kept so far
-    float *energy;   // HMC: at the trajectory's start
-    const float *noise;    // HMC: [trajectories, N, Z]
-    const float *uniform;  // HMC: [trajectories, N]
-    const Rates *rates;    // [steps]
-    int *steps;            // evaluations so far
-    const int *limit;      // the row pauses after this many
-    int *status;
-    int rows, z_dim;
-    int normalise;  // momentum: the gradient is scaled to unit norm
-    int patience;   // steps without a new mark that end the row; 0 is never
-    int memory;     // L-BFGS: pairs that are remembered, at most MOST_PAIRS
-    int leapfrog;   // HMC: steps of one trajectory
-    float momentum, momentum_ahead;  // mu, 1 + mu
-    float beta1, beta1_rest;         // beta1, 1 - beta1
-    float beta2, beta2_rest;
-    float eps;
-    float bound;      // of |z|
-    float goal;       // a loss that ends the row; -inf is none
-    float tolerance;  // a share of the loss
-    float size, half_size;  // HMC: of a leapfrog step
-};
+#include "arguments.cuh"  // made of what Python declares: struct Search, and one for each solver
 
 enum Status { RUNNING, FAILED, REACHED, CONVERGED };
 

@@ -108,7 +108,7 @@ def test_wheels_hold_one_top_level_name_each_and_its_data(tmp_path):
     for name in (
         "edgefill/py.typed",
         "edgefill/export/engines/store.py",
-        "edgefill/kernels/reference.py",
+        "edgefill/kernels/solvers/adam.cu",
         "edgefill/model/known_networks.json",
         "edgefill/serve/page/index.html",
         "edgefill/serve/page/page.css",

@@ -43,7 +43,7 @@ def stop_rule(settings: SearchSettings | None) -> str:
     """When a picture is finished, such as "adam, 100 steps, or a loss of 250"."""
     if settings is None:
         return "one pass"
-    rule = f"{settings.solver}, {settings.steps} steps"
+    rule = f"{settings.solver.name}, {settings.steps} steps"
     if settings.goal is not None:
         rule += f", or a loss of {settings.goal:g}"
     if settings.patience:

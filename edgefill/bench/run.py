@@ -52,7 +52,8 @@ class Report:
 
     def document(self) -> dict[str, Any]:
         """The report as JSON values."""
-        return {"format": _FORMAT, "edgefill": __version__, **asdict(self), "graph": self.graph}
+        own = {**asdict(self), "settings": self.settings and self.settings.document()}
+        return {"format": _FORMAT, "edgefill": __version__, **own, "graph": self.graph}
 
 
 def bench(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +26,7 @@ from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raise
 from edgefill.cli.writer import Writer
 from edgefill.errors import EdgefillError, InputError
 from edgefill.files import check_writable
-from edgefill.kernels.solvers import SOLVERS_IN_WORDS
+from edgefill.kernels.solvers import solvers_in_words
 from edgefill.memory import too_large
 from edgefill.runtimes.registry import choice
 
@@ -63,7 +63,7 @@ def complete(
     mask: Annotated[str, typer.Option(help=_MASKS)] = "center",
     box: Annotated[str, typer.Option(help="Complete only this part: x,y,w,h in pixels.")] = "",
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
-    solver: Annotated[str | None, typer.Option(help=f"{SOLVERS_IN_WORDS}.")] = None,
+    solver: Annotated[str | None, typer.Option(help=f"{solvers_in_words()}.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations of loss and gradient.")] = None,
     start: Annotated[
         str | None,
@@ -306,7 +306,7 @@ class _Run:
             "box": request.box and list(request.box),
             "blend": request.blend,
             "candidates": request.candidates,
-            "settings": asdict(request.settings) if request.settings else {},
+            "settings": request.settings.document() if request.settings else {},
         }
 
     def _failures(self) -> str:

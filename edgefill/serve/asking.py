@@ -13,6 +13,7 @@ from PIL import Image
 from edgefill.errors import InputError
 from edgefill.holes.boxes import Box
 from edgefill.jobs.request import Request
+from edgefill.kernels.solvers import SOLVERS
 from edgefill.methods.latent.settings import SearchSettings, search_settings
 from edgefill.model.manifest import Manifest
 from edgefill.pictures.images import ENCODABLE, open_picture
@@ -172,7 +173,7 @@ FIELDS = {
     "priority": _whole(0, 9, "Jobs of a higher one go first."),
     "format": _word("Of the answer.", *ENCODABLE),
     "preset": _word("Settings of the search.", "default", "reference", "article"),
-    "solver": _word("Of the search.", "momentum", "adam", "lbfgs", "hmc"),
+    "solver": _word("Of the search.", *SOLVERS),
     "start": _word("Of the search: encoder, random or best-of:N."),
     "until": _word("When the search ends: converged, loss:X, ms:T or a number of steps."),
     "steps": _whole(1, 100_000, "Evaluations of loss and gradient."),

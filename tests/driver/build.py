@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
-import edgefill.kernels
+from edgefill.kernels.compile import read_sources
 from tests.kernels.host import HostKernels
 
 PYCUDA = "2026.1"
 _HERE, _ROOT = Path(__file__).parent, Path(__file__).resolve().parents[2]
-_KERNELS, _HOST = Path(edgefill.kernels.__file__).parent, _ROOT / "tests" / "kernels" / "host"
+_HOST = _ROOT / "tests" / "kernels" / "host"
 _CACHE = _ROOT / "build" / "driver"
 _BOOST = "bpl-subset/bpl_subset"
 _DEFINES = (  # what pycuda's own setup.py gives for the Boost that it ships
@@ -68,8 +68,9 @@ def pycuda_folder() -> Path:
 
 def stub_folder() -> Path:
     """Where the stub and the host's build of the kernels are, or would be."""
-    sources = [*_stub_sources(), *_HOST.iterdir(), *_KERNELS.glob("*.cu*"), Path(__file__)]
-    content = b"".join(path.read_bytes() for path in sorted(sources) if path.is_file())
+    files = [*_stub_sources(), *_HOST.iterdir(), Path(__file__)]
+    content = b"".join(path.read_bytes() for path in sorted(files) if path.is_file())
+    content += "".join(read_sources().values()).encode()
     return _CACHE / f"stub-{hashlib.sha256(content).hexdigest()[:12]}"
 
 

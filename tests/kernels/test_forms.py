@@ -10,13 +10,11 @@ import pytest
 
 from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.kernels.arguments import COMPOSE, SEARCH
-from edgefill.kernels.compile import COMPILED, SOURCES, read_sources
+from edgefill.kernels.compile import COMPILED, HEADER, read_sources
 from edgefill.kernels.forms import CUBINS, form_for, ptx_name, report
+from edgefill.kernels.solvers import SHIPPED
 
-KERNELS = {
-    "momentum_step": SEARCH, "adam_step": SEARCH, "lbfgs_step": SEARCH, "hmc_step": SEARCH,
-    "compose": COMPOSE,
-}  # fmt: skip
+KERNELS = {solver.kernel(): solver.struct(SEARCH).dtype for solver in SHIPPED} | {"compose": COMPOSE.dtype}
 
 
 @pytest.fixture
@@ -77,8 +75,10 @@ def test_no_kernel_spills_and_many_blocks_fit(sm):
 def test_the_forms_were_made_of_these_sources():
     sources = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in read_sources().items()}
     assert report()["sources"] == sources, "run make kernels"
-    there = {path.name for path in COMPILED.parent.iterdir() if path.suffix in (".cu", ".cuh")}
-    assert set(SOURCES) == there
+    there = {path.name for path in COMPILED.parent.rglob("*.cu*")} - {
+        path.name for path in COMPILED.glob("*.cubin")
+    }
+    assert set(read_sources()) == there and (COMPILED / HEADER).read_text() == read_sources()[HEADER]
 
 
 @pytest.mark.parametrize("name", ["sm_86.cubin", ptx_name()])

@@ -9,6 +9,7 @@ import pytest
 
 from edgefill.errors import ModelError
 from edgefill.extras import install_line
+from edgefill.kernels.solvers import HMC
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import SearchState, Task
@@ -42,7 +43,9 @@ def tasks(bundle: Bundle, rows: int) -> Task:
 
 def search(bundle: Bundle, task: Task, *, threads: int = 1, solver: str = "adam") -> SearchState:
     seeds, prior = list(range(len(task.lam))), Prior.of(bundle.manifest)
-    state = SearchState.start(task, SearchSettings(solver, steps=25, hmc_leapfrog=5), seeds, prior)
+    state = SearchState.start(
+        task, SearchSettings(HMC(leapfrog=5) if solver == "hmc" else solver, steps=25), seeds, prior
+    )
     runtime = OnnxRuntime(bundle, threads=threads)
     runtime.solve(state, 25)
     runtime.close()

@@ -76,7 +76,7 @@ def common(settings: SearchSettings) -> SearchSettings:
     asked for all rows or for none.
     """
     steps = settings.steps
-    if not settings.lr_falls and settings.solver != "hmc":  # else each step depends on how many there are
+    if not settings.lr_falls and not settings.solver.drawn:  # else each step depends on how many there are
         steps = max(_SAME_RATES, steps)
     return replace(
         settings, start="random", starts=1, steps=steps, lam=float(settings.lam > 0), pull=0.0, power=1,

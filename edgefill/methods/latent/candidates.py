@@ -21,7 +21,7 @@ from edgefill.methods.latent.drawing import is_finite
 from edgefill.methods.latent.graphs import evaluate
 from edgefill.methods.latent.recording import Recording
 from edgefill.methods.latent.search import FAILED, Task
-from edgefill.methods.latent.settings import SOLVERS
+from edgefill.methods.latent.settings import suited_settings
 from edgefill.runtimes import Runtime
 
 _SEARCHES = 16  # from random starts, or more where many candidates are asked for
@@ -42,7 +42,7 @@ class Alternatives:
     @classmethod
     def of(cls, order: Order, photograph: Photograph, runtime: Runtime) -> Alternatives:
         """Those of ``order``, which begin when they get their places."""
-        request, settings = order.request, SOLVERS["random"]["adam"]
+        request, settings = order.request, suited_settings("random", "adam")
         count = max(_SEARCHES, _SEARCHES_A_CANDIDATE * request.candidates)
         plain = Request(settings=settings)
         searches = [

@@ -6,14 +6,15 @@ runs the same steps there; the state is plain arrays for its sake, and ``take_st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from edgefill.errors import ModelError
-from edgefill.kernels import reference
+from edgefill.kernels.solvers.solver import Array, Sight
 from edgefill.methods.latent.latents import Prior, Seed
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.manifest import FIT
@@ -73,6 +74,16 @@ class Evaluation(NamedTuple):
 Step = Callable[[np.ndarray, Task], Evaluation]
 
 
+COMMON = (
+    Array("z"),
+    Array("loss", ()),
+    Array("best_z"),
+    *(Array(name, ()) for name in ("best_loss", "best_contextual", "best_perceptual", "mark")),
+    *(Array(name, (), "int") for name in ("marked_at", "steps", "limit", "status")),
+)
+"""The fields of a state that a search changes, whatever its solver."""
+
+
 @dataclass
 class SearchState:
     """Where the search of a batch stands; float32 and int32 arrays, one row a picture."""
@@ -80,17 +91,10 @@ class SearchState:
     task: Task
     settings: SearchSettings
     bound: float  # of |z|
-    rates: np.ndarray  # [T] of kernels.arguments.RATES, what changes from step to step
-    noise: np.ndarray  # [trajectories, N, Z], HMC: the momentum each trajectory starts with
-    uniform: np.ndarray  # [trajectories, N], HMC: decides whether a trajectory's end is taken
+    rates: np.ndarray  # [T], what changes from step to step
+    drawn: dict[str, np.ndarray]  # the solver's random numbers, [draws, N, …]
+    own: dict[str, np.ndarray]  # the solver's arrays, [N, …]
     z: np.ndarray  # [N, Z], where the next step evaluates
-    first: np.ndarray  # [N, Z], velocity, first moment, L-BFGS's z before, or momentum of HMC
-    second: np.ndarray  # [N, Z], second moment, L-BFGS's gradient before, or z at the trajectory's start
-    moves: np.ndarray  # [N, M, Z], L-BFGS: of its last steps, and what they changed in the gradient
-    changes: np.ndarray  # [N, M, Z]
-    curvatures: np.ndarray  # [N, M]
-    pairs: np.ndarray  # [N], L-BFGS: moves that were kept so far
-    energy: np.ndarray  # [N], HMC: at the trajectory's start
     loss: np.ndarray  # [N], of the last evaluation
     best_z: np.ndarray  # [N, Z], where the loss was least
     best_loss: np.ndarray  # [N], and what it was there
@@ -118,27 +122,20 @@ class SearchState:
         generators = [np.random.default_rng(seed) for seed in seeds]
         drawn = np.stack([prior.draw(rng) for rng in generators])
         z = drawn if first is None else first
-        trajectories = settings.trajectories
-        noise = [rng.standard_normal((trajectories, prior.z_dim), np.float32) for rng in generators]
-        uniform = [rng.random(trajectories, np.float32) for rng in generators]
         rows, z_dim = z.shape
-        memory = settings.memory if settings.solver == "lbfgs" else 0
+        solver = settings.solver
+        draws = [solver.draw(rng, settings.steps, z_dim) for rng in generators]
         unknown, none = np.full(rows, np.inf, np.float32), np.zeros(rows, np.int32)
         return cls(
             task,
             settings,
             prior.bound,
             rates=settings.rates(),
-            noise=np.stack(noise, axis=1),
-            uniform=np.stack(uniform, axis=1),
+            drawn={each.name: np.stack([one[each.name] for one in draws], axis=1) for each in solver.drawn},
+            own={
+                name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in solver.shapes(z_dim).items()
+            },
             z=z,
-            first=np.zeros_like(z),
-            second=np.zeros_like(z),
-            moves=np.zeros((rows, memory, z_dim), np.float32),
-            changes=np.zeros((rows, memory, z_dim), np.float32),
-            curvatures=np.zeros((rows, memory), np.float32),
-            pairs=none.copy(),
-            energy=np.zeros(rows, np.float32),
             loss=unknown,
             best_z=z.copy(),
             best_loss=unknown.copy(),
@@ -173,32 +170,40 @@ class SearchState:
         """True where no row searches any more."""
         return bool(self.ended_rows.all())
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a search changes, by name, a row for each picture; the solver's are among them."""
+        return {**{each.name: getattr(self, each.name) for each in COMMON}, **self.own}
+
+    def put(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Takes ``arrays`` in the place of those of their names."""
+        for each in COMMON:
+            setattr(self, each.name, arrays[each.name])
+        self.own = {name: arrays[name] for name in self.own}
+
     def rows(self, chosen: np.ndarray) -> SearchState:
         """The rows that are true in ``chosen`` [N] alone."""
-        arrays: dict[str, Any] = {
-            name: np.compress(chosen, getattr(self, name), axis) for name, axis in _ROWS_OF.items()
-        }
-        return replace(self, task=Task(*(part[chosen] for part in self.task)), **arrays)
+        chosen_of = copy(self)
+        chosen_of.task = Task(*(part[chosen] for part in self.task))
+        chosen_of.drawn = {name: np.compress(chosen, array, 1) for name, array in self.drawn.items()}
+        chosen_of.put({name: np.compress(chosen, array, 0) for name, array in self.arrays.items()})
+        return chosen_of
 
     @classmethod
     def joined(cls, *states: SearchState) -> SearchState:
         """The rows of ``states``, which have the same settings, one after the other."""
-        task = Task(*map(np.concatenate, zip(*(state.task for state in states), strict=True)))
-        arrays: dict[str, Any] = {
-            name: np.concatenate([getattr(state, name) for state in states], axis)
-            for name, axis in _ROWS_OF.items()
+        whole = copy(states[0])
+        whole.task = Task(*map(np.concatenate, zip(*(state.task for state in states), strict=True)))
+        whole.drawn = {
+            name: np.concatenate([state.drawn[name] for state in states], 1) for name in whole.drawn
         }
-        return replace(states[0], task=task, **arrays)
+        parts = [state.arrays for state in states]
+        whole.put({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        return whole
 
     def allow(self, n: int) -> None:
         """Lets each row take ``n`` steps more, as far as the settings' steps go."""
         self.limit = np.minimum(self.steps + np.int32(n), np.int32(len(self.rates)))
-
-
-_ROWS_OF = dict.fromkeys(
-    ("z", "first", "second", "moves", "changes", "curvatures", "pairs", "energy", "loss", "best_z",
-     "best_loss", "best_contextual", "best_perceptual", "mark", "marked_at", "steps", "limit", "status"), 0,
-) | {"noise": 1, "uniform": 1}  # the arrays of a state → the axis of its rows  # fmt: skip
 
 
 def advance(state: SearchState, n: int, evaluate: Step) -> None:
@@ -229,11 +234,10 @@ def take_step(state: SearchState, found: Evaluation) -> None:
     moving = pending & finite
     _keep_best(state, found, moving)
     with np.errstate(all="ignore"):  # rows that stand still may hold anything
-        moved = _UPDATES[state.settings.solver](state, found)
-    for name, values in moved.items():
-        kept = getattr(state, name)
-        rows = moving.reshape(-1, *[1] * (kept.ndim - 1))
-        setattr(state, name, np.where(rows, values, kept))
+        update = state.settings.solver.update(_sight(state, found))
+    state.z = _where(moving, update.z, state.z)
+    changed = {name: _where(moving, values, state.own[name]) for name, values in update.own.items()}
+    state.own = {**state.own, **changed}
     _decide_to_stop(state, found.loss, moving)
 
 
@@ -261,82 +265,14 @@ def _decide_to_stop(state: SearchState, loss: np.ndarray, moving: np.ndarray) ->
         state.status = np.where(reached, np.int32(REACHED), state.status)
 
 
-def _rates(state: SearchState) -> np.ndarray:
-    """The rates [N, 1] of the step each row is at; rows before their first have some that nobody uses."""
-    rates: np.ndarray = state.rates[np.maximum(state.steps - 1, 0)][:, None]
-    return rates
+def _sight(state: SearchState, found: Evaluation) -> Sight:
+    """What the solver sees; rows before their first step have rates that nobody uses."""
+    rates = state.rates[np.maximum(state.steps - 1, 0)][:, None]
+    seen = found.loss, found.gradient, state.steps
+    return Sight(state.z, *seen, rates, state.own, state.drawn, state.bound)
 
 
-def _momentum(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
-    settings = state.settings
-    z, first = reference.momentum_step(
-        state.z,
-        state.first,
-        found.gradient,
-        lr=_rates(state)["lr"],
-        momentum=settings.momentum,
-        normalise=settings.normalise,
-        bound=state.bound,
-    )
-    return {"z": z, "first": first}
-
-
-def _adam(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
-    settings, rates = state.settings, _rates(state)
-    z, first, second = reference.adam_step(
-        state.z,
-        state.first,
-        state.second,
-        found.gradient,
-        lr=rates["lr"],
-        first_correction=rates["first_correction"],
-        second_correction=rates["second_correction"],
-        beta1=settings.beta1,
-        beta2=settings.beta2,
-        eps=settings.eps,
-        bound=state.bound,
-    )
-    return {"z": z, "first": first, "second": second}
-
-
-def _lbfgs(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
-    """The first step has none before it, and what stands for that shows no curvature."""
-    moved = (state.steps > 1)[:, None]
-    pairs = reference.lbfgs_remember(
-        reference.Pairs(state.moves, state.changes, state.curvatures, state.pairs),
-        np.where(moved, state.z - state.first, np.float32(0)),
-        np.where(moved, found.gradient - state.second, np.float32(0)),
-    )
-    direction = reference.lbfgs_direction(found.gradient, pairs)
-    z = reference.lbfgs_step(state.z, direction, lr=_rates(state)["lr"], bound=state.bound)
-    kept = dict(zip(("moves", "changes", "curvatures", "pairs"), pairs, strict=True))
-    return {"z": z, "first": state.z, "second": found.gradient, **kept}
-
-
-def _hmc(state: SearchState, found: Evaluation) -> dict[str, np.ndarray]:
-    """One evaluation of Hamiltonian Monte Carlo: the first of a trajectory starts it, L more walk it."""
-    settings, size, beta = state.settings, state.settings.hmc_size, _rates(state)["beta"]
-    trajectory, position = np.divmod(np.maximum(state.steps - 1, 0), settings.hmc_leapfrog + 1)
-    starts, ends = (position == 0)[:, None], (position == settings.hmc_leapfrog)[:, None]
-    rows = np.arange(len(state.z))
-    arrived = reference.hmc_half_kick(state.first, found.gradient, size=size, beta=beta)
-    momentum = np.where(starts, state.noise[trajectory, rows], arrived)
-    origin = np.where(starts, state.z, state.second)
-    energy = reference.hmc_energy(found.loss, momentum, beta=beta[:, 0])
-    accepted = reference.hmc_accepts(state.energy, energy, state.uniform[trajectory, rows])[:, None]
-    kicked = reference.hmc_half_kick(momentum, found.gradient, size=size, beta=beta)
-    drifted = reference.hmc_drift(state.z, kicked, size=size, bound=state.bound)
-    return {
-        "z": np.where(ends, np.where(accepted, state.z, origin), drifted),
-        "first": np.where(ends, momentum, kicked),
-        "second": origin,
-        "energy": np.where(starts[:, 0], energy, state.energy),
-    }
-
-
-_UPDATES: dict[str, Callable[[SearchState, Evaluation], dict[str, np.ndarray]]] = {
-    "momentum": _momentum,
-    "adam": _adam,
-    "lbfgs": _lbfgs,
-    "hmc": _hmc,
-}
+def _where(rows: np.ndarray, values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """``values`` in the rows that are true, ``others`` elsewhere."""
+    chosen: np.ndarray = np.where(rows.reshape(-1, *[1] * (others.ndim - 1)), values, others)
+    return chosen

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
 
 from edgefill.errors import InputError
-from edgefill.kernels.arguments import MOST_PAIRS, RATES
-from edgefill.kernels.solvers import SOLVER_NAMES, SOLVERS_IN_WORDS
+from edgefill.kernels.solvers import LBFGS, Adam, Momentum, Solver, solver_of
 from edgefill.limits import LIMITS, shown, whole_number
 from edgefill.model.manifest import FIT
 
@@ -33,6 +32,17 @@ def _remembering(kind: type[T]) -> type[T]:
     return kind
 
 
+class SolverOrName:
+    """A field of a solver, which may be given by its name."""
+
+    def __get__(self, settings: object | None, kind: type) -> Solver:
+        chosen: Solver = vars(settings)["solver"] if settings is not None else Adam()
+        return chosen
+
+    def __set__(self, settings: object, value: Solver | str) -> None:
+        vars(settings)["solver"] = solver_of(value)
+
+
 @_remembering
 @dataclass(frozen=True)
 class SearchSettings:
@@ -43,7 +53,7 @@ class SearchSettings:
     is written here. Raises InputError for values that no search can run with.
     """
 
-    solver: str = "adam"  # one of SOLVER_NAMES
+    solver: SolverOrName = SolverOrName()  # with its own numbers, or by name with those that it has of itself
     start: str = "random"  # a draw from the prior; or "encoder"
     starts: int = 1  # random: draws from the prior, of which the one with the least loss is taken
     steps: int = 100
@@ -56,16 +66,6 @@ class SearchSettings:
     pull: float = 0.0
     power: int = 1  # the contextual loss sums |G(z) − y|^power: 1 (L1) or 2 (L2)
     importance: int = 0  # side of the window of Yeh et al. 2017; 0 weighs all known pixels alike
-    momentum: float = 0.9
-    normalise: bool = False  # momentum only: each gradient scaled to unit norm
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    memory: int = 5  # L-BFGS: how many steps its curvature comes from
-    hmc_leapfrog: int = 100  # steps of one trajectory
-    hmc_size: float = 0.001
-    hmc_beta: float = 0.2  # inverse temperature, multiplied by hmc_anneal after each trajectory
-    hmc_anneal: float = 1.0
     milliseconds: float | None = None  # a picture's search ends after this time
     goal: float | None = None  # or at this loss
     patience: int = 0  # or where its loss has not fallen within so many steps; 0 is never
@@ -86,10 +86,23 @@ class SearchSettings:
         default = default_settings(encoder=start == "encoder")
         return replace(default, **{name: getattr(self, name) for name in given})
 
-    @property
-    def trajectories(self) -> int:
-        """How many trajectories HMC's steps are; 0 for the other solvers."""
-        return -(-self.steps // (self.hmc_leapfrog + 1)) if self.solver == "hmc" else 0
+    def changed(self, **changes: Any) -> SearchSettings:
+        """These settings with ``changes``, of the search and of its solver. Raises InputError."""
+        own = {each.name for each in fields(self.solver)}
+        unknown = changes.keys() - own - {each.name for each in fields(self)}
+        if unknown:
+            raise InputError(
+                f"cannot search with {', '.join(sorted(unknown))}: expected settings of the search, or of "
+                f"{self.solver.name}, which has {', '.join(sorted(own)) or 'none'}"
+            )
+        numbers = {name: changes.pop(name) for name in own & changes.keys()}
+        chosen = solver_of(changes.pop("solver", self.solver))
+        return replace(self, solver=replace(chosen, **numbers), **changes)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values: the solver's name, its numbers, and the rest."""
+        rest = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**rest, "solver": self.solver.name, **asdict(self.solver)}
 
     @property
     def stops(self) -> bool:
@@ -102,14 +115,12 @@ class SearchSettings:
         return ("step" if self.lam else FIT, "generator", *["encoder"] * (self.start == "encoder"))
 
     def rates(self) -> np.ndarray:
-        """What changes from step to step, [steps] of RATES."""
+        """What changes from step to step, [steps] of the solver's ``rate_struct``."""
         t = np.arange(1, self.steps + 1, dtype=np.float64)
-        rates = np.zeros(self.steps, RATES)
+        rates = np.zeros(self.steps, self.solver.rate_struct().dtype)
         rates["lr"] = self.lr * (1 - (t - 1) / self.steps) if self.lr_falls else self.lr
-        rates["first_correction"] = 1 - self.beta1**t
-        rates["second_correction"] = 1 - self.beta2**t
-        if self.solver == "hmc":
-            rates["beta"] = self.hmc_beta * self.hmc_anneal ** ((t - 1) // (self.hmc_leapfrog + 1))
+        for name, values in self.solver.rates(t).items():
+            rates[name] = values
         return rates
 
 
@@ -132,7 +143,6 @@ def _or_none(limits: str, what: str) -> tuple[Any, str]:
 
 
 _RULES: tuple[tuple[str, Any, str], ...] = (
-    ("solver", SOLVER_NAMES.__contains__, SOLVERS_IN_WORDS),
     ("start", STARTS.__contains__, "random or encoder"),
     ("starts", *_within("starts")),
     ("steps", *_within("search_steps")),
@@ -145,51 +155,29 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
         lambda value: LIMITS["window"].hold(value) and (value == 0 or value % 2 == 1),
         f"an odd window up to {LIMITS['window'].most:,}, or 0 for none",
     ),
-    ("momentum", *_within("decay")),
-    ("beta1", *_within("decay")),
-    ("beta2", *_within("decay")),
-    ("eps", *_within("lr")),
-    ("memory", lambda value: 1 <= value <= MOST_PAIRS, f"a number from 1 to {MOST_PAIRS}"),
-    ("hmc_leapfrog", *_within("search_steps")),
-    ("hmc_size", *_within("lr")),
-    ("hmc_beta", *_within("lr")),
-    ("hmc_anneal", *_within("lr")),
     ("milliseconds", *_or_none("milliseconds", "a time")),
     ("goal", *_or_none("goal", "a loss")),
     ("patience", lambda value: 0 <= value <= _MAX_STEPS, f"a number from 0 (never) to {_MAX_STEPS:,}"),
     ("tolerance", *_within("decay")),
 )
 
-# What each solver has where no preset but the default is asked for, by where it starts. Only known pixels
-# near the hole count (importance), D is not asked (lam), and z is pulled to where it can be expected: from a
-# random start to the mean of its prior, from the encoder's z to that. The first of each is the default: near
-# the encoder's z L-BFGS gets in ten steps where Adam is after forty; from a random start it is not better.
-# HMC's temperature suits the plain loss.
-_RANDOM = SearchSettings("adam", lam=0.0, pull=0.5, importance=15)
-_ENCODED = replace(
-    _RANDOM, start="encoder", solver="lbfgs", power=2, steps=32, lr=0.03, pull=0.05, importance=11,
-    patience=5, tolerance=0.005,
-)  # fmt: skip
-_HMC = SearchSettings("hmc", steps=336, hmc_leapfrog=20, hmc_size=0.02, hmc_beta=0.5)
-SOLVERS = {
-    "random": {
-        "adam": _RANDOM,
-        "lbfgs": replace(_RANDOM, solver="lbfgs", lr=0.05),
-        "momentum": replace(_RANDOM, solver="momentum", lr=0.5, lr_falls=True, normalise=True),
-        "hmc": _HMC,
-    },
-    "encoder": {
-        "lbfgs": _ENCODED,
-        "adam": replace(_ENCODED, solver="adam", lr=0.06, lr_falls=True, beta1=0.7, beta2=0.9),
-        "momentum": replace(_ENCODED, solver="momentum", lr=0.1, normalise=True),
-        "hmc": replace(_HMC, start="encoder"),
-    },
+# What a search has by where it starts, where no preset but the default is asked for; each solver changes of
+# it what suits it. Only known pixels near the hole count (importance), D is not asked (lam), and z is pulled
+# to where it can be expected: from a random start to the mean of its prior, from the encoder's z to that.
+# Near the encoder's z L-BFGS gets in ten steps where Adam is after forty; from a random start it does not.
+_DEFAULT: dict[str, type[Solver]] = {"random": Adam, "encoder": LBFGS}
+_RANDOM = SearchSettings(Adam(), lam=0.0, pull=0.5, importance=15)
+_BASES = {
+    "random": _RANDOM,
+    "encoder": replace(
+        _RANDOM, start="encoder", power=2, steps=32, pull=0.05, importance=11, patience=5, tolerance=0.005
+    ),
 }
 
 # bamos/dcgan-completion.tensorflow: complete.py since May 2017, and as its article has it.
 PRESETS = {
-    "reference": SearchSettings("adam", steps=1000, lr=0.01),
-    "article": SearchSettings("momentum", steps=1000, lr=0.01),
+    "reference": SearchSettings(Adam(), steps=1000, lr=0.01),
+    "article": SearchSettings(Momentum(), steps=1000, lr=0.01),
 }
 PRESET_NAMES = ("default", *PRESETS)
 
@@ -200,14 +188,22 @@ _ENOUGH = 1000  # steps for a search that ends by another rule
 
 def default_settings(*, encoder: bool) -> SearchSettings:
     """What suits a model with or without an ``encoder``."""
-    return next(iter(SOLVERS["encoder" if encoder else "random"].values()))
+    return suited_settings("encoder" if encoder else "random")
+
+
+def suited_settings(start: str, solver: Solver | str | None = None) -> SearchSettings:
+    """What suits a search from ``start``, "random" or "encoder", by ``solver`` or the default one."""
+    kind = _DEFAULT[start] if solver is None else type(solver_of(solver))
+    suited = kind.suited(start)
+    chosen = solver if isinstance(solver, Solver) else suited.solver
+    return replace(_BASES[start], solver=chosen, **suited.changes)
 
 
 def search_settings(
     preset: str = "default",
     *,
     encoder: bool = False,
-    solver: str | None = None,
+    solver: Solver | str | None = None,
     start: str | None = None,
     until: str = "",
     **changes: Any,
@@ -216,7 +212,8 @@ def search_settings(
 
     Args:
         encoder: whether the model has one; the default preset starts from it then.
-        solver: another than the preset's takes what suits it (default), or the preset's numbers.
+        solver: another than the preset's takes what suits it (default), or its own numbers.
+        changes: settings of the search, and of its solver.
         start: "encoder", "random", or "best-of:N" for the best of N random ones.
         until: when a picture's search ends before its steps are used up: "converged", "loss:X", "ms:T", or
             a number, which is that of the steps.
@@ -229,15 +226,13 @@ def search_settings(
     rule = {**_stop_rule(until), **({} if starts is None else {"starts": starts})}
     changes = rule | {name: value for name, value in changes.items() if value is not None}
     if preset == "default":
-        solvers = SOLVERS[kind or ("encoder" if encoder else "random")]
-        base = solvers[solver] if solver in solvers else next(iter(solvers.values()))
-        base = base if solver is None else replace(base, solver=solver)
+        base = suited_settings(kind or ("encoder" if encoder else "random"), solver)
     elif preset in PRESETS:
         base = replace(PRESETS[preset], start=kind or "random")
-        base = base if solver is None else replace(base, solver=solver)
+        base = base if solver is None else replace(base, solver=solver_of(solver))
     else:
         raise InputError(f"there is no preset {preset!r}; expected one of {', '.join(PRESET_NAMES)}")
-    return replace(base, **changes)
+    return base.changed(**changes)
 
 
 def _start(text: str | None) -> tuple[str | None, int | None]:

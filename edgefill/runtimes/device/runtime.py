@@ -10,12 +10,13 @@ from dataclasses import astuple, fields, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from edgefill.kernels.device import CaptureFailed, Device, open_device
 from edgefill.kernels.launcher import Kernels
-from edgefill.methods.latent.search import SearchState, Task
+from edgefill.methods.latent.search import SearchState
 from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import Manifest
 from edgefill.runtimes import Footprint, RuntimeInfo, StepTimes
@@ -28,6 +29,13 @@ from edgefill.runtimes.rows import in_portions, row_count, sides_of
 
 _ROWS_AT_ONCE = 64  # that run or are composed together
 _VALUES_AT_ONCE = 1 << 23  # of a network's largest input or output: eight pictures with masks of 512 × 512
+
+
+class _SearchKey(NamedTuple):
+    graph: str
+    batch: int
+    solver: str
+    remembered: tuple[object, ...]  # how much of a row
 
 
 class DeviceRuntime:
@@ -46,7 +54,7 @@ class DeviceRuntime:
     ) -> None:
         self._model, self._device, self._executor, self._say = model, device, executor, say
         self._wants_graph = graph
-        self._searches: dict[tuple[str, int], DeviceSearch] = {}  # by graph and batch
+        self._searches: dict[_SearchKey, DeviceSearch] = {}
         self._pictures: dict[int, DevicePictures] = {}
         self._forwards: dict[tuple[str, int, tuple[int, int] | None], DeviceForward] = {}  # batch, size
         with device:
@@ -95,7 +103,7 @@ class DeviceRuntime:
     def _timed(self, state: SearchState, n: int) -> StepTimes:
         """``timed`` for as many rows as run together."""
         with self._device as device:
-            search = self._search_for(state.task, len(state.z))
+            search = self._search_for(state)
             state.allow(n)
             n = int(np.max(state.limit - state.steps, where=state.pending, initial=0))
             events = [device.record("begin")]
@@ -159,15 +167,16 @@ class DeviceRuntime:
             self._say(f"{error}; every step is enqueued by itself, which is slower")
             return None
 
-    def _search_for(self, task: Task, rows: int) -> DeviceSearch:
-        graph = task.graph
-        batch = self._batch_for(graph, rows, [size for kind, size in self._searches if kind == graph])
-        if (graph, batch) not in self._searches:
+    def _search_for(self, state: SearchState) -> DeviceSearch:
+        graph, rows, solver = state.task.graph, len(state.z), state.settings.solver
+        batch = self._batch_for(graph, rows, [key.batch for key in self._searches if key.graph == graph])
+        key = _SearchKey(graph, batch, solver.name, tuple(solver.shapes(self._model.z_dim).items()))
+        if key not in self._searches:
             parts = (self._device, self._executor, self._kernels)
-            self._searches[graph, batch] = DeviceSearch(self._model, graph, batch, *parts)
+            self._searches[key] = DeviceSearch(self._model, graph, batch, solver, *parts)
             if self._executor.at_hand("generator", rows) is None:  # it is built now, not when one has ended
                 self._forward_for("generator", batch, None)
-        return self._searches[graph, batch]
+        return self._searches[key]
 
     def _pictures_for(self, rows: int) -> DevicePictures:
         generator = self._forward_for("generator", rows, None)

@@ -6,25 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgefill.kernels.arguments import SEARCH, search_arguments
+from edgefill.kernels.arguments import search_arguments
 from edgefill.kernels.buffers import Buffers, Shapes
 from edgefill.kernels.device import CaptureFailed, Device, Graph
 from edgefill.kernels.launcher import Kernels
-from edgefill.methods.latent.search import CONVERGED, RUNNING, SearchState
+from edgefill.kernels.solvers.solver import Solver
+from edgefill.methods.latent.search import COMMON, CONVERGED, RUNNING, SearchState
 from edgefill.model.manifest import Manifest
 from edgefill.runtimes.device.executors import Executor, tensor_shapes
 from edgefill.runtimes.device.room import check_room
 
 STEPS_A_GRAPH = 4  # a row that stops leaves at most three for nothing
 _RUNS_BEFORE_CAPTURE = 2  # ONNX Runtime still allocates in its second run
-_WIDE = ("z", "first", "second", "best_z")  # [N, Z]
-_COUNTS = ("marked_at", "steps", "limit", "status")  # int32 [N]
-_LEDGER = (
-    *_WIDE, "loss", "best_loss", "best_contextual", "best_perceptual", "mark", "energy", *_COUNTS,
-)  # fmt: skip
-_HISTORY = {  # L-BFGS: what it remembers, of as many steps as the settings say
-    "moves": np.float32, "changes": np.float32, "curvatures": np.float32, "pairs": np.int32,
-}  # fmt: skip
 _TASK = ("target", "weight", "block_weight", "power", "lam", "anchor", "pull")
 _OUTPUTS = ("grad_z", "generated", "contextual", "perceptual")
 
@@ -32,7 +25,8 @@ _OUTPUTS = ("grad_z", "generated", "contextual", "perceptual")
 class DeviceSearch:
     """The buffers of ``batch`` rows and what runs on them: ``graph`` ("step" or "fit") and the updates.
 
-    The device's context is current in every call.
+    The numbers of the ``solver`` may be others from search to search, but for those that say how much it
+    remembers. The device's context is current in every call.
     """
 
     def __init__(
@@ -40,27 +34,29 @@ class DeviceSearch:
         model: Manifest,
         graph: str,
         batch: int,
+        solver: Solver,
         device: Device,
         executor: Executor,
         kernels: Kernels,
     ) -> None:
         self._batch, self._device, self._kernels = batch, device, kernels
+        kernels.check(solver)
         tensors = tensor_shapes(model, "step", batch)  # of the fit too, which has a part of them
-        shapes = [
-            {name: _ledger_shape(name, batch, model.z_dim) for name in _LEDGER},
+        shapes: list[Shapes] = [
+            _ledger_shapes(batch, model.z_dim, solver),
             {name: tensors[name] for name in _TASK},
             {name: tensors[name] for name in _OUTPUTS},
         ]
         check_room(device, batch, shapes)
         self._ledger, self._task = Buffers(device, shapes[0]), Buffers(device, shapes[1])
         self._outputs = Buffers(device, shapes[2])
-        self._schedule, self._history = Buffers(device, {}), Buffers(device, {})
+        self._schedule = Buffers(device, {})
         self._answer = device.pinned(4 * batch).view(np.int32)
         self._state: SearchState | None = None  # whose task and schedule are on the device
         self._there: dict[str, np.ndarray] = {}  # the arrays of that state that are on the device as they are
-        self._solver, self._arguments = "", np.zeros((), SEARCH)
+        self._solver, self._arguments = solver, np.zeros(())
         self._graph: Graph | None = None
-        self._graph_is_of: tuple[str, bytes] = ("", b"")
+        self._graph_is_of = b""
         own = {name: self._ledger.address[name] for name in ("z", "loss")}
         addresses = {**own, **self._task.address, **self._outputs.address}
         own_tensors = tensor_shapes(model, graph, batch)
@@ -78,26 +74,22 @@ class DeviceSearch:
             self._ledger.upload_only("limit", state.limit)
             return
         self._ledger.host["status"][len(state.z) :] = CONVERGED  # what pads the batch never runs
-        self._ledger.upload(**{name: getattr(state, name) for name in _LEDGER})
-        self._upload_history(state)
+        self._ledger.upload(**state.arrays)
         if self._state is not state:
             self._task.upload(**state.task._asdict())
             self._upload_schedule(state)
-            self._solver, self._arguments = state.settings.solver, self._arguments_of(state)
+            self._arguments = self._arguments_of(state)
             self._state = state
 
     def download(self) -> None:
-        """Enqueues copies of where the search stands; when they have run, ``take`` puts it into the state."""
+        """Enqueues a copy of where the search stands; when it has run, ``take`` puts it into the state."""
         self._ledger.download()
-        if self._history.shapes:
-            self._history.download()
 
     def take(self, state: SearchState) -> None:
         """Puts what was downloaded into ``state``."""
-        arrays = {**self._ledger.host, **self._history.host}
-        self._there = {name: array[: len(state.z)].copy() for name, array in arrays.items()}
-        for name, array in self._there.items():
-            setattr(state, name, array)
+        rows = len(state.z)
+        self._there = {name: array[:rows].copy() for name, array in self._ledger.host.items()}
+        state.put(self._there)
 
     def step(self) -> None:
         """Enqueues one step: the step graph, then the update."""
@@ -108,7 +100,7 @@ class DeviceSearch:
         """What enqueues STEPS_A_GRAPH steps in one call. Raises CaptureFailed."""
         if not self._executable.capturable:
             raise CaptureFailed("the library says that this engine cannot be captured as a CUDA graph")
-        wanted = self._solver, self._arguments.tobytes()
+        wanted = self._arguments.tobytes()
         if self._graph is None or self._graph_is_of != wanted:
             self._drop_graph()
             for _ in range(_RUNS_BEFORE_CAPTURE):  # a library may allocate in them, which no capture allows
@@ -132,11 +124,12 @@ class DeviceSearch:
 
     def _is_there(self, state: SearchState) -> bool:
         """Whether ``state`` has the arrays that it was given, all but its limit."""
-        return all(getattr(state, name) is array for name, array in self._there.items() if name != "limit")
+        arrays = state.arrays
+        return all(arrays[name] is array for name, array in self._there.items() if name != "limit")
 
     @property
     def _buffers(self) -> tuple[Buffers, ...]:
-        return self._ledger, self._task, self._outputs, self._schedule, self._history
+        return self._ledger, self._task, self._outputs, self._schedule
 
     def _several_steps(self) -> None:
         for _ in range(STEPS_A_GRAPH):
@@ -148,27 +141,18 @@ class DeviceSearch:
         self._graph = None
 
     def _upload_schedule(self, state: SearchState) -> None:
-        """Rates, and HMC's random numbers."""
-        trajectories, rows = len(state.noise), len(state.z)
+        """Rates, and the solver's random numbers."""
         shapes: Shapes = {
             "rates": (state.rates.shape, state.rates.dtype),
-            "noise": ((trajectories, self._batch, state.z.shape[1]), np.float32),
-            "uniform": ((trajectories, self._batch), np.float32),
+            **{
+                name: ((len(array), self._batch, *array.shape[2:]), array.dtype)
+                for name, array in state.drawn.items()
+            },
         }
         self._schedule = self._fitting(self._schedule, shapes)
-        self._schedule.host["noise"][:, :rows] = state.noise
-        self._schedule.host["uniform"][:, :rows] = state.uniform
+        for name, array in state.drawn.items():
+            self._schedule.host[name][:, : len(state.z)] = array
         self._schedule.upload(rates=state.rates)
-
-    def _upload_history(self, state: SearchState) -> None:
-        """What L-BFGS remembers; the other solvers do without these buffers and their copies."""
-        kinds = _HISTORY if state.settings.solver == "lbfgs" else {}
-        shapes: Shapes = {
-            name: ((self._batch, *getattr(state, name).shape[1:]), kind) for name, kind in kinds.items()
-        }
-        self._history = self._fitting(self._history, shapes)
-        if shapes:
-            self._history.upload(**{name: getattr(state, name) for name in shapes})
 
     def _fitting(self, buffers: Buffers, shapes: Shapes) -> Buffers:
         """``buffers`` while they have these shapes, for the sake of the graph that has their addresses."""
@@ -182,8 +166,6 @@ class DeviceSearch:
         addresses = {
             **self._ledger.address,
             **self._schedule.address,
-            **dict.fromkeys(_HISTORY, 0),
-            **self._history.address,
             "gradient": outputs["grad_z"],
             "contextual": outputs["contextual"],
             "perceptual": outputs["perceptual"],
@@ -193,5 +175,7 @@ class DeviceSearch:
         return arguments
 
 
-def _ledger_shape(name: str, batch: int, z_dim: int) -> tuple[tuple[int, ...], type]:
-    return (batch, z_dim) if name in _WIDE else (batch,), np.int32 if name in _COUNTS else np.float32
+def _ledger_shapes(batch: int, z_dim: int, solver: Solver) -> Shapes:
+    """Of all that a search changes: SearchState's ``arrays``."""
+    rows = {**{each.name: each.row(z_dim) for each in COMMON}, **solver.shapes(z_dim)}
+    return {name: ((batch, *shape), dtype) for name, (shape, dtype) in rows.items()}

@@ -6,53 +6,66 @@ import ctypes
 import os
 import shlex
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-import edgefill.kernels
-from edgefill.kernels.arguments import COMPOSE, RATES, SEARCH, compose_arguments, search_arguments
+from edgefill.kernels.arguments import SEARCH, compose_arguments, search_arguments, structs
+from edgefill.kernels.compile import read_sources
+from edgefill.kernels.solvers import SHIPPED
+from edgefill.kernels.solvers.solver import Solver
 from edgefill.methods.latent.search import Evaluation, SearchState
 
-_COUNTS = ("marked_at", "steps", "limit", "status", "pairs")
-STRUCTS = {"Search": SEARCH, "Compose": COMPOSE, "Rates": RATES}
-_HERE, _SOURCES = Path(__file__).parent, Path(edgefill.kernels.__file__).parent
+_HERE = Path(__file__).parent
+_KINDS = {"float *": np.float32, "int *": np.int32}
 _FLAGS = "-O2 -ffp-contract=off -std=c++17 -shared -fPIC -Wall -Wextra -Werror -Wno-unknown-pragmas"
 
 
 class HostKernels:
-    """The kernels in a library that is built in ``folder``; CXX names the compiler."""
+    """The kernels of ``solvers`` in a library that is built in ``folder``; CXX names the compiler."""
 
-    def __init__(self, folder: Path) -> None:
-        library = folder / "kernels.so"
-        layouts = [
-            f"-DLAYOUT_{name.upper()}={' '.join(f'FIELD({field})' for field in struct.names)}"
-            for name, struct in STRUCTS.items()
-        ]
+    def __init__(self, folder: Path, solvers: Sequence[type[Solver]] = SHIPPED) -> None:
+        self.structs = {struct.name: struct.dtype for struct in structs(solvers)}
+        library, sources = folder / "kernels.so", folder / "sources"
+        sources.mkdir()
+        for name, text in {**read_sources(solvers), "launchers.cpp": self._launchers(solvers)}.items():
+            (sources / name).write_text(text, encoding="utf-8")
         compiler = shlex.split(os.environ.get("CXX", "c++"))
-        include = f"-I{_SOURCES}"
-        command = [*compiler, *_FLAGS.split(), *layouts, include, _HERE / "kernels.cpp", "-o", library]
+        include = f"-I{sources}"
+        command = [*compiler, *_FLAGS.split(), include, _HERE / "kernels.cpp", "-o", library]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         self._library = ctypes.CDLL(str(library))
+
+    def _launchers(self, solvers: Sequence[type[Solver]]) -> str:
+        """The kernels, what launches each, and what says how each struct lies in memory."""
+        lines = [f'#include "{solver.name}.cu"' for solver in solvers]
+        lines += [f"LAUNCHER({solver.kernel()}, {solver.__name__})" for solver in solvers]
+        for name, dtype in self.structs.items():
+            lines.append(f"LAYOUT({name}, {' '.join(f'FIELD({field})' for field in dtype.names or ())})")
+        return "\n".join(lines) + "\n"
 
     def layout(self, struct: str) -> list[int]:
         """Offset and size of each field of a C struct, in NumPy's order, then the size of all."""
         function = getattr(self._library, f"layout_{struct}")
         function.restype = ctypes.POINTER(ctypes.c_size_t)
-        return function()[: 2 * len(STRUCTS[struct].names) + 1]
+        return function()[: 2 * len(self.structs[struct].names) + 1]
 
     def step(self, state: SearchState, found: Evaluation, *, block: int = 128, order: int = 0) -> None:
         """Moves ``state`` on in place by one launch, as ``search.take_step`` does."""
-        values = {**vars(state), **found._asdict()}
-        arrays = {name: values[name] for name in SEARCH.names if isinstance(values.get(name), np.ndarray)}
-        for name, array in arrays.items():
-            kind = RATES if name == "rates" else np.int32 if name in _COUNTS else np.float32
-            assert array.flags.c_contiguous and array.dtype == kind, name
+        arrays = {**state.arrays, **state.drawn, "rates": state.rates, **found._asdict()}
+        for field in (*SEARCH.fields, *state.settings.solver.struct(SEARCH).fields):
+            if field.name in arrays:
+                array = arrays[field.name]
+                kind = (
+                    state.rates.dtype if field.name == "rates" else _KINDS[field.kind.removeprefix("const ")]
+                )
+                assert array.flags.c_contiguous and array.dtype == kind, field.name
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
         rows, z_dim = state.z.shape
         arguments = search_arguments(state.settings, addresses, rows=rows, z_dim=z_dim, bound=state.bound)
-        self.launch(f"{state.settings.solver}_step", rows, block, arguments, order)
+        self.launch(state.settings.solver.kernel(), rows, block, arguments, order)
 
     def compose(
         self,

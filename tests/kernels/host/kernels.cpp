@@ -1,10 +1,6 @@
 // The kernels as a library of the host: one launcher each, and the layout of their arguments.
 #include "cuda.h"
 
-#include "momentum.cu"
-#include "adam.cu"
-#include "lbfgs.cu"
-#include "hmc.cu"
 #include "compose.cu"
 
 #define LAUNCHER(kernel, Struct)                                                                          \
@@ -14,13 +10,9 @@
         return host::launch(grid, block, order, [] { kernel(*arguments); });                              \
     }
 
-LAUNCHER(momentum_step, Search)
-LAUNCHER(adam_step, Search)
-LAUNCHER(lbfgs_step, Search)
-LAUNCHER(hmc_step, Search)
 LAUNCHER(compose, Compose)
 
-// LAYOUT_… is a list of FIELD(name), made of the names that the NumPy dtype has.
+// Fields are a list of FIELD(name), made of the names that the NumPy dtype has.
 #define FIELD(name) offsetof(Layout, name), sizeof(Layout::name),
 #define LAYOUT(Struct, fields)                                             \
     extern "C" const size_t *layout_##Struct() {                           \
@@ -29,6 +21,4 @@ LAUNCHER(compose, Compose)
         return layout;                                                     \
     }
 
-LAYOUT(Search, LAYOUT_SEARCH)
-LAYOUT(Compose, LAYOUT_COMPOSE)
-LAYOUT(Rates, LAYOUT_RATES)
+#include "launchers.cpp"

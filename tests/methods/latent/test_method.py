@@ -9,7 +9,7 @@ import pytest
 
 from edgefill.completion import Completer, Failure, Request, Result, SearchSettings
 from edgefill.errors import ModelError
-from edgefill.methods.latent.settings import SOLVERS
+from edgefill.methods.latent import candidates
 from tests.completion.fakes import Clock, FakeRuntime, fake_model, fake_runtime
 
 MODEL = fake_model()
@@ -146,7 +146,7 @@ def test_the_best_of_several_starts_is_taken():
 
 def test_candidates_differ_and_fit_and_the_first_is_the_result(monkeypatch):
     """Without a pull the fake model leaves what is missing where it starts: all of that fits as well."""
-    monkeypatch.setitem(SOLVERS["random"], "adam", SearchSettings(steps=200))
+    monkeypatch.setattr(candidates, "suited_settings", lambda *_: SearchSettings("adam", steps=200))
     completer = Completer(MODEL, fake_runtime(MODEL))
     settings = SearchSettings(steps=200)
     plain = completer.complete(grey(60), "left", settings=settings)

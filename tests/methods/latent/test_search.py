@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgefill.kernels.solvers import HMC, Momentum
 from edgefill.methods.latent.latents import Prior
 from edgefill.methods.latent.search import (
     CONVERGED,
@@ -22,9 +23,9 @@ from edgefill.pictures.evidence import Evidence
 PRIOR = Prior("uniform", 4)
 SETTINGS = {
     "adam": SearchSettings("adam", steps=40, lr=0.05),
-    "momentum": SearchSettings("momentum", steps=40, lr=0.05, normalise=True, lr_falls=True),
+    "momentum": SearchSettings(Momentum(normalise=True), steps=40, lr=0.05, lr_falls=True),
     "lbfgs": SearchSettings("lbfgs", steps=40, lr=0.1),
-    "hmc": SearchSettings("hmc", steps=40, hmc_leapfrog=4, hmc_size=0.2, hmc_beta=20.0, hmc_anneal=1.5),
+    "hmc": SearchSettings(HMC(leapfrog=4, size=0.2, beta=20.0, anneal=1.5), steps=40),
 }
 
 
@@ -111,20 +112,20 @@ def test_adam_does_what_the_reference_implementation_does():
 def test_hmc_does_what_the_reference_implementation_does():
     settings = SETTINGS["hmc"]
     state = start(settings, [4])
-    z, beta = state.z.astype(np.float64), settings.hmc_beta
+    z, beta = state.z.astype(np.float64), settings.solver.beta
     decisions = []
     for trajectory in range(8):
         old_z, old_loss, gradient = z, ((z - 0.25) ** 2).sum(), 2 * (z - 0.25)
-        p = old_p = state.noise[trajectory].astype(np.float64)
+        p = old_p = state.drawn["noise"][trajectory].astype(np.float64)
         for _ in range(4):
             p = p - 0.2 / 2 * beta * gradient
             z = np.clip(z + 0.2 * p, -1, 1)
             gradient = 2 * (z - 0.25)
             p = p - 0.2 / 2 * beta * gradient
         change = beta * (old_loss - ((z - 0.25) ** 2).sum()) + ((old_p**2).sum() - (p**2).sum()) / 2
-        decisions.append(change >= 0 or state.uniform[trajectory, 0] <= np.exp(change))
+        decisions.append(change >= 0 or state.drawn["uniform"][trajectory, 0] <= np.exp(change))
         z = z if decisions[-1] else old_z
-        beta *= settings.hmc_anneal
+        beta *= settings.solver.anneal
     advance(state, 40, bowl)
     np.testing.assert_allclose(state.z, z, atol=1e-4)
     assert True in decisions and False in decisions, "the test should see both outcomes"

@@ -1,35 +1,36 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from edgefill.errors import InputError
+from edgefill.kernels.solvers import HMC, LBFGS, Adam, Momentum
 from edgefill.methods.latent.settings import (
     PRESETS,
-    SOLVERS,
     SearchSettings,
     default_settings,
     search_settings,
+    suited_settings,
 )
 
 
 def test_the_reference_preset_is_the_reference_implementation_s_flags():
     preset = PRESETS["reference"]
-    assert (preset.solver, preset.steps, preset.lr, preset.lam) == ("adam", 1000, 0.01, 0.1)
-    assert (preset.beta1, preset.beta2, preset.eps) == (0.9, 0.999, 1e-8)
+    assert (preset.solver.name, preset.steps, preset.lr, preset.lam) == ("adam", 1000, 0.01, 0.1)
+    assert (preset.solver.beta1, preset.solver.beta2, preset.solver.eps) == (0.9, 0.999, 1e-8)
     assert (preset.power, preset.importance, preset.lr_falls) == (1, 0, False)
-    assert (preset.hmc_beta, preset.hmc_size, preset.hmc_leapfrog, preset.hmc_anneal) == (0.2, 0.001, 100, 1)
+    assert asdict(HMC()) == {"leapfrog": 100, "size": 0.001, "beta": 0.2, "anneal": 1}
 
 
 def test_the_article_preset_is_plain_momentum():
     preset = PRESETS["article"]
-    assert (preset.solver, preset.lr, preset.momentum, preset.normalise) == ("momentum", 0.01, 0.9, False)
+    assert preset.solver == Momentum(momentum=0.9, normalise=False) and preset.lr == 0.01
 
 
 def test_another_solver_takes_what_suits_it_and_a_preset_keeps_its_numbers():
     for encoder, start in ((False, "random"), (True, "encoder")):
-        assert search_settings(solver="momentum", encoder=encoder) == SOLVERS[start]["momentum"]
+        assert search_settings(solver="momentum", encoder=encoder) == suited_settings(start, "momentum")
         assert search_settings(lr=None, encoder=encoder) == default_settings(encoder=encoder)
         assert default_settings(encoder=encoder).start == start
     assert search_settings("reference", solver="hmc", steps=7).lr == 0.01
@@ -37,10 +38,10 @@ def test_another_solver_takes_what_suits_it_and_a_preset_keeps_its_numbers():
 
 
 def test_a_start_that_is_asked_for_is_the_start():
-    assert search_settings(start="random", encoder=True) == SOLVERS["random"]["adam"]
-    assert search_settings(start="encoder") == SOLVERS["encoder"]["lbfgs"]
+    assert search_settings(start="random", encoder=True) == suited_settings("random", "adam")
+    assert search_settings(start="encoder") == suited_settings("encoder", "lbfgs")
     best = search_settings(start="best-of:16", encoder=True)
-    assert best == replace(SOLVERS["random"]["adam"], starts=16)
+    assert best == replace(suited_settings("random", "adam"), starts=16)
     reference = search_settings("reference", encoder=True)
     assert reference == PRESETS["reference"] and reference.start == "random"
     assert search_settings("reference", start="encoder").start == "encoder"
@@ -64,13 +65,37 @@ def test_a_search_names_the_graphs_that_it_runs():
     [
         ("start", "there"), ("starts", 0), ("milliseconds", 0.0),
         ("solver", "sgd"), ("steps", 0), ("steps", 10**7), ("lr", 0.0), ("lr", float("nan")), ("lam", -1.0),
-        ("lam", float("inf")), ("power", 3), ("importance", 4), ("importance", -1), ("momentum", 1.0),
-        ("beta2", 1.0), ("eps", 0.0), ("hmc_leapfrog", 0), ("hmc_size", -1.0), ("hmc_anneal", 0.0),
+        ("lam", float("inf")), ("power", 3), ("importance", 4), ("importance", -1),
     ],
 )  # fmt: skip
 def test_what_cannot_be_searched_with_is_refused_by_name(name, value):
     with pytest.raises(InputError, match=rf"{name} .*: expected"):
         SearchSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("solver", "name", "value"),
+    [
+        (Momentum, "momentum", 1.0), (Momentum, "normalise", "yes"), (Adam, "beta2", 1.0), (Adam, "eps", 0.0),
+        (LBFGS, "memory", 33), (HMC, "leapfrog", 0), (HMC, "size", -1.0), (HMC, "anneal", 0.0),
+    ],
+)  # fmt: skip
+def test_what_no_solver_can_do_is_refused_by_name(solver, name, value):
+    for ask in (solver, SearchSettings(solver()).changed):
+        with pytest.raises(InputError, match=rf"with {name} .* of {solver.name}: expected .* \(.+\)"):
+            ask(**{name: value})
+
+
+def test_a_solver_comes_by_name_or_with_its_numbers_and_is_part_of_the_document():
+    assert SearchSettings("adam") == SearchSettings(Adam()) != SearchSettings(Adam(beta1=0.5))
+    assert search_settings(solver=LBFGS(memory=9), encoder=True) == search_settings(encoder=True, memory=9)
+    assert search_settings(encoder=True, memory=9, solver="lbfgs").solver == LBFGS(memory=9)
+    assert (
+        SearchSettings(LBFGS(memory=9), steps=3).document().items()
+        >= {"solver": "lbfgs", "memory": 9}.items()
+    )
+    with pytest.raises(InputError, match=r"with beta1, size: expected .* of lbfgs, which has memory"):
+        search_settings(encoder=True, beta1=0.5, size=2.0)
 
 
 def test_an_unknown_preset_names_those_there_are():

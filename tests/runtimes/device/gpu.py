@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 
 import numpy as np
 
 from edgefill.errors import EngineError
 from edgefill.kernels.device import Device
-from edgefill.methods.latent.search import SearchState
 from edgefill.model.manifest import Manifest, graph_signatures
 from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import padded, tensor_shapes
 from edgefill.runtimes.host import HostRuntime
 from tests.driver import StubDriver, array
-
-_WIDE = ("z", "first", "second", "best_z")
-_COUNTS = ("marked_at", "steps", "limit", "status")
-_ROW = ("loss", "best_loss", "best_contextual", "best_perceptual", "mark", "energy")
 
 
 class FunctionExecutor:
@@ -75,9 +69,3 @@ class _Run:
         run, graph, tensors = self._executor.run, self._graph, self._tensors
         stream = self._executor._device.stream_handle
         self._executor._driver.enqueue(stream, lambda: run(graph, tensors))
-
-
-def arrays(state: SearchState) -> dict[str, np.ndarray]:
-    """Every array of ``state`` that a search changes."""
-    names = [field.name for field in fields(SearchState)]
-    return {name: getattr(state, name) for name in names if name in (*_WIDE, *_ROW, *_COUNTS)}

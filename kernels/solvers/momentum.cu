@@ -1,4 +1,4 @@
-// One step of projected momentum in Nesterov's form (reference.momentum_step):
+// One step of projected momentum in Nesterov's form (Momentum.update of momentum.py):
 //
 //     v' = mu v - lr g;  z' = clip(z - mu v + (1 + mu) v', +-bound)
 //
@@ -9,11 +9,12 @@
 // second reading of g comes from the cache. One barrier. Time on a device: not measured yet.
 #include "search.cuh"
 
-extern "C" __global__ void momentum_step(const Search search) {
+extern "C" __global__ void momentum_step(const Momentum own) {
+    const Search &search = own.search;
     const Row row = row_of_block(search);
     if (!row.pending) return;
-    const Rates rates = search.rates[row.step];
-    float *z = search.z + row.begin, *velocity = search.first + row.begin, *best = search.best_z + row.begin;
+    const MomentumRates rates = own.rates[row.step];
+    float *z = search.z + row.begin, *velocity = own.velocity + row.begin, *best = search.best_z + row.begin;
     const float *gradient = search.gradient + row.begin;
 
     bool finite = isfinite(row.loss);
@@ -28,15 +29,15 @@ extern "C" __global__ void momentum_step(const Search search) {
 
     const float tiny = 1.17549435e-38f;
     const float root = sqrtf(row_wide.sum), norm = root < tiny ? tiny : root;
-    const float mu = search.momentum;
+    const float mu = own.momentum;
 #pragma unroll 1
     for (int i = threadIdx.x; i < moving; i += blockDim.x) {
         const float here = z[i], before = velocity[i];
-        const float g = search.normalise ? gradient[i] / norm : gradient[i];
+        const float g = own.normalise ? gradient[i] / norm : gradient[i];
         const float after = mu * before - rates.lr * g;
         if (row.better) best[i] = here;
         velocity[i] = after;
-        z[i] = project(here - mu * before + search.momentum_ahead * after, search.bound);
+        z[i] = project(here - mu * before + own.momentum_ahead * after, search.bound);
     }
     if (threadIdx.x == 0) close_step(search, row, row_wide.all);
 }

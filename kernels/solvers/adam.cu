@@ -1,4 +1,4 @@
-// One step of projected Adam (reference.adam_step), with t counted from 1:
+// One step of projected Adam (Adam.update of adam.py), with t counted from 1:
 //
 //     m' = beta1 m + (1 - beta1) g;  v' = beta2 v + (1 - beta2) g^2
 //     z' = clip(z - lr (m' / (1 - beta1^t)) / (sqrt(v' / (1 - beta2^t)) + eps), +-bound)
@@ -11,12 +11,13 @@
 // barrier. Time on a device: not measured yet.
 #include "search.cuh"
 
-extern "C" __global__ void adam_step(const Search search) {
+extern "C" __global__ void adam_step(const Adam own) {
+    const Search &search = own.search;
     const Row row = row_of_block(search);
     if (!row.pending) return;
-    const Rates rates = search.rates[row.step];
+    const AdamRates rates = own.rates[row.step];
     float *z = search.z + row.begin, *best = search.best_z + row.begin;
-    float *first = search.first + row.begin, *second = search.second + row.begin;
+    float *first = own.first_moment + row.begin, *second = own.second_moment + row.begin;
     const float *gradient = search.gradient + row.begin;
 
     bool finite = isfinite(row.loss);
@@ -28,13 +29,13 @@ extern "C" __global__ void adam_step(const Search search) {
 #pragma unroll 1
     for (int i = threadIdx.x; i < moving; i += blockDim.x) {
         const float here = z[i], g = gradient[i];
-        const float m = search.beta1 * first[i] + search.beta1_rest * g;
-        const float v = search.beta2 * second[i] + search.beta2_rest * (g * g);
+        const float m = own.beta1 * first[i] + own.beta1_rest * g;
+        const float v = own.beta2 * second[i] + own.beta2_rest * (g * g);
         const float root = sqrtf(v / rates.second_correction);
         if (row.better) best[i] = here;
         first[i] = m;
         second[i] = v;
-        const float step = rates.lr * (m / rates.first_correction) / (root + search.eps);
+        const float step = rates.lr * (m / rates.first_correction) / (root + own.eps);
         z[i] = project(here - step, search.bound);
     }
     if (threadIdx.x == 0) close_step(search, row, finite);

@@ -1,4 +1,4 @@
-"""The update rules against independent ones: PyTorch's Adam, a loop over numbers, the laws of mechanics."""
+"""The solvers' updates against others: PyTorch's Adam, a loop over numbers, the laws of mechanics."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from edgefill.kernels import reference
-
-ADAM = {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-
-
-def corrections(step: int) -> dict[str, float]:
-    return {"first_correction": 1 - 0.9**step, "second_correction": 1 - 0.999**step}
+from edgefill.kernels.solvers import Adam, Momentum, Solver
+from edgefill.kernels.solvers.hmc import accepts, drift, energy_of, half_kick
+from edgefill.kernels.solvers.lbfgs import Pairs, direction_of, remember
+from edgefill.kernels.solvers.lbfgs import step as lbfgs_step
+from edgefill.kernels.solvers.solver import Sight, Update
 
 
-MOMENTUM = {"lr": 0.01, "momentum": 0.9, "normalise": False}
+def updated(solver: Solver, z: np.ndarray, gradient: np.ndarray, *own: np.ndarray, lr=0.01, step=1) -> Update:
+    """Step number ``step`` with the solver's arrays ``own``, in their order."""
+    rates = np.zeros((len(z), 1), solver.rate_struct().dtype)
+    rates["lr"] = lr
+    for name, values in solver.rates(np.array([step], np.float64)).items():
+        rates[name] = values
+    steps, there = (
+        np.full(len(z), step, np.int32),
+        dict(zip((each.name for each in solver.own), own, strict=True)),
+    )
+    return solver.update(Sight(z, z[:, 0], gradient, steps, rates, there, {}, 1.0))
 
 
 def random_rows(rows: int, z_dim: int = 5, seed: int = 0) -> np.ndarray:
@@ -24,7 +32,8 @@ def random_rows(rows: int, z_dim: int = 5, seed: int = 0) -> np.ndarray:
 
 def test_momentum_is_the_article_s_formula_in_nesterov_form():
     z, velocity, gradient = random_rows(3, seed=1), random_rows(3, seed=2), random_rows(3, seed=3)
-    after, following = reference.momentum_step(z, velocity, gradient, **MOMENTUM)
+    after, own = updated(Momentum(), z, gradient, velocity)
+    following = own["velocity"]
     for row, column in np.ndindex(z.shape):
         v = 0.9 * float(velocity[row, column]) - 0.01 * float(gradient[row, column])
         expected = float(z[row, column]) - 0.9 * float(velocity[row, column]) + 1.9 * v
@@ -41,26 +50,24 @@ def test_momentum_equals_torch_s_nesterov_sgd_over_many_steps():
     for _ in range(20):
         parameter.grad = parameter.detach().clone()  # of |z|² / 2
         optimiser.step()
-        z, velocity = reference.momentum_step(z, velocity, z, **MOMENTUM)
+        z, own = updated(Momentum(), z, z, velocity)
+        velocity = own["velocity"]
         np.testing.assert_allclose(z, parameter.detach().numpy(), atol=1e-6)
 
 
 def test_a_normalised_gradient_moves_each_row_the_same_way_at_any_scale():
     z, gradient = np.zeros((2, 5), np.float32), random_rows(2)
     scaled = gradient * np.array([[1.0], [4096.0]], np.float32)
-    options = {**MOMENTUM, "normalise": True, "momentum": 0.0}
-    one, _ = reference.momentum_step(z, z, gradient, **options)
-    other, _ = reference.momentum_step(z, z, scaled, **options)
+    solver = Momentum(momentum=0.0, normalise=True)
+    one, other = (updated(solver, z, each, z).z for each in (gradient, scaled))
     np.testing.assert_allclose(one, other, atol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(one, axis=1), 0.01, rtol=1e-6)
 
 
 def test_a_zero_gradient_is_no_division_by_zero():
     z = random_rows(2)
-    after, _ = reference.momentum_step(
-        z, np.zeros_like(z), np.zeros_like(z), **{**MOMENTUM, "normalise": True}
-    )
-    np.testing.assert_array_equal(after, z)
+    after = updated(Momentum(normalise=True), z, np.zeros_like(z), np.zeros_like(z))
+    np.testing.assert_array_equal(after.z, z)
 
 
 def test_adam_equals_torch_s_adam():
@@ -72,24 +79,25 @@ def test_adam_equals_torch_s_adam():
         gradient = random_rows(2, seed=step) * 100
         parameter.grad = torch.tensor(gradient)
         optimiser.step()
-        z, first, second = reference.adam_step(z, first, second, gradient, **corrections(step), **ADAM)
+        z, own = updated(Adam(), z, gradient, first, second, step=step)
+        first, second = own["first_moment"], own["second_moment"]
         np.testing.assert_allclose(z, parameter.detach().numpy(), atol=1e-6)
 
 
 def test_every_rule_stays_in_the_cube():
     z, push = np.full((1, 3), 0.99, np.float32), np.full((1, 3), -1e4, np.float32)
     zero = np.zeros_like(z)
-    assert reference.momentum_step(z, zero, push, **MOMENTUM)[0].max() == 1
-    assert reference.adam_step(z, zero, zero, push, **corrections(1), **{**ADAM, "lr": 1.0})[0].max() == 1
-    assert reference.lbfgs_step(z, push, lr=1.0).max() == 1
-    assert reference.hmc_drift(z, -push, size=1.0).max() == 1
-    assert reference.hmc_drift(z, -push, size=1.0, bound=3.0).max() == 3
+    assert updated(Momentum(), z, push, zero).z.max() == 1
+    assert updated(Adam(), z, push, zero, zero, lr=1.0).z.max() == 1
+    assert lbfgs_step(z, push, lr=1.0).max() == 1
+    assert drift(z, -push, size=1.0).max() == 1
+    assert drift(z, -push, size=1.0, bound=3.0).max() == 3
 
 
-def remembered(rows: int, z_dim: int, memory: int, count: int) -> reference.Pairs:
+def remembered(rows: int, z_dim: int, memory: int, count: int) -> Pairs:
     """``count`` pairs of a loss whose Hessian has eigenvalues from 0.5 to 50."""
     shape = (rows, memory, z_dim)
-    pairs = reference.Pairs(
+    pairs = Pairs(
         np.zeros(shape, np.float32),
         np.zeros(shape, np.float32),
         np.zeros(shape[:2], np.float32),
@@ -98,7 +106,7 @@ def remembered(rows: int, z_dim: int, memory: int, count: int) -> reference.Pair
     stiff = np.geomspace(0.5, 50, z_dim).astype(np.float32)
     for number in range(count):
         move = random_rows(rows, z_dim, seed=100 + number)
-        pairs = reference.lbfgs_remember(pairs, move, stiff * move)
+        pairs = remember(pairs, move, stiff * move)
     return pairs
 
 
@@ -106,7 +114,7 @@ def remembered(rows: int, z_dim: int, memory: int, count: int) -> reference.Pair
 def test_the_direction_of_lbfgs_is_the_gradient_times_the_matrix_of_bfgs(count):
     pairs, gradient = remembered(2, 6, 4, count), random_rows(2, 6)
     with np.errstate(invalid="ignore", divide="ignore"):
-        direction = reference.lbfgs_direction(gradient, pairs)
+        direction = direction_of(gradient, pairs)
     for row in range(2):
         newest_last = [number % 4 for number in range(max(count - 4, 0), count)]
         moves, changes = (each[row].astype(np.float64) for each in pairs[:2])
@@ -126,7 +134,7 @@ def test_lbfgs_forgets_a_pair_that_shows_no_curvature(curvature):
     pairs = remembered(1, 3, 4, 2)
     move, across = np.array([[1, 0, 0]], np.float32), np.array([[0, 1, 0]], np.float32)
     with np.errstate(invalid="ignore"):
-        after = reference.lbfgs_remember(pairs, move, across + np.float32(curvature) * move)
+        after = remember(pairs, move, across + np.float32(curvature) * move)
     for kept, before in zip(after, pairs, strict=True):
         np.testing.assert_array_equal(kept, before)
 
@@ -134,7 +142,7 @@ def test_lbfgs_forgets_a_pair_that_shows_no_curvature(curvature):
 def test_a_step_of_lbfgs_is_as_long_as_its_direction_but_not_longer_than_the_learning_rate():
     z = np.zeros((2, 4), np.float32)
     short, long = np.full((1, 4), 0.01, np.float32), np.full((1, 4), 5.0, np.float32)
-    moved = reference.lbfgs_step(z, np.concatenate([short, long]), lr=0.1)
+    moved = lbfgs_step(z, np.concatenate([short, long]), lr=0.1)
     np.testing.assert_allclose(moved, [[-0.01] * 4, [-0.1] * 4], rtol=1e-6)
 
 
@@ -147,9 +155,9 @@ def test_lbfgs_finds_the_floor_of_a_narrow_valley_in_few_steps():
         for step in range(60):
             gradient = stiff * (z - floor)
             if step:
-                pairs = reference.lbfgs_remember(pairs, z - last_z, gradient - last_gradient)
+                pairs = remember(pairs, z - last_z, gradient - last_gradient)
             last_z, last_gradient = z, gradient
-            z = reference.lbfgs_step(z, reference.lbfgs_direction(gradient, pairs), lr=0.3)
+            z = lbfgs_step(z, direction_of(gradient, pairs), lr=0.3)
     np.testing.assert_allclose(z, floor, atol=1e-3)
 
 
@@ -159,13 +167,13 @@ def test_hmc_walks_back_where_it_came_from_and_keeps_its_energy():
 
     def walk(z, momentum):
         for _ in range(50):
-            momentum = reference.hmc_half_kick(momentum, z, size=size, beta=beta)  # of |z|² / 2
-            z = reference.hmc_drift(z, momentum, size=size)
-            momentum = reference.hmc_half_kick(momentum, z, size=size, beta=beta)
+            momentum = half_kick(momentum, z, size=size, beta=beta)  # of |z|² / 2
+            z = drift(z, momentum, size=size)
+            momentum = half_kick(momentum, z, size=size, beta=beta)
         return z, momentum
 
     def energy(z, momentum):
-        return reference.hmc_energy((z * z).sum(axis=1) / 2, momentum, beta=beta)
+        return energy_of((z * z).sum(axis=1) / 2, momentum, beta=beta)
 
     end, momentum_there = walk(z, momentum)
     assert np.abs(end - start).max() > 0.05
@@ -177,7 +185,7 @@ def test_hmc_takes_what_is_lower_and_sometimes_what_is_higher():
     before = np.zeros(4, np.float32)
     after = np.array([-5, 1, 1, np.inf], np.float32)
     uniform = np.array([0.999, 0.36, 0.37, 1e-6], np.float32)  # exp(-1) = 0.3679
-    assert reference.hmc_accepts(before, after, uniform).tolist() == [True, True, False, False]
+    assert accepts(before, after, uniform).tolist() == [True, True, False, False]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 17])
@@ -186,11 +194,12 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(rows):
     second = np.abs(second)
 
     def every_rule(n):
-        momentum = reference.momentum_step(z[:n], first[:n], gradient[:n], **{**MOMENTUM, "normalise": True})
-        adam = reference.adam_step(z[:n], first[:n], second[:n], gradient[:n], **corrections(3), **ADAM)
-        pairs = reference.Pairs(*(each[:n] for each in remembered(17, 100, 5, 7)))
-        lbfgs = reference.lbfgs_step(z[:n], reference.lbfgs_direction(gradient[:n], pairs), lr=0.1)
-        return [*momentum, *adam, lbfgs, reference.hmc_energy(z[:n, 0], first[:n], beta=0.2)]
+        momentum = updated(Momentum(normalise=True), z[:n], gradient[:n], first[:n])
+        adam = updated(Adam(), z[:n], gradient[:n], first[:n], second[:n], step=3)
+        pairs = Pairs(*(each[:n] for each in remembered(17, 100, 5, 7)))
+        lbfgs = lbfgs_step(z[:n], direction_of(gradient[:n], pairs), lr=0.1)
+        energy = energy_of(z[:n, 0], first[:n], beta=0.2)
+        return [momentum.z, *momentum.own.values(), adam.z, *adam.own.values(), lbfgs, energy]
 
     for few, all_rows in zip(every_rule(rows), every_rule(17), strict=True):
         np.testing.assert_array_equal(few, all_rows[:rows])

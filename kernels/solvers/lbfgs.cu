@@ -1,4 +1,4 @@
-// One step of projected L-BFGS without a line search (reference.lbfgs_*):
+// One step of projected L-BFGS without a line search (LBFGS.update of lbfgs.py):
 //
 //     s = z - z before, y = g - g before; kept where s.y > 0 and (s.y)^2 > 1e-6 |s|^2 |y|^2
 //     d = H g by the two loops over the last pairs;  z' = clip(z - d min(1, lr sqrt(Z) / |d|), +-bound)
@@ -12,8 +12,6 @@
 // on a device: not measured yet.
 #include "search.cuh"
 
-enum { MOST_PAIRS = 32 };
-
 // The scalar product of two vectors of a row, the same to the bit in every thread.
 __device__ inline float along(const float *one, const float *other, int z_dim, int &turn) {
     Sum sum;
@@ -23,19 +21,20 @@ __device__ inline float along(const float *one, const float *other, int z_dim, i
     return reduce(true, sum.total(), turn).sum;
 }
 
-extern "C" __global__ void lbfgs_step(const Search search) {
+extern "C" __global__ void lbfgs_step(const LBFGS own) {
+    const Search &search = own.search;
     const Row row = row_of_block(search);
     if (!row.pending) return;
     __shared__ float shares[MOST_PAIRS];
-    const int z_dim = search.z_dim, memory = search.memory;
+    const int z_dim = search.z_dim, memory = own.memory;
     const long long first_pair = static_cast<long long>(row.at) * memory;
     float *z = search.z + row.begin, *best = search.best_z + row.begin;
-    float *before = search.first + row.begin, *gradient_before = search.second + row.begin;
-    float *curvatures = search.curvatures + first_pair;
-    float *moves = search.moves + first_pair * z_dim, *changes = search.changes + first_pair * z_dim;
+    float *before = own.z_before + row.begin, *gradient_before = own.gradient_before + row.begin;
+    float *curvatures = own.curvatures + first_pair;
+    float *moves = own.moves + first_pair * z_dim, *changes = own.changes + first_pair * z_dim;
     const float *gradient = search.gradient + row.begin;
-    const int kept_before = search.pairs[row.at];
-    const float lr = search.rates[row.step].lr;
+    const int kept_before = own.pairs[row.at];
+    const float lr = own.rates[row.step].lr;
 
     bool finite = isfinite(row.loss);
     Sum curving, moved, changed;
@@ -112,7 +111,7 @@ extern "C" __global__ void lbfgs_step(const Search search) {
     }
     if (threadIdx.x == 0) {
         if (kept) curvatures[slot] = curvature;
-        search.pairs[row.at] = kept_before + kept;
+        own.pairs[row.at] = kept_before + kept;
         close_step(search, row, true);
     }
 }

@@ -1,4 +1,4 @@
-// One evaluation of Hamiltonian Monte Carlo in the field of beta * loss (reference.hmc_*): the first of a
+// One evaluation of Hamiltonian Monte Carlo in the field of beta * loss (HMC.update of hmc.py): the first of a
 // trajectory starts it from fresh noise, L more walk it, and the last of them takes its end or goes back.
 //
 //     p = noise at the start, else p - size/2 beta g   (the half kick that completes the step before)
@@ -14,18 +14,19 @@
 // bookkeeping, so a launch's latency is what it costs. One barrier. Time on a device: not measured yet.
 #include "search.cuh"
 
-extern "C" __global__ void hmc_step(const Search search) {
+extern "C" __global__ void hmc_step(const HMC own) {
+    const Search &search = own.search;
     const Row row = row_of_block(search);
     if (!row.pending) return;
-    const Rates rates = search.rates[row.step];
-    const int trajectory = row.step / (search.leapfrog + 1), position = row.step % (search.leapfrog + 1);
-    const bool starts = position == 0, ends = position == search.leapfrog;
+    const HMCRates rates = own.rates[row.step];
+    const int trajectory = row.step / (own.leapfrog + 1), position = row.step % (own.leapfrog + 1);
+    const bool starts = position == 0, ends = position == own.leapfrog;
     const long long draw = static_cast<long long>(trajectory) * search.rows + row.at;
     float *z = search.z + row.begin, *best = search.best_z + row.begin;
-    float *origin = search.second + row.begin, *momentum = search.first + row.begin;
-    const float *noise = search.noise + draw * search.z_dim, *gradient = search.gradient + row.begin;
-    const float kick = search.half_size * rates.beta;
-    const float energy_before = search.energy[row.at];
+    float *origin = own.origin + row.begin, *momentum = own.momentum + row.begin;
+    const float *noise = own.noise + draw * search.z_dim, *gradient = search.gradient + row.begin;
+    const float kick = own.half_size * rates.beta;
+    const float energy_before = own.energy[row.at];
 
     bool finite = isfinite(row.loss);
     Sum squares;
@@ -39,7 +40,7 @@ extern "C" __global__ void hmc_step(const Search search) {
     const int moving = row_wide.all ? search.z_dim : 0;
 
     const float energy = rates.beta * row.loss + row_wide.sum / 2;
-    const bool accepted = ends && search.uniform[draw] <= expf(energy_before - energy);
+    const bool accepted = ends && own.uniform[draw] <= expf(energy_before - energy);
 #pragma unroll 1
     for (int i = threadIdx.x; i < moving; i += blockDim.x) {
         const float here = z[i];
@@ -48,11 +49,11 @@ extern "C" __global__ void hmc_step(const Search search) {
         if (row.better) best[i] = here;
         if (starts) origin[i] = here;
         momentum[i] = ends ? p : kicked;
-        if (!ends) z[i] = project(here + search.size * kicked, search.bound);
+        if (!ends) z[i] = project(here + own.size * kicked, search.bound);
         else if (!accepted) z[i] = origin[i];
     }
     if (threadIdx.x == 0) {
-        if (starts && row_wide.all) search.energy[row.at] = energy;
+        if (starts && row_wide.all) own.energy[row.at] = energy;
         close_step(search, row, row_wide.all);
     }
 }
