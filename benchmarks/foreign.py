@@ -61,7 +61,7 @@ def main(
 
 
 def misfits(completer: Completer, folder: Path, mask: str, count: int) -> np.ndarray:
-    """The misfit of ``count`` pictures in ``folder``, evenly spaced, each with a hole of the kind ``mask``."""
+    """The misfit of ``count`` pictures of ``folder``, evenly spaced, with holes of the kind ``mask``."""
     paths = find_pictures([folder])
     chosen = [paths[place] for place in np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]
     found = []

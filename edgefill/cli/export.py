@@ -18,9 +18,10 @@ from edgefill.training.architectures import ARCHITECTURES
 from edgefill.training.config import CONFIG, kind_in
 
 if TYPE_CHECKING:
-    from edgefill.model.manifest import Manifest
+    from edgefill.model.manifest import Alignment, Manifest
 
 
+_MOST_MISFIT = 100
 _PRECISIONS, _WEIGHTS = ("fp32", "fp16", "both", "int8"), ("fp32", "fp16")
 
 
@@ -68,6 +69,18 @@ def export(
     ] = None,
     licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",
     origin: Annotated[str | None, typer.Option(help="Where the weights come from, for the manifest.")] = None,
+    eyes: Annotated[
+        str,
+        typer.Option(
+            help="Where its pictures of faces have the eyes: x,y,x,y as shares of width and height."
+        ),
+    ] = "",
+    usual_misfit: Annotated[
+        float | None,
+        typer.Option(
+            help="What a search takes for a picture of its kind (benchmarks/foreign.py measures it)."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on stdout.")] = False,
 ) -> None:
@@ -97,6 +110,7 @@ def export(
         "name": name, "precision": precision, "weights": weights, "calibration": calibration,
         "licence": licence, "origin": origin,
     }  # fmt: skip
+    _check_about(eyes, usual_misfit, pipeline=pipeline)
     say(f"exporting {source}: what is new is compared with PyTorch (about half a minute)")
     if pipeline:
         from edgefill.export.pipeline import export_pipeline
@@ -104,7 +118,7 @@ def export(
         manifest, said = export_pipeline(exported_or_found(source, out.stem, **options), out)
         size = out.stat().st_size
     else:
-        manifest = export_run(source, out, **options)
+        manifest = _annotated(export_run(source, out, **options), out, eyes, usual_misfit)
         said = _proven(manifest, out)
         size = sum(entry["bytes"] for entry in manifest.files.values())
     say(
@@ -164,3 +178,38 @@ def _proven(manifest: Manifest, out: Path) -> str:
         found = f"pictures within {next(iter(manifest.proof.values())):.1e}"
         then = f"complete PICTURE --model {out} --out filled"
     return f"{found} of PyTorch's\nnext: edgefill {then}"
+
+
+def _check_about(eyes: str, usual_misfit: float | None, *, pipeline: bool) -> None:
+    """Raises InputError or ModelError for what no manifest can say."""
+    if pipeline and (eyes or usual_misfit is not None):
+        raise InputError(
+            "--eyes and --usual-misfit are for a model; a pipeline has no manifest: leave them out"
+        )
+    if usual_misfit is not None and not 0 < usual_misfit < _MOST_MISFIT:
+        raise InputError(
+            f"--usual-misfit is {usual_misfit:g}; expected a number above 0 and below {_MOST_MISFIT}"
+        )
+    if eyes:
+        _alignment(eyes)
+
+
+def _annotated(manifest: Manifest, out: Path, eyes: str, usual_misfit: float | None) -> Manifest:
+    """The model at ``out`` with what is told of it."""
+    from edgefill.model.bundle import annotate
+
+    if not eyes and usual_misfit is None:
+        return manifest
+    return annotate(out, alignment=_alignment(eyes) if eyes else None, usual_misfit=usual_misfit)
+
+
+def _alignment(eyes: str) -> Alignment:
+    from edgefill.faces.eyes import read_eyes
+    from edgefill.model.manifest import Alignment
+
+    numbers = read_eyes(eyes)
+    if len(numbers) != 4:
+        raise InputError(
+            f"--eyes is {shown(eyes)!r}; expected x,y,x,y from 0 to 1, as in 0.26,0.24,0.77,0.24"
+        )
+    return Alignment(numbers)

@@ -12,7 +12,7 @@ _EVEN = 1e-3  # variance in [-1, 1] below which a picture has nothing that could
 
 
 def trust(value: float | None, usual: float | None) -> float:
-    """How far a picture with this misfit is of the kind of the model, 0 to 1; not at all where it is 1 or more.
+    """How far a picture with this misfit is of the kind of the model, 0 to 1; not at all from 1 on.
 
     1 up to the ``usual`` misfit, and where one of both is not known.
     """
