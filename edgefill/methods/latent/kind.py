@@ -14,11 +14,12 @@ _EVEN = 1e-3  # variance in [-1, 1] below which a picture has nothing that could
 def trust(value: float | None, usual: float | None) -> float:
     """How far a picture with this misfit is of the kind of the model, 0 to 1; not at all from 1 on.
 
-    1 up to the ``usual`` misfit, and where one of both is not known.
+    1 up to the ``usual`` misfit, and where one of both is not known; then the square of the
+    share that is explained to the share that usually is.
     """
     if value is None or usual is None or value <= usual:
         return 1.0
-    return max(0.0, (1 - value) / (1 - usual)) if usual < 1 else 0.0
+    return max(0.0, (1 - value) / (1 - usual)) ** 2 if usual < 1 else 0.0
 
 
 def worst(misfits: Sequence[float | None]) -> float | None:

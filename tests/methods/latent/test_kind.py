@@ -34,7 +34,9 @@ def test_it_is_the_share_of_what_is_known_that_is_not_explained():
 
 
 def test_trust_falls_from_the_usual_to_what_explains_nothing():
-    assert [trust(value, 0.6) for value in (None, 0.1, 0.6, 0.8, 1, 3)] == pytest.approx([1, 1, 1, 0.5, 0, 0])
+    assert [trust(value, 0.6) for value in (None, 0.1, 0.6, 0.8, 1, 3)] == pytest.approx(
+        [1, 1, 1, 0.25, 0, 0]
+    )
     assert (trust(2, None), trust(2, 1.1), worst([None, 0.2, 0.5]), worst([None])) == (1, 0, 0.5, None)
 
 
