@@ -167,7 +167,7 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
 # HMC's temperature suits the plain loss.
 _RANDOM = SearchSettings("adam", lam=0.0, pull=0.5, importance=15)
 _ENCODED = replace(
-    _RANDOM, start="encoder", solver="lbfgs", power=2, steps=32, lr=0.03, pull=0.05, importance=11,
+    _RANDOM, start="encoder", solver="lbfgs", power=2, steps=64, lr=0.03, pull=0.05, importance=11,
     patience=5, tolerance=0.005,
 )  # fmt: skip
 _HMC = SearchSettings("hmc", steps=336, hmc_leapfrog=20, hmc_size=0.02, hmc_beta=0.5)
