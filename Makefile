@@ -57,6 +57,8 @@ bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
 		--mask random,left,grid,lowres,pattern,file
 	$(BIN)/python -m benchmarks.time_to_quality --pictures 64 --name time-to-quality-hands64 \
 		--model hands64 --mask center,random
+	$(BIN)/python -m benchmarks.foreign --pictures 96 --masks center,random,left --name foreign-faces64
+	$(BIN)/python -m benchmarks.foreign --pictures 96 --masks center,random,left --name foreign-hands64 --model hands64
 	$(BIN)/python -m benchmarks.command --name command
 	$(BIN)/python -m benchmarks.one_pass $(WIDTHS) --name one-pass --chart docs/images/one-pass-quality.png
 	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --model photos --model smooth --backends cpu,openvino \

@@ -62,6 +62,13 @@ def complete(
     ] = "photos",
     mask: Annotated[str, typer.Option(help=_MASKS)] = "center",
     box: Annotated[str, typer.Option(help="Complete only this part: x,y,w,h in pixels.")] = "",
+    align: Annotated[
+        bool,
+        typer.Option("--align", help="Find the faces; complete each as it stands in the model's pictures."),
+    ] = False,
+    eyes: Annotated[
+        str, typer.Option(help="Align the face with these eyes, x,y,x,y in pixels; four more for another.")
+    ] = "",
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
     solver: Annotated[str | None, typer.Option(help=f"{solvers_in_words()}.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations of loss and gradient.")] = None,
@@ -130,6 +137,7 @@ def complete(
     """
     from edgefill.cli.outputs import GIF_FRAMES, SHEET_NAME, Sheet, plan_outputs, refuse_existing
     from edgefill.completion import Request, load, search_settings
+    from edgefill.faces.eyes import read_eyes
     from edgefill.holes.boxes import Box
     from edgefill.pictures.images import check_format, is_folder
 
@@ -140,7 +148,10 @@ def complete(
     region = Box.parse(box) if box else None
     frames = GIF_FRAMES if gif else 0
     search_settings(preset, solver=solver, start=start, until=until, **numbers)
-    request = Request(mask, seed, region, None, blend, resize_mask, trace, frames, candidates, confidence)
+    request = Request(
+        mask, seed, region, None, blend, resize_mask, trace, frames, candidates, confidence,
+        align, read_eyes(eyes) if eyes else (),
+    )  # fmt: skip
     spec = request.mask_spec
     if spec.kind == "folder":
         request = replace(request, mask=replace(spec, roots=tuple(filter(is_folder, pictures))))
@@ -304,6 +315,8 @@ class _Run:
             "mask": spec.path.name if spec.path else self.request.mask,
             "seed": request.seed,
             "box": request.box and list(request.box),
+            "align": request.aligns,
+            "eyes": list(request.eyes),
             "blend": request.blend,
             "candidates": request.candidates,
             "settings": request.settings.document() if request.settings else {},
@@ -327,6 +340,7 @@ def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
         "input": str(outputs.source),
         "output": str(outputs.picture),
         **{name: str(path) for name, path in outputs.extras.items() if "candidate" not in name},
+        **({"eyes": [[round(place, 2) for place in pair] for pair in result.eyes]} if result.eyes else {}),
         "ended": result.ended,
         **({} if result.ended == "pass" else _of_search(result)),
         "seconds": round(result.seconds, 4),
@@ -341,6 +355,8 @@ def _of_search(result: Result) -> dict[str, Any]:
         "contextual": result.contextual,
         "perceptual": result.perceptual,
         "prior": result.prior,
+        "misfit": result.misfit,
+        "foreign": result.is_foreign,
     }
 
 

@@ -9,6 +9,7 @@ _EXAMPLES = {
         "edgefill complete photo.jpg --mask mask.png --out filled",
         "edgefill complete scans --mask masks --out filled --format same --json",
         "edgefill complete photo.jpg --box 175,85,98,76 --mask center --out part --strip",
+        "edgefill complete portrait.jpg --mask mask.png --out faces --model faces64-glcic --align",
         "edgefill complete - --mask center < photo.jpg > filled.png",
     ),
     "doctor": ("edgefill doctor", "edgefill doctor --json"),

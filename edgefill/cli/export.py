@@ -18,9 +18,10 @@ from edgefill.training.architectures import ARCHITECTURES
 from edgefill.training.config import CONFIG, kind_in
 
 if TYPE_CHECKING:
-    from edgefill.model.manifest import Manifest
+    from edgefill.model.manifest import Alignment, Manifest
 
 
+_MOST_MISFIT = 100
 _PRECISIONS, _WEIGHTS = ("fp32", "fp16", "both", "int8"), ("fp32", "fp16")
 
 
@@ -69,6 +70,18 @@ def export(
     ] = None,
     licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",
     origin: Annotated[str | None, typer.Option(help="Where the weights come from, for the manifest.")] = None,
+    eyes: Annotated[
+        str,
+        typer.Option(
+            help="Where its pictures of faces have the eyes: x,y,x,y as shares of width and height."
+        ),
+    ] = "",
+    usual_misfit: Annotated[
+        float | None,
+        typer.Option(
+            help="What a search takes for a picture of its kind (benchmarks/foreign.py measures it)."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on stdout.")] = False,
 ) -> None:
@@ -96,8 +109,10 @@ def export(
         "name": name, "precision": precision, "weights": weights, "calibration": calibration,
         "licence": licence, "origin": origin,
     }  # fmt: skip
+    _check_about(eyes, usual_misfit, pipeline=pipeline)
     if again:
-        _export_again(source, out, options, as_json=as_json)
+        manifest, said = _exported_again(source, out, options, eyes, usual_misfit)
+        _report(manifest, out, _size(manifest), said, as_json=as_json)
         return
     say(f"exporting {source}: what is new is compared with PyTorch (about half a minute)")
     if pipeline:
@@ -106,7 +121,7 @@ def export(
         manifest, said = export_pipeline(exported_or_found(source, out.stem, **options), out)
         size = out.stat().st_size
     else:
-        manifest = export_run(source, out, **options)
+        manifest = _annotated(export_run(source, out, **options), out, eyes, usual_misfit)
         said = _proven(manifest, out)
         size = _size(manifest)
     _report(manifest, out, size, said, as_json=as_json)
@@ -158,7 +173,10 @@ def _check_again(source: str, precision: str | None, **kept: str | None) -> None
         )
 
 
-def _export_again(source: str, out: Path, options: dict[str, Any], *, as_json: bool) -> None:
+def _exported_again(
+    source: str, out: Path, options: dict[str, Any], eyes: str, usual_misfit: float | None
+) -> tuple[Manifest, str]:
+    """What was written, and what to do with it."""
     from edgefill.export.again import export_again
     from edgefill.model.bundle import Bundle
     from edgefill.model.catalogue import find
@@ -166,8 +184,8 @@ def _export_again(source: str, out: Path, options: dict[str, Any], *, as_json: b
     bundle = Bundle.open(find(source))
     say(f"converting {bundle.manifest.name}: what is new is compared with its fp32 graphs")
     chosen = {key: options[key] for key in ("name", "precision", "calibration")}
-    manifest = export_again(bundle, out, **chosen)
-    _report(manifest, out, _size(manifest), _next(manifest, out), as_json=as_json)
+    manifest = _annotated(export_again(bundle, out, **chosen), out, eyes, usual_misfit)
+    return manifest, _next(manifest, out)
 
 
 def _check_pipeline(source: str, out: Path) -> None:
@@ -222,3 +240,38 @@ def _next(manifest: Manifest, out: Path) -> str:
     if manifest.latent:
         return f"next: edgefill sample --model {out} --out samples.png"
     return f"next: edgefill complete PICTURE --model {out} --out filled"
+
+
+def _check_about(eyes: str, usual_misfit: float | None, *, pipeline: bool) -> None:
+    """Raises InputError or ModelError for what no manifest can say."""
+    if pipeline and (eyes or usual_misfit is not None):
+        raise InputError(
+            "--eyes and --usual-misfit are for a model; a pipeline has no manifest: leave them out"
+        )
+    if usual_misfit is not None and not 0 < usual_misfit < _MOST_MISFIT:
+        raise InputError(
+            f"--usual-misfit is {usual_misfit:g}; expected a number above 0 and below {_MOST_MISFIT}"
+        )
+    if eyes:
+        _alignment(eyes)
+
+
+def _annotated(manifest: Manifest, out: Path, eyes: str, usual_misfit: float | None) -> Manifest:
+    """The model at ``out`` with what is told of it."""
+    from edgefill.model.bundle import annotate
+
+    if not eyes and usual_misfit is None:
+        return manifest
+    return annotate(out, alignment=_alignment(eyes) if eyes else None, usual_misfit=usual_misfit)
+
+
+def _alignment(eyes: str) -> Alignment:
+    from edgefill.faces.eyes import read_eyes
+    from edgefill.model.manifest import Alignment
+
+    numbers = read_eyes(eyes)
+    if len(numbers) != 4:
+        raise InputError(
+            f"--eyes is {shown(eyes)!r}; expected x,y,x,y from 0 to 1, as in 0.26,0.24,0.77,0.24"
+        )
+    return Alignment(numbers)

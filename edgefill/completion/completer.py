@@ -62,6 +62,8 @@ class Completer:
         trace: bool = False,
         candidates: int = 1,
         confidence: bool = False,
+        align: bool = False,
+        eyes: Sequence[float] = (),
         deadline: float | None = None,
     ) -> Result:
         """The Result for one picture: a file or its bytes, a Pillow picture or an array.
@@ -71,8 +73,9 @@ class Completer:
         and ``ended`` says "time". Raises EdgefillError.
         """
         request = Request(
-            mask, seed, box, settings, blend, trace=trace, candidates=candidates, confidence=confidence
-        )
+            mask, seed, box, settings, blend, trace=trace, candidates=candidates, confidence=confidence,
+            align=align, eyes=eyes,
+        )  # fmt: skip
         return _awaited(self.scheduler.submit(Job(source, request, deadline)))
 
     def complete_many(

@@ -269,6 +269,8 @@ class Scheduler:
                 seed=request.seed,
                 box=Box(*request.box) if request.box else None,
                 resize_mask=request.resize_mask,
+                align=request.aligns,
+                eyes=request.given_eyes,
             )
             if photograph.needs_search and self.model.latent:
                 _ = photograph.evidence  # computed here, beside the search

@@ -6,6 +6,7 @@ missing pixels leak into known ones; G(z) is scaled back, and everything known s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -14,6 +15,8 @@ import numpy as np
 from PIL import Image
 
 from edgefill.errors import InputError
+from edgefill.faces.eyes import Eyes
+from edgefill.faces.portraits import Portraits, portraits_of
 from edgefill.holes.boxes import Box, Part, bounds, extents, grown, overlap, within
 from edgefill.holes.filling import Hole
 from edgefill.holes.scaling import as_channels, scale, scale_known, unit_channels
@@ -37,6 +40,7 @@ class Photograph:
     block: int  # side of the model's pixel blocks whose means are known; 0 unless all is known as such
     needs_search: bool
     model: Manifest
+    portraits: Portraits | None = None  # where faces are aligned; the box is the whole picture then
 
     @property
     def is_cut_out(self) -> bool:
@@ -50,9 +54,12 @@ class Photograph:
 
     @cached_property
     def evidence(self) -> Evidence:
-        """What is known of it at the model's size, as the one row of an Evidence."""
+        """What is known of it at the model's size, as the one row of an Evidence; of faces one row each."""
         height, width = self.model.height, self.model.width
         blocks = (height // self.model.searched.block, width // self.model.searched.block)
+        if self.portraits:
+            target, weight = self.portraits.seen(self.region, self.known, self.model.channels)
+            return Evidence(target, weight, np.zeros((len(target), 1, *blocks), np.float32))
         if self.block:
             values = unit_channels(self.region, self.model.channels)
             target = np.repeat(np.repeat(self._block_means(values), self.block, 0), self.block, 1)
@@ -66,8 +73,19 @@ class Photograph:
         return Evidence(target.transpose(2, 0, 1)[None], weight[None, None], block_weight[None, None])
 
     def finished(self, generated: np.ndarray, blend: str = "poisson") -> Picture:
-        """The picture with its hole filled from ``generated [C, H, W]`` in [-1, 1]; the rest as it was."""
-        size, drawing = self.known.shape, generated.transpose(1, 2, 0)
+        """The picture with its hole filled from ``generated``; the rest as it was.
+
+        That is [C, H, W] in [-1, 1] of the model's size, or [N, C, H, W] for all of its faces.
+        """
+        if self.portraits:
+            rows = generated if generated.ndim == 4 else generated[None]
+            return self.filled(self.portraits.drawn(rows, self.region, self.known), blend)
+        rows = generated[0] if generated.ndim == 4 else generated
+        return self.filled(rows.transpose(1, 2, 0), blend)
+
+    def filled(self, drawing: np.ndarray, blend: str = "poisson") -> Picture:
+        """The picture with its hole filled from ``drawing``, [h, w, C] in [-1, 1] of all of its region."""
+        size = self.known.shape
         values = self.picture.values.copy()
         if self.known.all():
             return self._with(values)
@@ -83,6 +101,15 @@ class Photograph:
             missing = ~known[part]
             values[around][part][missing] = from_unit(filled[missing], values.dtype)
         return self._with(values, opaque=self.filled_alpha)
+
+    def mapped(self, values: np.ndarray, beyond: float) -> np.ndarray:
+        """``values [H, W]`` of the model's size, of one face if any, at its region's, [h, w].
+
+        Where that shows nothing of the face it is ``beyond``.
+        """
+        if self.portraits:
+            return self.portraits.mapped(values[None, None], beyond)[:, :, 0]
+        return scale(values[:, :, None], self.region.shape[:2])[:, :, 0]
 
     def _place(self) -> tuple[Part, Part, _Margin]:
         """The part of the region that holds all that is missing and what is next to it, that of the picture,
@@ -110,7 +137,9 @@ class Photograph:
         alpha = None if self.picture.alpha is None else self.box.cut(self.picture.alpha)[rows][:, columns]
         picture = replace(self.picture, values=self.region[rows][:, columns], alpha=alpha)
         box = Box(0, 0, len(columns), len(rows))
-        return replace(self, picture=picture, box=box, known=self.known[rows][:, columns])
+        portraits = self.portraits and self.portraits.reduced(rows, columns, share)
+        known = self.known[rows][:, columns]
+        return replace(self, picture=picture, box=box, known=known, portraits=portraits)
 
     def _with_hole(self, drawn: np.ndarray) -> Picture:
         """The picture with its hole as it is ``drawn [h, w, C]``; no other pixel is looked at."""
@@ -160,11 +189,14 @@ def prepare(
     seed: int,
     box: Box | None = None,
     resize_mask: bool = False,
+    align: bool = False,
+    eyes: Sequence[Eyes] = (),
 ) -> Photograph:
     """The Photograph of ``picture`` and ``mask`` for ``model``. Raises InputError.
 
     Drawn masks (center, random, …) are drawn in the box; a painted mask or transparency belongs to the whole
-    picture, and what it marks must lie in the box.
+    picture, and what it marks must lie in the box. Where it is to ``align`` faces their ``eyes`` are those
+    that are given, or found.
     """
     lowres = mask.kind == "lowres"
     block = model.searched.block if lowres else 0
@@ -192,8 +224,12 @@ def prepare(
     elif not (lowres or known.any()):
         result = "a free sample of the model" if model.z_dim else "what the model draws where it sees nothing"
         notices.append(f"nothing is known: the result is {result}")
+    portraits = None
+    if align and needs_search:
+        portraits, told = portraits_of(picture.values, known, eyes, model, picture.name)
+        notices += told
     picture = replace(picture, notices=(*picture.notices, *notices))
-    return Photograph(picture, box, known, mask.kind == "alpha", block, needs_search, model)
+    return Photograph(picture, box, known, mask.kind == "alpha", block, needs_search, model, portraits)
 
 
 def _enlarged(picture: Picture, factor: int) -> Picture:

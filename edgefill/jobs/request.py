@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from edgefill.errors import EdgefillError, InputError
+from edgefill.faces.eyes import Eyes, eyes_of
 from edgefill.jobs.photograph import BLENDS, Photograph
 from edgefill.limits import check
 from edgefill.methods.latent.settings import SearchSettings
@@ -40,6 +42,10 @@ class Request:
     frames: int = 0  # keep G(z) of the start and of about this many steps, evenly spaced
     candidates: int = 1  # completions, as unlike each other as they come
     confidence: bool = False  # say of each pixel how much searches from other starts agree
+    align: bool = False  # find the faces, and complete each as it stands in the model's pictures
+    # The eyes of the faces to align, x, y, x, y of each in pixels, first the one that is left in the upright
+    # face: where they are given none are looked for.
+    eyes: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         if self.blend not in BLENDS:
@@ -59,6 +65,24 @@ class Request:
             )
         for name in ("candidates", "seed", "frames"):
             check(name, getattr(self, name))
+        self._check_faces()
+
+    def _check_faces(self) -> None:
+        if self.aligns and (self.box is not None or self.mask_spec.kind in ("lowres", "full")):
+            other = "a box" if self.box is not None else f"the mask {self.mask_spec.kind}"
+            raise InputError(
+                f"cannot align faces and complete {other}: expected one of the two; leave one out"
+            )
+
+    @cached_property
+    def given_eyes(self) -> tuple[Eyes, ...]:
+        """The eyes that are given. Raises InputError."""
+        return eyes_of(self.eyes)
+
+    @property
+    def aligns(self) -> bool:
+        """Whether faces are to be aligned."""
+        return self.align or bool(self.given_eyes)
 
     @property
     def wants_others(self) -> bool:
@@ -121,6 +145,9 @@ class Result:
     ended: str = "steps"
     seconds: float = 0.0  # this picture's share of its batch's search
     z: np.ndarray | None = None  # [Z]
+    # Of a search, which may tell by it that the picture is of another kind than the model's: the share of the
+    # variance of what is known that the model's first guess leaves unexplained.
+    misfit: float | None = None
     generated: np.ndarray | None = None  # G(z) of a search, [C, H, W] in [-1, 1]
     trace: Trace | None = None  # if it was asked for
     frames: tuple[np.ndarray, ...] = ()  # G(z) on the way, if asked for
@@ -138,9 +165,28 @@ class Result:
         return self.photograph.masked().to_pil()
 
     @property
+    def eyes(self) -> tuple[Eyes, ...]:
+        """Those of the faces that were aligned and completed, from left to right."""
+        portraits = self.photograph.portraits
+        return portraits.eyes if portraits else ()
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What the reader should be told."""
-        return self.picture.notices
+        if not self.is_foreign:
+            return self.picture.notices
+        return (
+            *self.picture.notices,
+            f"it does not look like the pictures that {self.photograph.model.name} draws (misfit "
+            f"{self.misfit:.2f}, usually up to {self.photograph.model.usual_misfit:.2f}): do not trust what "
+            "fills it, and try another model",
+        )
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the search found that the picture is of another kind than those that the model draws."""
+        usual = self.photograph.model.usual_misfit
+        return self.misfit is not None and usual is not None and self.misfit > usual
 
     def __repr__(self) -> str:
         height, width = self.picture.size

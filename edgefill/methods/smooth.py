@@ -70,8 +70,8 @@ class Smooth:
 
 def _completed(order: Order, photograph: Photograph) -> Result:
     started = time.perf_counter()
-    drawn = smooth_drawing(photograph.region, photograph.known).transpose(2, 0, 1)
-    picture = photograph.finished(drawn, "none")
+    drawn = smooth_drawing(photograph.region, photograph.known)
+    picture = photograph.filled(drawn, "none")
     return Result(order.source, photograph, picture, ended="pass", seconds=time.perf_counter() - started)
 
 

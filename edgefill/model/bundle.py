@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edgefill.errors import ModelError, OutputError
 from edgefill.files import atomic_writer, standing_folder, write_folder
@@ -185,6 +185,13 @@ def write_bundle(path: str | Path, manifest: Manifest, graphs: Mapping[str, byte
     else:
         _write_folder(path, contents)
     return manifest
+
+
+def annotate(path: str | Path, **changes: Any) -> Manifest:
+    """Writes the bundle at ``path`` again with ``changes`` of its manifest, which is returned; see there."""
+    bundle = Bundle.open(path)
+    graphs = {name.removesuffix(".onnx"): content for name, content in bundle._files.items()}
+    return write_bundle(path, dataclasses.replace(bundle.manifest, **changes), graphs)
 
 
 def _zip_bytes(contents: Mapping[str, bytes]) -> bytes:

@@ -62,6 +62,21 @@ class Latent:
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """Where the pictures that a model was trained on have a face."""
+
+    # The middles of its eyes, x, y, x, y, as shares of the width and the height; the left one first.
+    eyes: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        left_x, _, right_x, _ = self.eyes
+        if not all(0 <= share <= 1 for share in self.eyes) or left_x >= right_x:
+            raise ModelError(
+                f"an alignment has eyes at {self.eyes}; expected x, y, x, y from 0 to 1, the left one first"
+            )
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle says of itself; ``files`` is filled in when it is written.
 
@@ -79,6 +94,10 @@ class Manifest:
     opset: int = 18
     licence: str = "unknown"
     origin: str = "unknown"
+    alignment: Alignment | None = None  # Of models of faces.
+    # The ``misfit`` (of the latent search) that nearly all pictures of the kind that it was trained on stay
+    # below; what has more is of another kind.
+    usual_misfit: float | None = None
     proof: dict[str, float] = field(default_factory=dict)
     edgefill: str = ""
     format: int = FORMAT

@@ -20,6 +20,10 @@ class Evidence(NamedTuple):
         """That of all pictures of ``parts``, one after the other."""
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
+    def rows(self) -> list[Evidence]:
+        """That of each picture."""
+        return [Evidence(*(part[row : row + 1] for part in self)) for row in range(len(self.target))]
+
     def seen(self) -> tuple[np.ndarray, np.ndarray]:
         """What an encoder is given: the target, 0 where it is unknown, and how much of each pixel is known.
 

@@ -70,7 +70,7 @@ def _about(result: Result, model: str, candidates: tuple[bytes, ...]) -> dict[st
         "notices": list(result.notices),
     }
     if result.z is not None:
-        about |= {"loss": result.loss, "contextual": result.contextual}
+        about |= {"loss": result.loss, "contextual": result.contextual, "misfit": result.misfit}
     if candidates:
         about["candidates"] = [{"contextual": each.contextual} for each in result.candidates]
     if result.confidence is not None:

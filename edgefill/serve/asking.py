@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from edgefill.errors import InputError
+from edgefill.faces.eyes import read_eyes
 from edgefill.holes.boxes import Box
 from edgefill.jobs.request import Request
 from edgefill.kernels.solvers import SOLVERS
@@ -63,6 +64,8 @@ def read_asked(form: Form, model: Manifest, limits: Limits) -> Asked:
         frames=options.get("frames", 0),
         candidates=options.get("candidates", 1),
         confidence=options.get("confidence", False),
+        align=options.get("align", False),
+        eyes=options.get("eyes", ()),
     )
     _ = request.mask_spec  # decoded here, beside the loop
     seconds = min(options.get("seconds", limits.seconds), limits.seconds)
@@ -164,6 +167,8 @@ FIELDS = {
     "box": Field(
         lambda _, text: Box.parse(text), {"type": "string"}, "Complete only this part: x,y,w,h in pixels."
     ),
+    "align": _flag("Find the faces and complete each as it stands in the model's pictures."),
+    "eyes": Field(lambda _, text: read_eyes(text), {"type": "string"}, "Align the face with these: x,y,x,y."),
     "blend": _word("How the hole joins the picture.", "poisson", "none"),
     "resize_mask": _flag("Scale a mask of another size to the picture's."),
     "candidates": _whole(1, 16, "Different completions; of models that search."),

@@ -9,6 +9,8 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from edgefill.model.bundle import annotate
+from edgefill.model.manifest import Alignment
 from tests.bundles import tiny_one_pass
 
 TINY = (
@@ -162,3 +164,17 @@ def test_the_bench_measures_passes(edgefill, one_pass):
 def test_an_option_of_another_training_is_refused(edgefill, pictures, tmp_path, options, said):
     refused = edgefill("train", pictures, "--out", tmp_path / "run", *options)
     assert refused.code == 3 and said in refused.err
+
+
+def test_faces_are_aligned_where_their_eyes_are_and_it_says_so(edgefill, pictures, one_pass, tmp_path):
+    line = ("complete", pictures / "0.png", "--model", one_pass, "--out", tmp_path / "out", "--json")
+    refused = edgefill(*line, "--eyes", "6,6,16,7")
+    assert refused.code == 3 and "does not say where it expects the eyes" in refused.err
+    annotate(one_pass, alignment=Alignment((0.26, 0.24, 0.77, 0.24)))
+    done = edgefill(*line, "--eyes", "6,6,16,7", "--strip")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert document["results"][0]["eyes"] == [[6, 6, 16, 7]]
+    assert document["align"] is True and document["eyes"] == [6, 6, 16, 7]
+    for wrong, code in ((("--eyes", "1,2,3"), 3), (("--align", "--box", "0,0,9,9"), 3)):
+        assert edgefill(*line, "--force", *wrong).code == code

@@ -16,7 +16,7 @@ from edgefill.jobs.photograph import Photograph
 from edgefill.model.interface import Interface
 from edgefill.pictures.images import from_unit, to_unit
 
-_HAIR = 2  # steps to the deepest pixel of what is filled smoothly, without the network: 4 pixels wide
+HAIR = 2  # steps to the deepest pixel of what is filled smoothly, without the network: 4 pixels wide
 
 
 class View(NamedTuple):
@@ -29,7 +29,7 @@ class View(NamedTuple):
 class Canvas:
     """What is drawn of one photograph's region, from as many views as it takes.
 
-    Its ``values`` [C, h, w] in [-1, 1] are that, as far as it is drawn; where pixels are known they mean
+    Its ``values`` [h, w, C] in [-1, 1] are that, as far as it is drawn; where pixels are known they mean
     nothing.
     """
 
@@ -37,12 +37,19 @@ class Canvas:
         self._photograph, self._interface, self._blend = photograph, interface, blend
         height, width = photograph.known.shape
         hole = ~photograph.known
-        self._deep = hole if blend == "none" else deep_parts(hole, _HAIR)
+        self._deep = hole if blend == "none" else deep_parts(hole, HAIR)
         self._thin = hole & ~self._deep
         self.contexts = self._contexts()
+        self.count = len(self.contexts)
         # Zeros that are never touched take no memory: of a large picture, only what is near its holes.
-        self.values = np.zeros((interface.channels, height, width), np.float32)
+        self._values = np.zeros((interface.channels, height, width), np.float32)
         self._weight = np.zeros((height, width), np.float32)
+
+    @property
+    def values(self) -> np.ndarray:
+        """Of the region; see above."""
+        values: np.ndarray = self._values.transpose(1, 2, 0)
+        return values
 
     def views(self) -> Iterator[View]:
         """What the network has to be shown."""
@@ -56,7 +63,7 @@ class Canvas:
         else:
             finished = joined(view.sight, drawn, hole_only=self._interface.output.draws_holes_only)
         frame, core = view.context
-        values, share = self.values[:, core[0], core[1]], weight(core)
+        values, share = self._values[:, core[0], core[1]], weight(core)
         self._weight[core] += share  # With what was drawn before, where cores overlap, it is a mean.
         step = enlarged(finished, _from(frame, core), share.shape) - values
         values += step * (share / self._weight[core])
@@ -69,9 +76,9 @@ class Canvas:
         if values.shape[2] != self._interface.channels:
             values = from_unit(as_channels(to_unit(values), self._interface.channels), values.dtype)
         values = values.copy()
-        values[self._deep] = from_unit(self.values[:, self._deep].T, values.dtype)
+        values[self._deep] = from_unit(self._values[:, self._deep].T, values.dtype)
         rows, columns, filled = thin_pixels(values, self._thin)
-        self.values[:, rows, columns] = filled.T
+        self._values[:, rows, columns] = filled.T
 
     def _contexts(self) -> list[Context]:
         """Frames around what is deep. A region that was cut out is seen as one, as it was asked for."""

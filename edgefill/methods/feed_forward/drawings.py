@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from edgefill.jobs.job import Order, Progress
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Result
 from edgefill.methods.feed_forward.canvas import Canvas
+from edgefill.methods.feed_forward.faces import FaceCanvas
 from edgefill.model.interface import Interface
 from edgefill.pictures.images import from_unit, planes
 
@@ -82,20 +84,23 @@ class PictureDrawing(Drawing):
 
     def __init__(self, order: Order, photograph: Photograph, interface: Interface) -> None:
         self._photograph = photograph
-        self._canvas = Canvas(photograph, interface, order.request.blend)
-        count, size = len(self._canvas.contexts), photograph.picture.values.nbytes
-        super().__init__(order, self._views(), count, size)
+        self._canvas: Any = (
+            FaceCanvas(photograph, photograph.portraits, interface, order.request.blend)
+            if photograph.portraits
+            else Canvas(photograph, interface, order.request.blend)
+        )
+        super().__init__(order, self._views(), self._canvas.count, photograph.picture.values.nbytes)
 
     def _views(self) -> Iterator[Shown]:
         for view in self._canvas.views():
-            yield Shown(view.sight, lambda drawn, view=view: self._canvas.put(view, drawn))  # type: ignore[misc]
+            yield Shown(view.sight, partial(self._canvas.put, view))
 
     def _finished(self) -> Result:
         # It is joined in its frame. Where there was no time for that it is as smooth as can be.
         blend, ended = ("none", "pass") if self.is_over else ("poisson", "time")
         started = time.perf_counter()
         self._canvas.finish()
-        picture = self._photograph.finished(self._canvas.values, blend)
+        picture = self._photograph.filled(self._canvas.values, blend)
         seconds = self.seconds + time.perf_counter() - started
         return Result(self.order.source, self._photograph, picture, ended=ended, seconds=seconds)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgefill.errors import InputError, ModelError
+from edgefill.faces.portraits import check_alignment
 from edgefill.jobs.request import Request
 from edgefill.model.manifest import COMPLETION, Manifest
 from edgefill.runtimes import Runtime
@@ -12,6 +13,7 @@ from edgefill.runtimes import Runtime
 
 def check_feed_forward(request: Request, model: Manifest) -> None:
     """Raises InputError where ``request`` asks for what only a search can give."""
+    check_alignment(request.aligns, request.given_eyes, model)
     asked = {
         "settings of a search": request.settings is not None,
         "a trace": request.trace,

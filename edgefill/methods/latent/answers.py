@@ -17,6 +17,7 @@ from edgefill.jobs.request import Result
 from edgefill.methods.latent.batch import Found, Search
 from edgefill.methods.latent.candidates import Alternatives
 from edgefill.methods.latent.drawing import check_drawn
+from edgefill.methods.latent.kind import misfit, worst
 from edgefill.methods.latent.search import CONVERGED, FAILED, OUT_OF_TIME, REACHED, search_failed
 from edgefill.model.manifest import Manifest
 from edgefill.runtimes import Runtime
@@ -79,11 +80,12 @@ class PictureAnswer(Answer):
         self.order.tell(Progress(share, steps, self.photograph, frame if is_new else None))
 
     def _finishing(self) -> Callable[[], Result]:
-        found = self._found()
+        found = [row.found for row in self.own if row.found]
         name = self.photograph.picture.name or "the picture"
-        if found.status == FAILED:
-            raise search_failed(name, found.steps)
-        contextual = self.others.contextual(found.z, self.runtime) if self.others else math.inf
+        for each in found:
+            if each.status == FAILED:
+                raise search_failed(name, each.steps)
+        contextual = self.others.contextual(found[0].z, self.runtime) if self.others else math.inf
 
         def finish() -> Result:
             result = self._result(found, name)
@@ -91,31 +93,31 @@ class PictureAnswer(Answer):
 
         return finish
 
-    def _found(self) -> Found:
-        found = self.own[0].found
-        assert found is not None
-        return found
-
-    def _result(self, found: Found, name: str) -> Result:
+    def _result(self, found: list[Found], name: str) -> Result:
+        """That of one row; or of several faces, whose losses are added up, without z and G(z)."""
         search, recording = self.own[0], self.own[0].recording
-        check_drawn(np.stack([found.generated, *recording.frames()]), self.model, name)
-        picture = self.photograph.finished(found.generated, self.order.request.blend)
-        searched = found.steps > 0
+        generated, frames = np.stack([each.generated for each in found]), recording.frames()
+        check_drawn(np.stack([*generated, *frames]), self.model, name)
+        picture = self.photograph.finished(generated, self.order.request.blend)
+        searched, is_one = all(each.steps for each in found), len(found) == 1
         return Result(
             self.order.source,
             self.photograph,
             picture,
-            loss=found.loss if searched else None,
-            contextual=found.contextual if searched else None,
-            perceptual=found.perceptual if searched and search.settings.lam else None,
-            prior=found.prior if searched else None,
-            steps=found.steps,
-            ended=_ENDS.get(found.status, "steps"),
-            seconds=search.seconds,
-            z=found.z,
-            generated=found.generated,
+            loss=sum(each.loss for each in found) if searched else None,
+            contextual=sum(each.contextual for each in found) if searched else None,
+            perceptual=sum(each.perceptual for each in found) if searched and search.settings.lam else None,
+            prior=sum(each.prior for each in found) if searched else None,
+            steps=max(each.steps for each in found),
+            ended=_ENDS.get(max(each.status for each in found), "steps"),
+            seconds=sum(row.seconds for row in self.own),
+            z=found[0].z if is_one else None,
+            generated=found[0].generated if is_one else None,
             trace=recording.trace(),
-            frames=recording.frames(),
+            frames=frames,
+            misfit=worst(
+                [misfit(row.evidence, each.expected) for row, each in zip(self.own, found, strict=True)]
+            ),
         )
 
 

@@ -35,6 +35,7 @@ class Found:
 
     z: np.ndarray
     generated: np.ndarray  # G(z), [C, H, W]
+    expected: np.ndarray  # the same of the encoder's z; G(z) where there is none
     loss: float  # inf where no step was taken; so are its parts
     contextual: float
     perceptual: float
@@ -159,9 +160,15 @@ class Batch:
         ended = (state.status != RUNNING) | self._finished(state)
         if not ended.any():
             return []
+        rows = np.flatnonzero(ended)
         generated = generate(self._runtime, state.best_z[ended])
-        for row, picture in zip(np.flatnonzero(ended), generated, strict=True):
-            self.searches[row].found = _found(state, int(row), picture)
+        expected = generated
+        if any(self.searches[row].settings.start == "encoder" for row in rows):
+            expected = generate(self._runtime, state.task.anchor[ended])
+        for number, row in enumerate(rows):
+            encoded = self.searches[row].settings.start == "encoder"
+            pictures = generated[number], (expected if encoded else generated)[number]
+            self.searches[row].found = _found(state, int(row), *pictures)
         gone = [search for search, has_ended in zip(self.searches, ended, strict=True) if has_ended]
         self._keep(~ended)
         return gone
@@ -209,12 +216,13 @@ class Batch:
             search.seconds += elapsed / len(searches)
 
 
-def _found(state: SearchState, row: int, generated: np.ndarray) -> Found:
+def _found(state: SearchState, row: int, generated: np.ndarray, expected: np.ndarray) -> Found:
     z = state.best_z[row]
     distance = float(np.square(z - state.task.anchor[row]).sum())
     return Found(
         z,
         generated,
+        expected,
         float(state.best_loss[row]),
         float(state.best_contextual[row]),
         float(state.best_perceptual[row]),

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgefill.holes.scaling import scale
 from edgefill.jobs.job import Order
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Candidate, Request, Result
 from edgefill.methods.latent.batch import Found, Search
 from edgefill.methods.latent.drawing import is_finite
 from edgefill.methods.latent.graphs import evaluate
+from edgefill.methods.latent.kind import trust
 from edgefill.methods.latent.recording import Recording
 from edgefill.methods.latent.search import FAILED, Task
 from edgefill.methods.latent.settings import suited_settings
@@ -76,8 +76,13 @@ class Alternatives:
         return replace(
             result,
             candidates=ranked if self.request.candidates > 1 else (),
-            confidence=_confidence(self.photograph, found) if self.request.confidence else None,
+            confidence=self._confidence(found, result) if self.request.confidence else None,
         )
+
+    def _confidence(self, found: _Good, result: Result) -> np.ndarray:
+        """How much the searches agree, less where the picture is none of the model's kind."""
+        share = trust(result.misfit, self.photograph.model.usual_misfit)
+        return _confidence(self.photograph, found, share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,16 +134,16 @@ def _distance(shown: np.ndarray, other: np.ndarray) -> np.ndarray:
     return distance
 
 
-def _confidence(photograph: Photograph, found: _Good) -> np.ndarray:
-    """How much the searches agree, uint8 [H, W] of the picture: 255 where it is known, 0 where not at all.
+def _confidence(photograph: Photograph, found: _Good, share: float) -> np.ndarray:
+    """How much the searches agree, times ``share``, uint8 [H, W] of the picture; 255 where it is known.
 
     Where there was no time to search, nothing is sure.
     """
     box = photograph.box
     sure = np.full((box.height, box.width), float(found.any_searched))
     if len(found.generated) > 1:
-        spread = found.generated.std(0).mean(0)[:, :, None]  # over the searches, then the channels
-        sure = 1 - np.clip(scale(spread, (box.height, box.width)) / _UNSURE, 0, 1)[:, :, 0]
+        spread = found.generated.std(0).mean(0)  # over the searches, then the channels
+        sure = 1 - np.clip(photograph.mapped(spread, _UNSURE) / _UNSURE, 0, 1)
     whole = np.full(photograph.picture.size, 255, np.uint8)
-    box.cut(whole)[~photograph.known] = np.rint(255 * sure).astype(np.uint8)[~photograph.known]
+    box.cut(whole)[~photograph.known] = np.rint(255 * share * sure).astype(np.uint8)[~photograph.known]
     return whole

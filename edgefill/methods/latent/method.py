@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from edgefill.errors import InputError
+from edgefill.faces.portraits import check_alignment
 from edgefill.jobs.job import Order
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Request
@@ -22,7 +24,6 @@ from edgefill.methods.latent.recording import Recording
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.methods.latent.start import check_settings
 from edgefill.model.manifest import Manifest
-from edgefill.pictures.evidence import Evidence
 from edgefill.runtimes import Runtime
 
 _BATCHES = 4  # times the places of one, for all rows that search
@@ -43,7 +44,11 @@ class LatentSearch:
         return bool(self._answers)
 
     def resolved(self, request: Request) -> Request:
-        """With settings. Raises ModelError where they need an encoder or a D and there is none."""
+        """With settings. Raises ModelError where they need an encoder or a D and there is none.
+
+        InputError where it cannot align faces.
+        """
+        check_alignment(request.aligns, request.given_eyes, self._model)
         settings = (request.settings or SearchSettings()).suited(encoder=self._model.has_encoder)
         check_settings(settings, self._model)
         return replace(request, settings=settings)
@@ -55,10 +60,17 @@ class LatentSearch:
 
     def accept(self, order: Order, photograph: Photograph) -> None:
         settings, request = _settings(order), order.request
-        recording = Recording(request, self._runtime)
-        main = Search(order, photograph.evidence, settings, request.seed, recording)
+        rows = photograph.evidence.rows()
+        if len(rows) > 1 and (request.wants_others or request.trace or request.frames):
+            raise InputError(
+                f"cannot keep candidates, a confidence, a trace or frames of {len(rows)} faces at once; "
+                "expected one face: give its eyes alone (--eyes x,y,x,y), or leave these out"
+            )
+        searches = [
+            Search(order, row, settings, request.seed, Recording(request, self._runtime)) for row in rows
+        ]
         others = Alternatives.of(order, photograph, self._runtime) if request.wants_others else None
-        self._enter(PictureAnswer(order, [main], self._model, self._runtime, photograph, others))
+        self._enter(PictureAnswer(order, searches, self._model, self._runtime, photograph, others))
 
     def accept_arrays(
         self, order: Order, pictures: np.ndarray, known: np.ndarray, seeds: Sequence[int]
@@ -66,8 +78,8 @@ class LatentSearch:
         evidence, settings = pixel_evidence(pictures, known, self._model), _settings(order)
         recording = Recording(order.request, self._runtime)
         rows = [
-            Search(order, Evidence(*(part[row : row + 1] for part in evidence)), settings, seed, recording)
-            for row, seed in enumerate(seeds)
+            Search(order, row, settings, seed, recording)
+            for row, seed in zip(evidence.rows(), seeds, strict=True)
         ]
         self._enter(ArraysAnswer(order, rows, self._model, self._runtime, evidence.target, known))
 
