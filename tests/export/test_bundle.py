@@ -38,7 +38,7 @@ class OwnSlope(torch.autograd.Function):
 
 
 class Rounded(nn.Module):
-    """A batch norm behind its layer, which folding looks for, and a gradient of its own, which it would lose."""
+    """A batch norm behind its layer, which folding looks for, and a gradient of its own, which that loses."""
 
     def __init__(self):
         super().__init__()
