@@ -1,20 +1,17 @@
 """Convolutions and their gradients, in the forms of them that ONNX has.
 
 The gradient with respect to the input is a convolution too; with respect to the weights it is, like a
-convolution whose weights differ from sample to sample, one product of matrices for every tap of the kernel.
+convolution whose weights differ from sample to sample, a product of matrices with the windows of a picture.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-
-from edgefill.export.decompositions.slices import slice_backward
+from torch.utils._python_dispatch import _disable_current_modes
 
 aten = torch.ops.aten
 
@@ -110,14 +107,19 @@ def _by_weight(
     dilation: Sequence[int],
     groups: int,
 ) -> Tensor:
-    """For every tap of the kernel the products of what it read with the gradient, over samples and places."""
+    """The products of what each place of the kernel read with the gradient, over samples and places."""
     samples, out = grad.shape[0], grad.shape[2:]
     outer = grad.reshape(samples, groups, -1, math.prod(out)).permute(1, 2, 0, 3).flatten(2)  # (g, o, n·l)
-    taps = []
-    for window in windows(x, kernel, stride, padding, dilation, out):
-        read = window.reshape(samples, groups, -1, math.prod(out)).permute(1, 0, 3, 2)
-        taps.append(outer @ read.flatten(1, 2))  # (g, o, n·l) · (g, n·l, i)
-    return torch.stack(taps, -1).flatten(0, 1).unflatten(-1, [int(k) for k in kernel])
+    if isinstance(groups, torch.SymInt):  # the samples, of which there is one else
+        inner = columns(_of_samples(x, groups), kernel, stride, padding, dilation).mT
+    else:
+        counts = window_counts(x.shape[2:], kernel, stride, padding, dilation)
+        read = columns(x, kernel, stride, padding, dilation).unflatten(2, counts)
+        # An output padding of a whole stride, which a dilation allows, is a window more.
+        read = _resize_end(read, [int(want) - have for want, have in zip(out, counts, strict=True)])
+        inner = read.reshape(samples, groups, -1, math.prod(out)).permute(1, 0, 3, 2).flatten(1, 2)
+    by_tap = (outer @ inner).flatten(0, 1)  # (g, o, n·l) · (g, n·l, i·k·k)
+    return by_tap.unflatten(1, [-1, *(int(k) for k in kernel)])
 
 
 def _each(
@@ -126,9 +128,7 @@ def _each(
     """The convolution of each ``x [G, I, …]`` with its own ``weight [G, O, I, …]``."""
     kernel = weight.shape[3:]
     out = window_counts(x.shape[2:], kernel, stride, padding, dilation)
-    read = windows(x, kernel, stride, padding, dilation, out)
-    parts = [tap @ window.flatten(2) for tap, window in zip(_taps(weight), read, strict=True)]
-    return functools.reduce(torch.add, parts).unflatten(2, out)
+    return (weight.flatten(2) @ columns(x, kernel, stride, padding, dilation)).unflatten(2, out)
 
 
 def _each_transposed(
@@ -140,14 +140,8 @@ def _each_transposed(
     size: Sequence[int],
 ) -> Tensor:
     """The transposed one of each ``x [G, I, …]`` with its own ``weight [G, I, O, …]``, to ``size``."""
-    sides = [int(side) for side in x.shape[2:]]
-    parts = [(tap.mT @ x.flatten(2)).unflatten(2, sides) for tap in _taps(weight)]
-    return put_back(parts, weight.shape[3:], stride, padding, dilation, size)
-
-
-def _taps(weight: Tensor) -> Sequence[Tensor]:
-    """The matrices [G, …, …] of ``weight [G, …, …, k, k]``, one for each place of the kernel."""
-    return weight.flatten(3).unbind(-1)
+    parts = (weight.flatten(2).mT @ x.flatten(2)).unflatten(2, [int(side) for side in x.shape[2:]])
+    return from_columns(parts, weight.shape[3:], stride, padding, dilation, size)
 
 
 def window_counts(
@@ -164,49 +158,38 @@ def window_counts(
     ]
 
 
-def windows(
-    x: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    out: Sequence[int],
-) -> Iterator[Tensor]:
-    """What each tap of a kernel reads of ``x`` in ``out`` windows: strided slices of it with zeros around."""
-    padded = aten.constant_pad_nd(x, [p for p in reversed(list(padding)) for _ in range(2)], 0.0)
-    for offsets in _offsets(kernel, dilation):
-        window = padded
-        for axis, (offset, step, count) in enumerate(zip(offsets, stride, out, strict=True), start=2):
-            window = aten.slice(window, axis, offset, offset + (int(count) - 1) * step + 1, step)
-        yield window
+def columns(
+    x: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> Tensor:
+    """The windows [N, C·k·k, L] of ``x [N, C, …]``: its convolution with kernels that are 1 at one place."""
+    channels, none = int(x.shape[1]), [0] * len(kernel)
+    kernels = _one_place_each(channels, kernel, x)
+    read = aten.convolution.default(
+        x, kernels, None, list(stride), list(padding), list(dilation), False, none, channels
+    )
+    return read.flatten(2)
 
 
-def put_back(
-    parts: Sequence[Tensor],
+def from_columns(
+    parts: Tensor,
     kernel: Sequence[int],
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
     size: Sequence[int],
 ) -> Tensor:
-    """The sum of ``parts``, one for each tap, where ``windows`` takes them from pictures of ``size``."""
-    total = []
-    for offsets, part in zip(_offsets(kernel, dilation), parts, strict=True):
-        for axis, (offset, step, side, p) in enumerate(
-            zip(offsets, stride, size, padding, strict=True), start=2
-        ):
-            shape = [*part.shape[:axis], int(side) + 2 * p, *part.shape[axis + 1 :]]
-            end = offset + (int(part.shape[axis]) - 1) * step + 1
-            part = slice_backward(part, shape, axis, offset, end, step)
-        total.append(part)
-    whole = functools.reduce(torch.add, total)
-    for axis, (p, side) in enumerate(zip(padding, size, strict=True), start=2):
-        whole = aten.slice(whole, axis, p, p + int(side))
-    return whole
+    """The sum of windows ``parts [N, C·k·k, …]`` in their places, in pictures of ``size [N, C, …]``."""
+    channels = parts.shape[1] // math.prod(int(k) for k in kernel)
+    kernels = _one_place_each(int(channels), kernel, parts)
+    return transposed_convolution(parts, kernels, stride, padding, dilation, int(channels), size)
 
 
-def _offsets(kernel: Sequence[int], dilation: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    return itertools.product(*(range(0, int(k) * d, d) for k, d in zip(kernel, dilation, strict=True)))
+def _one_place_each(channels: int, kernel: Sequence[int], like: Tensor) -> Tensor:
+    """Kernels [C·k·k, 1, k, k], a constant of the graph, for a convolution of each channel alone."""
+    with _disable_current_modes():
+        places = math.prod(int(k) for k in kernel)
+        each = torch.eye(places, dtype=like.dtype).reshape(places, 1, *(int(k) for k in kernel))
+        return each.repeat(channels, *[1] * (len(kernel) + 1))
 
 
 def _of_samples(x: Tensor, groups: int) -> Tensor:

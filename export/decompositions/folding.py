@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from edgefill.export.decompositions.convolution import put_back, window_counts, windows
+from edgefill.export.decompositions.convolution import columns, from_columns, window_counts
 
 
 def im2col(
@@ -19,13 +17,11 @@ def im2col(
     stride: Sequence[int],
 ) -> Tensor:
     """The windows [N, C·k·k, L] of ``x [N, C, H, W]``, as ``unfold`` has them."""
-    out = window_counts(x.shape[2:], kernel_size, stride, padding, dilation)
-    taps = [window.flatten(2) for window in windows(x, kernel_size, stride, padding, dilation, out)]
-    return torch.stack(taps, 2).flatten(1, 2)
+    return columns(x, kernel_size, stride, padding, dilation)
 
 
 def col2im(
-    columns: Tensor,
+    parts: Tensor,
     output_size: Sequence[int],
     kernel_size: Sequence[int],
     dilation: Sequence[int],
@@ -34,6 +30,4 @@ def col2im(
 ) -> Tensor:
     """The sum of windows [N, C·k·k, L] in their places, [N, C, H, W], as ``fold`` has it."""
     out = window_counts(output_size, kernel_size, stride, padding, dilation)
-    taps = columns.unflatten(1, (-1, math.prod(kernel_size))).unbind(2)
-    parts = [tap.unflatten(2, out) for tap in taps]
-    return put_back(parts, kernel_size, stride, padding, dilation, output_size)
+    return from_columns(parts.unflatten(2, out), kernel_size, stride, padding, dilation, output_size)
