@@ -12,7 +12,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgefill.errors import ModelError, OutputError
+from edgefill.errors import InputError, ModelError, OutputError
+from edgefill.export.engines import builder
+from edgefill.export.engines.library import open_library
 from edgefill.export.triton import config, export_triton
 from edgefill.model.bundle import Bundle, write_bundle
 from edgefill.model.catalogue import find
@@ -56,15 +58,16 @@ def picture_and_hole(channels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("manifest", "inputs"),
+    ("model", "plan", "inputs", "platform"),
     [
-        (Bundle.open(find("faces64")).manifest, {"picture": 3, "mask": 2, "seed": 1}),
-        (Bundle.open(find("faces64-glcic")).manifest, {"picture": 3, "mask": 2}),
+        ("faces64", False, {"picture": 3, "mask": 2, "seed": 1}, ("python", "")),
+        ("faces64-glcic", False, {"picture": 3, "mask": 2}, ("onnxruntime", "")),
+        ("faces64-glcic", True, {"picture": 3, "mask": 2}, ("tensorrt", "tensorrt_plan")),
     ],
 )
-def test_configuration_is_one_by_tritons_own_schema(manifest, inputs):
-    read = parsed(config(manifest, "m"))
-    assert (read.name, read.max_batch_size) == ("m", 0)
+def test_configuration_is_one_by_tritons_own_schema(model, plan, inputs, platform):
+    read = parsed(config(Bundle.open(find(model)).manifest, "m", plan=plan))
+    assert (read.name, read.max_batch_size, (read.backend, read.platform)) == ("m", 0, platform)
     assert {each.name: len(each.dims) for each in read.input} == inputs
     assert [each.optional for each in read.input] == [each.name == "seed" for each in read.input]
     assert [(each.name, list(each.dims)) for each in read.output] == [("completed", [-1, -1, 1])]
@@ -85,6 +88,20 @@ def test_network_of_one_pass_is_its_pipeline(tmp_path, monkeypatch):
     picture, mask = picture_and_hole(3)
     (completed,) = session.run(["completed"], {"picture": picture, "mask": mask})
     assert np.array_equal(completed[mask == 0], picture[mask == 0])
+
+
+def test_plan_is_the_pipeline_built_for_any_size_up_to_a_limit(tmp_path, monkeypatch):
+    """By TensorRT for RTX, the one that is there; Triton takes those of TensorRT itself."""
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx builds engines; it is x86-64 only")
+    monkeypatch.setattr("edgefill.export.pipeline._proven", lambda *_: 0.0)
+    monkeypatch.setattr(builder, "open_library", lambda name: open_library({"tensorrt": "rtx"}[name]))
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_joined())
+    _, folder = export_triton(tmp_path / "tiny.edgefill", tmp_path / "repository", plan=True)
+    assert 'platform: "tensorrt_plan"' in (folder / "config.pbtxt").read_text()
+    assert [path.name for path in (folder / "1").iterdir()] == ["model.plan"]
+    assert len((folder / "1" / "model.plan").read_bytes()) > 10_000
+    with pytest.raises(InputError, match="faces64 searches"):
+        export_triton(find("faces64"), tmp_path, plan=True)
 
 
 def test_search_runs_in_the_python_backend(tmp_path, monkeypatch):
