@@ -28,6 +28,10 @@ class Pace:
         self.stay += share * (stayed - self.stay)
         self._beside += share * (max(1, beside) - self._beside)
 
+    def forget(self) -> None:
+        """Nothing is under way: what comes may be of another kind."""
+        self.stay, self._beside = 0.0, 1.0
+
     def finished(self, pixels: int, seconds: float) -> None:
         """A picture of ``pixels`` was finished in ``seconds``."""
         size = pixels.bit_length()

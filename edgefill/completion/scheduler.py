@@ -21,11 +21,11 @@ import numpy as np
 
 from edgefill.completion.alarm import LONGEST_WAIT, Alarm
 from edgefill.completion.books import Books, Load
+from edgefill.completion.door import Door
 from edgefill.completion.future import JobFuture
 from edgefill.completion.line import Entry, Line
 from edgefill.completion.pace import Pace
 from edgefill.completion.reading import read
-from edgefill.errors import Busy
 from edgefill.jobs.job import Job, Order, Progress, Watcher
 from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Request, Result
@@ -63,7 +63,7 @@ class Scheduler:
         self, model: Manifest, runtime: Runtime, *, batch: int = 16, waiting: int | None = None
     ) -> None:
         check("batch", batch)
-        self.model, self.runtime, self._most = model, runtime, waiting
+        self.model, self.runtime = model, runtime
         self._method: Method = _METHODS[model.method](model, runtime, batch)
         self._changed = threading.Condition()
         self._entries: dict[Order, Entry] = {}  # that have not ended
@@ -72,8 +72,9 @@ class Scheduler:
         self._finishing = 0
         self._room = _FIRST_ROOM
         self._number, self._coming = 0, 0
-        self._is_working, self._is_closed = False, False
+        self._is_working = False
         self._books, self._pace = Books(), Pace()
+        self._door = Door(model.name, waiting, self._line, self._pace)
         self._alarm = Alarm(self._ring)
         self._worker = ThreadPoolExecutor(1, "edgefill-scheduler")
         self._helpers = ThreadPoolExecutor(min(_HELPERS, os.cpu_count() or 1), "edgefill-pictures")
@@ -159,13 +160,13 @@ class Scheduler:
     def drain(self, timeout: float | None = None) -> bool:
         """Takes no more jobs, and waits until those that are there are done; False where time is up."""
         with self._changed:
-            self._is_closed = True
+            self._door.is_closed = True
             return self._changed.wait_for(lambda: not self._entries, timeout)
 
     def close(self) -> None:
         """Takes no more jobs, cancels those that are there and ends its threads."""
         with self._changed:
-            self._is_closed = True
+            self._door.is_closed = True
             futures = [entry.future for entry in self._entries.values()]
         self._alarm.close()
         for future in futures:
@@ -184,12 +185,12 @@ class Scheduler:
     def check_room(self, deadline: float, priority: int = 0) -> None:
         """Raises Busy where a job with that ``deadline`` would not be taken now."""
         with self._changed:
-            self._check_room(-priority, deadline)
+            self._door.check(-priority, deadline)
 
     def _enter(self, entry: Entry) -> None:
         with self._changed:
             left = entry.order.ends_at - time.perf_counter()
-            self._check_room(entry.order.rank[0], left)
+            self._door.check(entry.order.rank[0], left)
             self._number += 1
             entry.order.rank = (entry.order.rank[0], self._number)
             self._entries[entry.order] = entry
@@ -201,21 +202,6 @@ class Scheduler:
                 self._worker.submit(self._work)
             self._changed.notify_all()
         entry.future.add_done_callback(partial(self._ended, entry))
-
-    def _check_room(self, urgency: int, left: float) -> None:
-        """Raises Busy where a job of that rank, with ``left`` seconds, is not taken."""
-        if self._is_closed:
-            raise Busy(f"the scheduler of {self.model.name} takes no more jobs: it is closing")
-        if self._most is None:
-            return
-        waiting, ahead = len(self._line), self._line.ahead_of(urgency)
-        wait, stay = self._pace.wait(ahead), self._pace.stay
-        if waiting >= self._most:
-            expected = f"expected fewer than {self._most}"
-            raise Busy(f"{waiting} jobs wait for {self.model.name}, {expected}; try later", wait)
-        if ahead and wait + stay > left:
-            needs = f"about {wait + stay:.2g} seconds until this one is done, which has {left:.2g}"
-            raise Busy(f"{ahead} jobs wait for {self.model.name}, and it is {needs}; try later", wait)
 
     def _expect(self, clients: int) -> None:
         with self._changed:
@@ -235,6 +221,8 @@ class Scheduler:
             self._running.pop(entry.order, None)
             self._books.finished[outcome] += 1
             self._line.forget(entry)
+            if not self._entries:
+                self._pace.forget()
             self._changed.notify_all()
 
     # Reading, in helpers.

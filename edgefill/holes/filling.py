@@ -24,7 +24,7 @@ from edgefill.pictures.images import join_luminance, luminance, split_luminance,
 
 AT_ONCE = 2**22  # pixels that are filled together
 _WORTHWHILE = 16  # parts of such a size in a picture, from which on one is filled outright
-_BLOCK, _DEEP = 16, 4  # pixels of a block's side, and blocks from the edge, from which on a hole is deep
+_BLOCK, _DEEP = 16, 2  # pixels of a block's side, and blocks from the edge, from which on a hole is deep
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ class Hole:
 
 
 def _deep(hole: np.ndarray) -> np.ndarray:
-    """What of ``hole [h, w]`` is in a block that is four blocks and more from all that is none."""
+    """What of ``hole [h, w]`` is in a block that is two blocks and more from all that is none."""
     height, width = hole.shape
     blocks: np.ndarray = np.pad(hole, [(0, -side % _BLOCK) for side in hole.shape])
     blocks = blocks.reshape(-(-height // _BLOCK), _BLOCK, -1, _BLOCK).all((1, 3))

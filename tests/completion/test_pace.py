@@ -15,6 +15,8 @@ def test_a_place_is_free_as_often_as_there_are_places():
     for _ in range(100):
         pace.ended(0.2, 4)
     assert (pace.stay, pace.wait(3)) == (pytest.approx(0.2, rel=0.01), pytest.approx(0.2, rel=0.01))
+    pace.forget()
+    assert pace.wait(10) == 0
 
 
 def test_finishing_is_expected_to_take_as_long_as_the_nearest_size_took():

@@ -14,7 +14,7 @@ import pytest
 
 from edgefill.errors import InputError, ModelError, OutputError
 from edgefill.export.engines import builder
-from edgefill.export.engines.library import open_library
+from edgefill.export.engines.builder import Plan
 from edgefill.export.triton import config, export_triton
 from edgefill.model.bundle import Bundle, write_bundle
 from edgefill.model.catalogue import find
@@ -91,15 +91,25 @@ def test_network_of_one_pass_is_its_pipeline(tmp_path, monkeypatch):
 
 
 def test_plan_is_the_pipeline_built_for_any_size_up_to_a_limit(tmp_path, monkeypatch):
-    """By TensorRT for RTX, the one that is there; Triton takes those of TensorRT itself."""
-    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx builds engines; it is x86-64 only")
+    """That TensorRT takes the pipeline so, the tests of engines show."""
+    asked = []
+
+    def build_plan(graph, recipe, *, shapes):
+        names = [each.name for each in onnxruntime.InferenceSession(graph).get_inputs()]
+        asked.append((names, recipe.library, shapes))
+        return Plan(b"plan", 0.0, ())
+
     monkeypatch.setattr("edgefill.export.pipeline._proven", lambda *_: 0.0)
-    monkeypatch.setattr(builder, "open_library", lambda name: open_library({"tensorrt": "rtx"}[name]))
+    monkeypatch.setattr(builder, "build_plan", build_plan)
     (tmp_path / "tiny.edgefill").write_bytes(tiny_joined())
     _, folder = export_triton(tmp_path / "tiny.edgefill", tmp_path / "repository", plan=True)
     assert 'platform: "tensorrt_plan"' in (folder / "config.pbtxt").read_text()
     assert [path.name for path in (folder / "1").iterdir()] == ["model.plan"]
-    assert len((folder / "1" / "model.plan").read_bytes()) > 10_000
+    shapes = {
+        "picture": ((1, 1, 3), (480, 640, 3), (4096, 4096, 3)),
+        "mask": ((1, 1), (480, 640), (4096, 4096)),
+    }
+    assert asked == [(["picture", "mask"], "tensorrt", shapes)]
     with pytest.raises(InputError, match="faces64 searches"):
         export_triton(find("faces64"), tmp_path, plan=True)
 
