@@ -92,7 +92,7 @@ def _deep(hole: np.ndarray) -> np.ndarray:
     """What of ``hole [h, w]`` is in a block that is two blocks and more from all that is none."""
     height, width = hole.shape
     blocks: np.ndarray = np.pad(hole, [(0, -side % _BLOCK) for side in hole.shape])
-    blocks = blocks.reshape(-(-height // _BLOCK), _BLOCK, -1, _BLOCK).all((1, 3))
+    blocks = np.logical_and.reduce(blocks.reshape(-(-height // _BLOCK), _BLOCK, -1, _BLOCK), axis=(1, 3))
     for _ in range(_DEEP):
         beside = np.pad(blocks, 1)
         blocks = beside[1:-1, :-2] & beside[1:-1, 1:-1] & beside[1:-1, 2:]

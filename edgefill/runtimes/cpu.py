@@ -46,7 +46,7 @@ class CpuRuntime(HostRuntime):
     def open_graph(self, graph: str) -> Run:
         """What runs ``graph`` with as many rows as it is given, at most ``rows_at_once``.
 
-        While it runs ``_end`` is what ends that, from another thread; then it raises something.
+        While it runs ``_end`` may be what ends that, from another thread; then it raises something.
         """
         raise NotImplementedError
 
@@ -66,7 +66,7 @@ class CpuRuntime(HostRuntime):
             return in_portions(run, model, graph, feeds, most)
 
     def interrupt(self) -> None:
-        """Ends the ``run`` that is under way after the operator that it is at; see ``Runtime``."""
+        """Ends the ``run`` that is under way after the rows or operator that it is at; see ``Runtime``."""
         self._is_interrupted, end = True, self._end
         if end is not None:
             end()

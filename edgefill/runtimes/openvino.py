@@ -56,13 +56,8 @@ class OpenVino(CpuRuntime):
 
         def run(feeds: Arrays) -> dict[str, np.ndarray]:
             whole = {name: np.ascontiguousarray(values) for name, values in feeds.items()}
-            self._end = request.cancel
-            try:
-                request.start_async(whole, share_inputs=True)  # only such a one can be cancelled
-                request.wait()
-            finally:
-                self._end = None
-            return {name: request.get_tensor(name).data.copy() for name in outputs}
+            found = request.infer(whole, share_inputs=True)
+            return {name: found[name] for name in outputs}
 
         return run
 
