@@ -6,6 +6,8 @@ from edgefill.completion.line import Line
 from edgefill.completion.pace import Pace
 from edgefill.errors import Busy
 
+_SPARE = 1.25  # times what is expected: jobs differ, and a mean is late half of the time
+
 
 class Door:
     """Lets jobs into the ``line`` of the model ``name``, ``most`` of them, or any number where that is None.
@@ -28,6 +30,6 @@ class Door:
         if waiting >= self._most:
             expected = f"expected fewer than {self._most}"
             raise Busy(f"{waiting} jobs wait for {self._name}, {expected}; try later", wait)
-        if ahead and wait + stay > left:
+        if ahead and _SPARE * (wait + stay) > left:
             needs = f"about {wait + stay:.2g} seconds until this one is done, which has {left:.2g}"
             raise Busy(f"{ahead} jobs wait for {self._name}, and it is {needs}; try later", wait)
