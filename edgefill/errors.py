@@ -41,4 +41,10 @@ class OutputError(EdgefillError):
 
 
 class Busy(EdgefillError):
+    """``seconds`` is about when it is worth to ask again; 0 where nobody knows."""
+
     exit_code = 7
+
+    def __init__(self, message: str, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds

@@ -68,6 +68,12 @@ def export(
             help="Write MODEL into this model repository of NVIDIA's Triton instead.", show_default=False
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="With --triton: a plan of TensorRT for the GPU that is here, not an ONNX file."
+        ),
+    ] = False,
     licence: Annotated[str, typer.Option(help="The terms of the weights, for the manifest.")] = "unknown",
     origin: Annotated[str | None, typer.Option(help="Where the weights come from, for the manifest.")] = None,
     eyes: Annotated[
@@ -87,8 +93,10 @@ def export(
 ) -> None:
     """Export G, D and the step with its gradient, or a network of one pass, as one proven model."""
     if triton:
-        _export_triton(source, triton, force=force)
+        _export_triton(source, triton, plan=plan, force=force)
         return
+    if plan:
+        raise typer.BadParameter("a plan is written for --triton alone", param_hint="--plan")
     if out is None:
         raise typer.BadParameter("a name for what is written is needed", param_hint="--out")
     if out.exists() and not force:
@@ -212,7 +220,7 @@ def _check_pipeline(source: str, out: Path) -> None:
             )
 
 
-def _export_triton(source: str, repository: Path, *, force: bool) -> None:
+def _export_triton(source: str, repository: Path, *, plan: bool, force: bool) -> None:
     from edgefill.model.bundle import Bundle
     from edgefill.model.catalogue import find
 
@@ -221,8 +229,9 @@ def _export_triton(source: str, repository: Path, *, force: bool) -> None:
         require("train", "torch", "onnx", "onnxscript", "onnxruntime")  # a pipeline is traced
     from edgefill.export.triton import export_triton
 
-    manifest, folder = export_triton(path, repository, force=force)
-    runs = "in the Python backend, which needs edgefill" if manifest.latent else "in the ONNX Runtime backend"
+    manifest, folder = export_triton(path, repository, plan=plan, force=force)
+    one_pass = "in the TensorRT backend, on GPUs like this one" if plan else "in the ONNX Runtime backend"
+    runs = "in the Python backend, which needs edgefill" if manifest.latent else one_pass
     say(f"wrote {folder}, which runs {runs}\nnext: tritonserver --model-repository {repository}")
 
 

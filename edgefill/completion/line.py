@@ -19,11 +19,14 @@ class Entry:
 
     order: Order
     future: JobFuture[Any]
-    take: Callable[[], Photograph | None]  # reads it; None where nothing is missing
+    take: Callable[[], Photograph] | None  # reads it; None where there is nothing to read
     accept: Callable[[Photograph | None], None]
+    then: Callable[[Any], Any] | None = None  # what is made of its result
     photograph: Photograph | None = None
     is_read: bool = False
     ready_at: float = 0.0  # of time.perf_counter
+    placed_at: float | None = None  # when it got its place
+    ended: str = "filled"  # or what its Result says
 
     def __lt__(self, other: Entry) -> bool:
         return self.order.rank < other.order.rank
@@ -37,6 +40,7 @@ class Line:
         self._reading: set[Entry] = set()
         self._ready: list[Entry] = []
         self._deadlines: list[tuple[float, int, Entry]] = []  # a heap
+        self._number = 0  # of those
 
     def __len__(self) -> int:
         return len(self._unread) + len(self._reading) + len(self._ready)
@@ -55,6 +59,15 @@ class Line:
         """Since when the first of them waits; inf where there is none."""
         return min((entry.ready_at for entry in self._ready), default=math.inf)
 
+    def ahead_of(self, urgency: int) -> int:
+        """How many go before one of that ``urgency`` (the least is first) who comes now."""
+        waiting = (*self._unread, *self._reading, *self._ready)
+        return sum(entry.order.rank[0] <= urgency for entry in waiting)
+
+    def has_ready(self, entry: Entry) -> bool:
+        """Whether ``entry`` is read and waits for its place."""
+        return entry in self._ready
+
     @property
     def soonest(self) -> float:
         """When the next deadline is; inf where there is none."""
@@ -65,8 +78,7 @@ class Line:
             self._ready.append(entry)
         else:
             heapq.heappush(self._unread, entry)
-        if entry.order.ends_at < math.inf:
-            heapq.heappush(self._deadlines, (entry.order.ends_at, entry.order.rank[1], entry))
+        self._expect_end(entry)
 
     def next_to_read(self, room: int) -> Entry | None:
         """The next to be read, where less than ``room`` that are or will be read go before it."""
@@ -96,17 +108,25 @@ class Line:
         if photograph is not None and not entry.future.done():
             entry.photograph, entry.ready_at = photograph, now
             self._ready.append(entry)
+            self._expect_end(entry)  # which may be earlier by now
 
     def take(self, entry: Entry) -> None:
         """``entry``, which was ready, has its place."""
         self._ready.remove(entry)
 
     def forget(self, entry: Entry) -> None:
-        """Nobody wants ``entry`` any more."""
+        """``entry`` has ended, or nobody wants it any more."""
         if entry in self._unread:
             self._remove_unread(entry)
         if entry in self._ready:
             self._ready.remove(entry)
+        while self._deadlines and self._deadlines[0][2].future.done():
+            heapq.heappop(self._deadlines)
+
+    def _expect_end(self, entry: Entry) -> None:
+        if entry.order.ends_at < math.inf:
+            self._number += 1
+            heapq.heappush(self._deadlines, (entry.order.ends_at, self._number, entry))
 
     def _remove_unread(self, entry: Entry) -> None:
         self._unread.remove(entry)

@@ -10,33 +10,35 @@ import math
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
+from edgefill.completion.alarm import LONGEST_WAIT, Alarm
+from edgefill.completion.books import Books, Load
+from edgefill.completion.door import Door
 from edgefill.completion.future import JobFuture
 from edgefill.completion.line import Entry, Line
-from edgefill.errors import Busy
-from edgefill.holes.boxes import Box
+from edgefill.completion.pace import Pace
+from edgefill.completion.reading import read
 from edgefill.jobs.job import Job, Order, Progress, Watcher
-from edgefill.jobs.photograph import Photograph, prepare
+from edgefill.jobs.photograph import Photograph
 from edgefill.jobs.request import Request, Result
 from edgefill.limits import check
-from edgefill.memory import BYTES_TO_COMPLETE, enough_memory
+from edgefill.memory import enough_memory
 from edgefill.methods import FEED_FORWARD, LATENT_SEARCH, SMOOTH, Method
 from edgefill.methods.feed_forward.method import FeedForward
 from edgefill.methods.latent.method import LatentSearch
 from edgefill.methods.smooth import Smooth
 from edgefill.model.manifest import Manifest
-from edgefill.pictures.images import read_picture
 from edgefill.runtimes import Runtime
+
+T = TypeVar("T")
 
 _METHODS: dict[str, Callable[[Manifest, Runtime, int], Method]] = {
     LATENT_SEARCH: LatentSearch,
@@ -49,31 +51,19 @@ _FIRST_ROOM = 2  # before it is known how large pictures are
 _HELPERS = 4  # threads that read and finish, at most
 
 
-@dataclass(frozen=True)
-class Load:
-    """What a scheduler has to do, and what it has done since it is there."""
-
-    waiting: int  # jobs that have no place yet
-    running: int  # jobs that have
-    steps: int  # that batches took, or passes
-    rows_used: int  # of those steps, with something to do
-    rows_there: int  # of those steps: places
-    seconds: dict[str, float]  # by phase: read, prepare, search, finish
-    finished: dict[str, int]  # jobs by what ended them: Result.ended, "failed" or "cancelled"
-
-
 class Scheduler:
     """Completes the pictures of jobs with ``model`` on ``runtime``, up to ``batch`` at once.
 
     Any thread may submit any number of jobs; those that wait cost no more memory than their source. No more
-    than ``waiting`` wait, if that is given. The runtime belongs to the scheduler while there are jobs.
+    than ``waiting`` wait, if that is given, and none that would not have its turn before its deadline: those
+    are refused. The runtime belongs to the scheduler while there are jobs.
     """
 
     def __init__(
         self, model: Manifest, runtime: Runtime, *, batch: int = 16, waiting: int | None = None
     ) -> None:
         check("batch", batch)
-        self.model, self.runtime, self._most = model, runtime, waiting
+        self.model, self.runtime = model, runtime
         self._method: Method = _METHODS[model.method](model, runtime, batch)
         self._changed = threading.Condition()
         self._entries: dict[Order, Entry] = {}  # that have not ended
@@ -82,9 +72,10 @@ class Scheduler:
         self._finishing = 0
         self._room = _FIRST_ROOM
         self._number, self._coming = 0, 0
-        self._is_working, self._is_closed = False, False
-        self._seconds = dict.fromkeys(("read", "prepare", "search", "finish"), 0.0)
-        self._finished: Counter[str] = Counter()
+        self._is_working = False
+        self._books, self._pace = Books(), Pace()
+        self._door = Door(model.name, waiting, self._line, self._pace)
+        self._alarm = Alarm(self._ring)
         self._worker = ThreadPoolExecutor(1, "edgefill-scheduler")
         self._helpers = ThreadPoolExecutor(min(_HELPERS, os.cpu_count() or 1), "edgefill-pictures")
 
@@ -93,10 +84,17 @@ class Scheduler:
         _ = request.mask_spec
         return self._method.resolved(request)
 
-    def submit(self, job: Job) -> JobFuture[Result]:
-        """What will become of ``job``. Raises Busy where too many wait, EdgefillError for a wrong request."""
+    @overload
+    def submit(self, job: Job) -> JobFuture[Result]: ...
+    @overload
+    def submit(self, job: Job, then: Callable[[Result], T]) -> JobFuture[T]: ...
+    def submit(self, job: Job, then: Callable[[Result], Any] | None = None) -> JobFuture[Any]:
+        """What will become of ``job``: its Result, or what ``then`` makes of that in the thread that has it.
+
+        Raises Busy where too many wait, EdgefillError for a wrong request.
+        """
         request = self.resolved(job.request)
-        future: JobFuture[Result] = JobFuture()
+        future: JobFuture[Any] = JobFuture()
         ends_at = math.inf if job.deadline is None else time.perf_counter() + job.deadline
         watcher = job.on_progress and partial(_watched, future, job.on_progress)
         order = Order(job.source, request, ends_at, (-job.priority, 0), future.done, watcher)
@@ -105,7 +103,8 @@ class Scheduler:
             assert photograph is not None
             self._method.accept(order, photograph)
 
-        self._enter(Entry(order, future, partial(self._read, order, future), accept))
+        take = partial(read, order, self.model, self._spend)
+        self._enter(Entry(order, future, take, accept, then))
         return future
 
     def fill(
@@ -119,7 +118,7 @@ class Scheduler:
         def accept(_: Photograph | None) -> None:
             self._method.accept_arrays(order, pictures, known, seeds)
 
-        entry = Entry(order, future, lambda: None, accept, is_read=True)
+        entry = Entry(order, future, None, accept, is_read=True)
         self._enter(entry)
         return future
 
@@ -146,7 +145,7 @@ class Scheduler:
             tally = self._method.tally
             return Load(
                 waiting, len(self._entries) - waiting, tally.steps, tally.used, tally.there,
-                dict(self._seconds), dict(self._finished),
+                dict(self._books.seconds), dict(self._books.finished),
             )  # fmt: skip
 
     @contextmanager
@@ -161,14 +160,15 @@ class Scheduler:
     def drain(self, timeout: float | None = None) -> bool:
         """Takes no more jobs, and waits until those that are there are done; False where time is up."""
         with self._changed:
-            self._is_closed = True
+            self._door.is_closed = True
             return self._changed.wait_for(lambda: not self._entries, timeout)
 
     def close(self) -> None:
         """Takes no more jobs, cancels those that are there and ends its threads."""
         with self._changed:
-            self._is_closed = True
+            self._door.is_closed = True
             futures = [entry.future for entry in self._entries.values()]
+        self._alarm.close()
         for future in futures:
             future.cancel()
         self._worker.shutdown()
@@ -182,19 +182,20 @@ class Scheduler:
     ) -> None:
         self.close()
 
+    def check_room(self, deadline: float, priority: int = 0) -> None:
+        """Raises Busy where a job with that ``deadline`` would not be taken now."""
+        with self._changed:
+            self._door.check(-priority, deadline)
+
     def _enter(self, entry: Entry) -> None:
         with self._changed:
-            if self._is_closed:
-                raise Busy(f"the scheduler of {self.model.name} takes no more jobs: it is closing")
-            waiting = len(self._line)
-            if self._most is not None and waiting >= self._most:
-                raise Busy(
-                    f"{waiting} jobs wait for {self.model.name}, expected fewer than {self._most}; try later"
-                )
+            left = entry.order.ends_at - time.perf_counter()
+            self._door.check(entry.order.rank[0], left)
             self._number += 1
             entry.order.rank = (entry.order.rank[0], self._number)
             self._entries[entry.order] = entry
             self._line.add(entry)
+            self._alarm.set(left)
             self._read_on()
             if not self._is_working:
                 self._is_working = True
@@ -214,13 +215,14 @@ class Scheduler:
         elif future.exception():
             outcome = "failed"
         else:
-            outcome = getattr(future.result(), "ended", "filled")
+            outcome = entry.ended
         with self._changed:
             self._entries.pop(entry.order, None)
             self._running.pop(entry.order, None)
-            self._finished[outcome] += 1
-            if outcome in ("cancelled", "failed"):
-                self._line.forget(entry)
+            self._books.finished[outcome] += 1
+            self._line.forget(entry)
+            if not self._entries:
+                self._pace.forget()
             self._changed.notify_all()
 
     # Reading, in helpers.
@@ -241,49 +243,45 @@ class Scheduler:
             task(*arguments)
 
     def _take(self, entry: Entry) -> None:
-        photograph, error = None, None
+        photograph, answer, error = None, None, None
         if not entry.future.done():
             try:
+                assert entry.take is not None
                 photograph = entry.take()
+                answer = self._at_once(entry, photograph)
             except BaseException as raised:  # noqa: BLE001  it belongs to who waits for the job
                 error = raised
         with self._changed:
-            self._line.was_read(entry, photograph, time.perf_counter())
             if photograph is not None:
                 self._room = max(1, _AHEAD_BYTES // max(photograph.picture.values.nbytes, 1))
+                self._leave_time_to_finish(entry.order, photograph)
+            self._line.was_read(entry, None if answer else photograph, time.perf_counter())
+            self._finishing += bool(answer)
             self._read_on()
             self._changed.notify_all()
         if error is not None:
             entry.future.settle(error=error)
+        elif answer is not None:
+            self._finish(entry, answer)
 
-    def _read(self, order: Order, future: JobFuture[Result]) -> Photograph | None:
-        """What is to be completed; None where nothing is, and that is the result."""
-        request, started = order.request, time.perf_counter()
-        with enough_memory(order.source):
-            picture = read_picture(order.source, bytes_a_pixel=BYTES_TO_COMPLETE)
-            read = time.perf_counter()
-            photograph = prepare(
-                picture,
-                request.mask_spec,
-                self.model,
-                seed=request.seed,
-                box=Box(*request.box) if request.box else None,
-                resize_mask=request.resize_mask,
-                align=request.aligns,
-                eyes=request.given_eyes,
-            )
-            if photograph.needs_search and self.model.latent:
-                _ = photograph.evidence  # computed here, beside the search
-        self._spend(read=read - started, prepare=time.perf_counter() - read)
-        if photograph.needs_search:
-            return photograph
-        future.settle(Result(order.source, photograph, photograph.picture))
+    def _at_once(self, entry: Entry, photograph: Photograph) -> Callable[[], Any] | None:
+        """What answers it without the model, where nothing is missing or its time is up."""
+        order = entry.order
+        if not photograph.needs_search:
+            return lambda: Result(order.source, photograph, photograph.picture)
+        if order.ends_at <= time.perf_counter():
+            return self._method.without_model(order, photograph)
         return None
+
+    def _leave_time_to_finish(self, order: Order, photograph: Photograph) -> None:
+        """What has to be drawn by a deadline has to be drawn before it; by half of the time that is left."""
+        left = order.ends_at - time.perf_counter()
+        if 0 < left < math.inf:
+            order.ends_at -= min(left / 2, self._pace.finishing(_pixels(photograph)))
 
     def _spend(self, **seconds: float) -> None:
         with self._changed:
-            for phase, spent in seconds.items():
-                self._seconds[phase] += spent
+            self._books.spend(**seconds)
 
     # Searching, in the worker.
 
@@ -324,6 +322,7 @@ class Scheduler:
             if entry is not None:
                 self._line.take(entry)
                 self._running[entry.order] = entry
+                entry.placed_at = time.perf_counter()
                 self._read_on()
             return entry
 
@@ -352,7 +351,7 @@ class Scheduler:
     def _patience(self) -> float | None:
         """Seconds until something may have to be done though nothing happens."""
         soonest = min(self._line.soonest, self._gathers_until() if self._line.ready else math.inf)
-        return max(0.0, soonest - time.perf_counter()) if math.isfinite(soonest) else None
+        return max(0.0, min(soonest - time.perf_counter(), LONGEST_WAIT)) if soonest < math.inf else None
 
     def _give_up(self, error: BaseException) -> None:
         """Ends all that is under way: the runtime has failed."""
@@ -362,6 +361,34 @@ class Scheduler:
         for entry in entries:
             entry.future.concerns_all = True
             entry.future.settle(error=error)
+
+    # When time is up while the worker is away, in the alarm's thread.
+
+    def _ring(self) -> None:
+        """Has those answered whose time is up, as far as that needs no model that is in use."""
+        now = time.perf_counter()
+        with self._changed:
+            for entry in self._line.overdue(now):
+                self._have_help(self._take, entry)
+            late = [entry for entry in self._line.ready if entry.order.ends_at <= now]
+        for entry in late:
+            self._have_help(self._answer, entry)
+        for order, finish in self._method.late(now):
+            self._have_finished(order, finish)
+        with self._changed:
+            if self._entries:
+                self._alarm.set(self._line.soonest - now)
+
+    def _answer(self, entry: Entry) -> None:
+        """Answers one that waits for its place, without the model; unless it has it by now."""
+        photograph = entry.photograph
+        finish = photograph and self._method.without_model(entry.order, photograph)
+        with self._changed:
+            if not (finish and self._line.has_ready(entry)):
+                return
+            self._line.take(entry)
+            self._finishing += 1
+        self._finish(entry, finish)
 
     # Finishing, in helpers.
 
@@ -374,18 +401,31 @@ class Scheduler:
 
     def _finish(self, entry: Entry, finish: Callable[[], Any]) -> None:
         started = time.perf_counter()
-        value, error = None, None
+        value, error, pixels = None, None, 0
         try:
             with enough_memory(entry.order.source):
                 value = finish()
+                if isinstance(value, Result):
+                    entry.ended, pixels = value.ended, _pixels(value.photograph)
+                value = entry.then(value) if entry.then else value
         except BaseException as raised:  # noqa: BLE001  it belongs to who waits for the job
             error = raised
-        self._spend(finish=time.perf_counter() - started)
+        ended = time.perf_counter()
+        with self._changed:
+            self._books.spend(finish=ended - started)
+            self._pace.ended(ended - (entry.placed_at or started), len(self._running) + self._finishing)
+            if pixels:
+                self._pace.finished(pixels, ended - started)
         entry.future.settle(value, error)
         with self._changed:
             self._finishing -= 1
             self._read_on()
             self._changed.notify_all()
+
+
+def _pixels(photograph: Photograph) -> int:
+    height, width = photograph.picture.size
+    return height * width
 
 
 def _watched(future: JobFuture[Any], watcher: Watcher, progress: Progress) -> None:

@@ -1,7 +1,8 @@
 """Filling a hole with what was drawn for it, in the channels of the picture, without a seam.
 
 Each part of it on its own, and a part in bands where it is so large that this would take a gigabyte. Where a
-band is cut off, the hole goes on: there it joins the same filling of the picture made smaller.
+band is cut off, the hole goes on: there it joins the same filling of the picture made smaller. So does what
+lies deep in the hole of a large picture, where all is smooth: only what is near an edge is solved for.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from edgefill.holes.scaling import scale, scale_known
 from edgefill.pictures.images import join_luminance, luminance, split_luminance, to_unit
 
 AT_ONCE = 2**22  # pixels that are filled together
+_WORTHWHILE = 16  # parts of such a size in a picture, from which on one is filled outright
+_BLOCK, _DEEP = 16, 2  # pixels of a block's side, and blocks from the edge, from which on a hole is deep
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,7 @@ class Hole:
             chroma, known = self._chroma(seen), self.known[seen]
             inside = within(part, seen)
             cut = ~known
-            cut[inside] = False
+            cut[inside] &= self._is_worth_cutting(cut) and _deep(cut)[inside]
             if cut.any():
                 rows, columns = np.nonzero(cut)
                 places = rows + seen[0].start, columns + seen[1].start
@@ -55,6 +58,10 @@ class Hole:
                 target[rows, columns] = plain + _sampled(self._coarse_correction, places, self.known.shape)
                 known = known | cut
             yield part, _filled(source, target, known, chroma, self.blend)[inside]
+
+    def _is_worth_cutting(self, part: np.ndarray) -> bool:
+        """Whether a ``part`` is large enough for the coarse correction, which is of the whole picture."""
+        return _WORTHWHILE * part.size > self.known.size > AT_ONCE
 
     @cached_property
     def _coarse_correction(self) -> np.ndarray:
@@ -79,6 +86,19 @@ class Hole:
         if self.colours is None:
             return np.zeros((*self.known[part].shape, 2), np.float32)
         return self.colours[part]
+
+
+def _deep(hole: np.ndarray) -> np.ndarray:
+    """What of ``hole [h, w]`` is in a block that is two blocks and more from all that is none."""
+    height, width = hole.shape
+    blocks: np.ndarray = np.pad(hole, [(0, -side % _BLOCK) for side in hole.shape])
+    blocks = np.logical_and.reduce(blocks.reshape(-(-height // _BLOCK), _BLOCK, -1, _BLOCK), axis=(1, 3))
+    for _ in range(_DEEP):
+        beside = np.pad(blocks, 1)
+        blocks = beside[1:-1, :-2] & beside[1:-1, 1:-1] & beside[1:-1, 2:]
+        beside = np.pad(blocks, 1)
+        blocks = beside[:-2, 1:-1] & beside[1:-1, 1:-1] & beside[2:, 1:-1]
+    return blocks.repeat(_BLOCK, 0)[:height].repeat(_BLOCK, 1)[:, :width]
 
 
 def parts_of(known: np.ndarray) -> list[Part]:

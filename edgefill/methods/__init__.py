@@ -33,7 +33,10 @@ class Tally:
 
 
 class Method(Protocol):
-    """Completes pictures with one model on one runtime. All but ``resolved`` is called in one thread."""
+    """Completes pictures with one model on one runtime.
+
+    One thread calls it; any may call ``resolved`` and ``without_model``, and another one ``late``.
+    """
 
     places: int  # of a batch
     tally: Tally
@@ -64,6 +67,12 @@ class Method(Protocol):
 
         It takes no longer than ``until``, of ``time.perf_counter``, and one step or pass.
         """
+
+    def late(self, now: float) -> list[Ended]:
+        """What has ended during a turn because its time is up; a turn for nobody else ends with it."""
+
+    def without_model(self, order: Order, photograph: Photograph) -> Callable[[], Any] | None:
+        """What answers ``order`` where there is no time for a turn; None where a turn is needed for that."""
 
     def withdraw(self) -> None:
         """Forgets everything that is under way."""

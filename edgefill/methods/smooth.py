@@ -64,6 +64,13 @@ class Smooth:
         self.tally.there += self.places
         return [each for each in ended if not each.order.is_off()]
 
+    def late(self, now: float) -> list[Ended]:
+        """None: a turn takes no time."""
+        return []
+
+    def without_model(self, order: Order, photograph: Photograph) -> None:
+        """None: all of the work is finishing."""
+
     def withdraw(self) -> None:
         self._ended = []
 
@@ -97,6 +104,9 @@ class NumPy:
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> NoReturn:
         raise ModelError(f"the model {SMOOTH} has no graph {graph!r}; expected a model with a network")
+
+    def interrupt(self) -> None:
+        pass
 
     def solve(self, state: SearchState, n: int) -> NoReturn:
         self.run("step", {})

@@ -27,6 +27,7 @@ __all__ = [
     "BACKENDS",
     "DEVICE_BACKENDS",
     "Footprint",
+    "Interrupted",
     "Runtime",
     "RuntimeInfo",
     "StepTimes",
@@ -69,6 +70,10 @@ class Footprint:
     load_seconds: float = 0.0
 
 
+class Interrupted(Exception):
+    """A run was ended by ``interrupt``: it has no outputs."""
+
+
 class Runtime(Protocol):
     """Runs the graphs of one model; and a search, which a device keeps to itself for n steps."""
 
@@ -80,6 +85,12 @@ class Runtime(Protocol):
 
         ``feeds`` may have any number of rows. A graph that takes another number at once is run as often as
         it needs. What a row gets depends on no other.
+        """
+
+    def interrupt(self) -> None:
+        """Ends the ``run`` that is under way in another thread, which raises Interrupted.
+
+        Nothing happens where there is none, or where what runs cannot be ended.
         """
 
     def solve(self, state: SearchState, n: int) -> None:

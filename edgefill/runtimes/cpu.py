@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from edgefill.errors import EdgefillError, ModelError
 from edgefill.machine import cores
-from edgefill.runtimes import Footprint, RuntimeInfo
+from edgefill.runtimes import Footprint, Interrupted, RuntimeInfo
 from edgefill.runtimes.host import HostRuntime
 from edgefill.runtimes.registry import Row
-from edgefill.runtimes.rows import Run, in_portions, in_whole_batches
+from edgefill.runtimes.rows import Arrays, Run, in_portions, in_whole_batches
 
 if TYPE_CHECKING:
     from edgefill.model.bundle import Bundle
@@ -32,6 +32,8 @@ class CpuRuntime(HostRuntime):
         self._threads = threads or cores()
         self._opened: dict[str, Run] = {}
         self._load_seconds = 0.0
+        self._end: Callable[[], None] | None = None  # ends what runs now
+        self._is_interrupted = False
         device = f"CPU, {self._threads} thread{'s' * (self._threads > 1)}"
         computed = precision or bundle.manifest.precision
         self.info = RuntimeInfo(row.name, f"{row.title} {version}", device, precision=computed)
@@ -42,22 +44,32 @@ class CpuRuntime(HostRuntime):
         return None
 
     def open_graph(self, graph: str) -> Run:
-        """What runs ``graph`` with as many rows as it is given, at most ``rows_at_once``."""
+        """What runs ``graph`` with as many rows as it is given, at most ``rows_at_once``.
+
+        While it runs ``_end`` may be what ends that, from another thread; then it raises something.
+        """
         raise NotImplementedError
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of ``graph`` by name, for ``feeds`` of any number of rows. Raises ModelError."""
         model, most = self._bundle.manifest, self.rows_at_once
         exactly = model.interface.rows if model.interface else None
+        self._is_interrupted = False
         with self._reported(graph):
             if graph not in self._opened:
                 begin = time.perf_counter()
                 self._opened[graph] = self.open_graph(graph)
                 self._load_seconds += time.perf_counter() - begin
-            run = self._opened[graph]
+            run = self._unless_interrupted(self._opened[graph])
             if exactly:
                 return in_whole_batches(run, model, graph, feeds, exactly)
             return in_portions(run, model, graph, feeds, most)
+
+    def interrupt(self) -> None:
+        """Ends the ``run`` that is under way after the rows or operator that it is at; see ``Runtime``."""
+        self._is_interrupted, end = True, self._end
+        if end is not None:
+            end()
 
     def footprint(self) -> Footprint:
         """The size of the ONNX files that were needed, and how long they took to load."""
@@ -68,13 +80,25 @@ class CpuRuntime(HostRuntime):
         """Drops the graphs."""
         self._opened.clear()
 
+    def _unless_interrupted(self, run: Run) -> Run:
+        """``run``, which is not begun once the rows before it were interrupted."""
+
+        def checked(feeds: Arrays) -> Arrays:
+            if self._is_interrupted:
+                raise Interrupted
+            return run(feeds)
+
+        return checked
+
     @contextmanager
     def _reported(self, graph: str) -> Iterator[None]:
         try:
             yield
-        except EdgefillError:
+        except (EdgefillError, Interrupted):
             raise
         except Exception as error:  # libraries have their own types, with no common parent
+            if self._is_interrupted:
+                raise Interrupted from error
             words = " ".join(str(error).split())
             raise ModelError(
                 f"{self._title} cannot run {graph}.onnx of {self._bundle.path}: {words}; {self.advice}"

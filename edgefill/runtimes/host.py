@@ -23,6 +23,9 @@ class HostRuntime:
         """Every output of ``graph`` by name, for ``feeds`` of any number of rows."""
         raise NotImplementedError
 
+    def interrupt(self) -> None:
+        """Nothing: what runs goes on to its end."""
+
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place."""
         advance(state, n, partial(evaluate, self))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,12 @@ class OnnxRuntime(CpuRuntime):
         names = list(graph_signatures(self._bundle.manifest)[graph][1])
 
         def run(feeds: Arrays) -> dict[str, np.ndarray]:
-            return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+            options = onnxruntime.RunOptions()  # one for each run: what it ended stays ended
+            self._end = partial(setattr, options, "terminate", True)
+            try:
+                return dict(zip(names, session.run(names, dict(feeds), options), strict=True))
+            finally:
+                self._end = None
 
         return run
 

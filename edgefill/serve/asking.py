@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,13 +28,25 @@ _MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
+class Urgency:
+    """Until when an answer is wanted, and before which others."""
+
+    ends_at: float  # of time.perf_counter
+    priority: int
+
+    @property
+    def left(self) -> float:
+        """Seconds; next to none where it is too late."""
+        return max(self.ends_at - time.perf_counter(), 1e-3)
+
+
+@dataclass(frozen=True)
 class Asked:
     """A picture, what is asked of it, and how the answer is to look."""
 
     picture: Image.Image  # opened, not decoded yet
     request: Request
-    seconds: float
-    priority: int
+    urgency: Urgency
     format: str
 
     @property
@@ -48,7 +61,14 @@ def model_asked_for(form: Form) -> str | None:
     return form.fields.get("model") or None
 
 
-def read_asked(form: Form, model: Manifest, limits: Limits) -> Asked:
+def urgency_of(fields: Mapping[str, str], limits: Limits) -> Urgency:
+    """How urgent a form with these ``fields`` is, whose time begins now. Raises InputError."""
+    options = _options({name: fields[name] for name in ("seconds", "priority") if name in fields})
+    seconds = min(options.get("seconds", limits.seconds), limits.seconds)
+    return Urgency(time.perf_counter() + seconds, options.get("priority", 0))
+
+
+def read_asked(form: Form, model: Manifest, limits: Limits, urgency: Urgency) -> Asked:
     """What ``form`` asks of ``model``. Raises InputError for what cannot be asked."""
     options = _options(form.fields)
     if "picture" not in form.files:
@@ -68,8 +88,7 @@ def read_asked(form: Form, model: Manifest, limits: Limits) -> Asked:
         eyes=options.get("eyes", ()),
     )
     _ = request.mask_spec  # decoded here, beside the loop
-    seconds = min(options.get("seconds", limits.seconds), limits.seconds)
-    return Asked(picture, request, seconds, options.get("priority", 0), options.get("format", "png"))
+    return Asked(picture, request, urgency, options.get("format", "png"))
 
 
 def _mask(form: Form, limits: Limits) -> Image.Image | MaskSpec:

@@ -8,8 +8,8 @@ import time
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgefill.serve.answers import Encoded, encode
-from edgefill.serve.asking import Asked, model_asked_for, read_asked
+from edgefill.serve.answers import Encoded
+from edgefill.serve.asking import Asked, model_asked_for, read_asked, urgency_of
 from edgefill.serve.bodies import Claim
 from edgefill.serve.forms import read_form
 from edgefill.serve.models import Served
@@ -32,10 +32,15 @@ async def complete(request: Request, service: Service) -> Response:
 
 
 async def read_request(request: Request, service: Service, claim: Claim) -> tuple[Served, Asked]:
-    """The model that the form of ``request`` names, and what it asks of it. Raises Problem, InputError."""
+    """The model that the form of ``request`` names, and what it asks of it. Raises Problem, InputError.
+
+    Its time begins when the form is there. Where there is none to be had, its pictures are not looked at.
+    """
     form = await read_form(request, service.limits, claim)
     served = service.models.find(model_asked_for(form))
-    asked = await service.aside(read_asked, form, served.model, service.limits)
+    urgency = urgency_of(form.fields, service.limits)
+    service.check_room(served, urgency)
+    asked = await service.aside(read_asked, form, served.model, service.limits, urgency)
     claim.take(asked.bytes)
     return served, asked
 
@@ -43,13 +48,10 @@ async def read_request(request: Request, service: Service, claim: Claim) -> tupl
 async def answer_of(served: Served, asked: Asked, request: Request, service: Service) -> tuple[Encoded, str]:
     """The answer to what was asked, and how long its parts took, for the header Server-Timing."""
     started = time.perf_counter()
-    result = await service.completed(served, asked, request)
-    completed = time.perf_counter()
-    encoded = await service.aside(encode, result, served.name, asked.format)
-    took = {"complete": completed - started, "encode": time.perf_counter() - completed}
-    for phase, seconds in took.items():
-        service.metrics.phase(phase, seconds)
-    return encoded, ", ".join(f"{phase};dur={1e3 * seconds:.1f}" for phase, seconds in took.items())
+    encoded = await service.completed(served, asked, request)
+    took = time.perf_counter() - started
+    service.metrics.phase("complete", took)
+    return encoded, f"complete;dur={1e3 * took:.1f}"
 
 
 def wants_json(request: Request) -> bool:

@@ -38,7 +38,7 @@ class Guard:
             self._check_token(headers)
         if self._going >= self._service.limits.connections and scope["path"] not in OPEN:
             self._service.metrics.rejected("connections")
-            raise Problem("unavailable", "the server answers as many as it may", {"Retry-After": "1"})
+            raise Problem("busy", "the server answers as many as it may", {"Retry-After": "1"})
         self._going += 1
         try:
             await self._app(scope, receive, send)

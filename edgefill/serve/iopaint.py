@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from edgefill.jobs.request import Request as Completion
 from edgefill.pictures.images import open_picture
-from edgefill.serve.asking import Asked
+from edgefill.serve.asking import Asked, Urgency, urgency_of
 from edgefill.serve.bodies import whole
 from edgefill.serve.completing import answer_of
 from edgefill.serve.problems import Problem
@@ -28,14 +28,16 @@ async def inpaint(request: Request, service: Service) -> Response:
     """The completed picture, with the seed in the header X-Seed."""
     with service.held.claim() as claim:
         body = await whole(request, service.limits, claim)
-        asked = await service.aside(_read, body, service)
+        served, urgency = service.models.first, urgency_of({}, service.limits)
+        service.check_room(served, urgency)
+        asked = await service.aside(_read, body, service, urgency)
         claim.take(asked.bytes)
-        encoded, timing = await answer_of(service.models.first, asked, request, service)
+        encoded, timing = await answer_of(served, asked, request, service)
     headers = {"X-Seed": str(asked.request.seed), "Server-Timing": timing}
     return Response(encoded.picture, headers=headers, media_type=encoded.media_type)
 
 
-def _read(body: bytes, service: Service) -> Asked:
+def _read(body: bytes, service: Service, urgency: Urgency) -> Asked:
     """What the client asks for. Raises Problem and InputError."""
     try:
         document = json.loads(body)
@@ -49,7 +51,7 @@ def _read(body: bytes, service: Service) -> Asked:
     )
     request = Completion(mask, _seed(document))
     _ = request.mask_spec  # decoded here, beside the loop
-    return Asked(picture, request, service.limits.seconds, 0, "png")
+    return Asked(picture, request, urgency, "png")
 
 
 def _content(document: dict[str, Any], name: str) -> bytes:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edgefill.serve.models import Models, Served
+from edgefill.serve.models import Models
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -48,13 +48,6 @@ class Metrics:
 
     def rejected(self, reason: str) -> None:
         self._rejected.labels(reason).inc()
-
-
-def seconds_to_wait(served: Served) -> float:
-    """About how long what waits for the model takes, by what jobs took so far."""
-    load = served.scheduler.load
-    mean = load.seconds["search"] / max(1, sum(load.finished.values()))
-    return load.waiting * mean
 
 
 class _Schedulers(Collector):

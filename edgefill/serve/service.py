@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,11 +17,12 @@ from edgefill.completion import JobFuture
 from edgefill.errors import Busy
 from edgefill.jobs.job import Job, Watcher
 from edgefill.jobs.request import Result
-from edgefill.serve.asking import Asked
+from edgefill.serve.answers import Encoded, encode
+from edgefill.serve.asking import Asked, Urgency
 from edgefill.serve.bodies import Held
 from edgefill.serve.kept import Kept
 from edgefill.serve.limits import Limits
-from edgefill.serve.metrics import Metrics, seconds_to_wait
+from edgefill.serve.metrics import Metrics
 from edgefill.serve.models import Models, Served
 from edgefill.serve.problems import Problem
 
@@ -51,27 +54,34 @@ class Service:
         """What ``function`` returns, from a thread beside the loop; for what takes more than a moment."""
         return await asyncio.get_running_loop().run_in_executor(self._answers, function, *arguments)
 
-    def submit(self, served: Served, asked: Asked, on_progress: Watcher | None = None) -> JobFuture[Result]:
-        """The future of the Result. Raises Problem where too many wait, or the server is about to end."""
+    def check_room(self, served: Served, urgency: Urgency) -> None:
+        """Raises Problem where a job with that ``urgency`` would not be taken, before anything is decoded."""
         if self.draining:
             raise Problem("unavailable", "the server is about to end", {"Retry-After": "5"})
+        with self._busy_told(served):
+            served.scheduler.check_room(urgency.left, urgency.priority)
+
+    def submit(self, served: Served, asked: Asked, on_progress: Watcher | None = None) -> JobFuture[Encoded]:
+        """The future of the answer, whose files are encoded beside the loop. Raises as ``check_room``."""
+        self.check_room(served, asked.urgency)
         job = Job(
-            asked.picture, asked.request, deadline=asked.seconds, priority=asked.priority,
+            asked.picture, asked.request, deadline=asked.urgency.left, priority=asked.urgency.priority,
             on_progress=on_progress,
         )  # fmt: skip
-        try:
-            future = served.scheduler.submit(job)
-        except Busy as error:
-            self.metrics.rejected("busy")
-            retry = str(min(_LONGEST_RETRY, max(1, math.ceil(seconds_to_wait(served)))))
-            raise Problem(
-                "busy", f"{served.name} has as many jobs as may wait", {"Retry-After": retry}
-            ) from error
+
+        def encoded(result: Result) -> Encoded:
+            started = time.perf_counter()
+            answer = encode(result, served.name, asked.format)
+            self.metrics.phase("encode", time.perf_counter() - started)
+            return answer
+
+        with self._busy_told(served):
+            future = served.scheduler.submit(job, encoded)
         future.add_done_callback(lambda done: None if done.cancelled() else served.judge(done.exception()))
         return future
 
-    async def completed(self, served: Served, asked: Asked, request: Request) -> Result:
-        """The Result of what ``request`` asked for; the job ends where its client goes away.
+    async def completed(self, served: Served, asked: Asked, request: Request) -> Encoded:
+        """The answer to what ``request`` asked for; the job ends where its client goes away.
 
         Raises what the job raised, ClientDisconnect, and Problem as ``submit`` does.
         """
@@ -89,6 +99,16 @@ class Service:
             if not result.done():
                 future.cancel()
                 result.cancel()
+
+    @contextmanager
+    def _busy_told(self, served: Served) -> Iterator[None]:
+        try:
+            yield
+        except Busy as error:
+            self.metrics.rejected("busy")
+            retry = str(min(_LONGEST_RETRY, max(1, math.ceil(error.seconds))))
+            detail = f"{served.name} has as many jobs as it can do in time"
+            raise Problem("busy", detail, {"Retry-After": retry}) from error
 
     def close(self) -> None:
         """Waits for what runs, then gives everything back."""

@@ -14,9 +14,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from edgefill.completion import JobFuture
 from edgefill.jobs.job import Progress
-from edgefill.jobs.request import Result
 from edgefill.pictures.images import Picture, encode_picture, from_unit
-from edgefill.serve.answers import Encoded, encode
+from edgefill.serve.answers import Encoded
 from edgefill.serve.asking import Asked
 from edgefill.serve.completing import read_request
 from edgefill.serve.kept import Watched
@@ -34,7 +33,7 @@ async def submit(request: Request, service: Service) -> Response:
         claim = stack.enter_context(service.held.claim())
         served, asked = await read_request(request, service, claim)
         job, future = _start(served, asked, service)
-        following = _follow(job, future, served, asked, service, request.scope["request_id"])
+        following = _follow(job, future, request.scope["request_id"])
         job.task = asyncio.get_running_loop().create_task(following)
         job.task.add_done_callback(_closing(stack.pop_all()))  # what was sent is held until the end
     return JSONResponse(job.about(), 202, {"Location": f"/v1/jobs/{job.id}"})
@@ -92,7 +91,7 @@ def _closing(stack: ExitStack) -> Callable[[object], None]:
     return lambda _: stack.close()
 
 
-def _start(served: Served, asked: Asked, service: Service) -> tuple[Watched, JobFuture[Result]]:
+def _start(served: Served, asked: Asked, service: Service) -> tuple[Watched, JobFuture[Encoded]]:
     """Submits the job; whatever its thread tells is passed on to the loop's."""
     loop = asyncio.get_running_loop()
     job = Watched(cancel=lambda: None, patience=service.limits.idle_seconds)
@@ -100,26 +99,23 @@ def _start(served: Served, asked: Asked, service: Service) -> tuple[Watched, Job
     def on_progress(progress: Progress) -> None:
         loop.call_soon_threadsafe(_tell, job, progress)
 
-    future: JobFuture[Result] = service.submit(served, asked, on_progress)
+    future = service.submit(served, asked, on_progress)
     job.cancel = _canceller(future)
     service.kept.add(job)
     return job, future
 
 
-def _canceller(future: JobFuture[Result]) -> Callable[[], None]:
+def _canceller(future: JobFuture[Encoded]) -> Callable[[], None]:
     def cancel() -> None:
         future.cancel()
 
     return cancel
 
 
-async def _follow(
-    job: Watched, future: JobFuture[Result], served: Served, asked: Asked, service: Service, request_id: str
-) -> None:
+async def _follow(job: Watched, future: JobFuture[Encoded], request_id: str) -> None:
     """Waits for the end of the job and keeps what came of it."""
     try:
-        result = await asyncio.wrap_future(future)
-        job.finish(await service.aside(encode, result, served.name, asked.format))
+        job.finish(await asyncio.wrap_future(future))
     except asyncio.CancelledError:
         job.fail(
             Problem("cancelled", "nobody waited for the job any more, or it was told to end"), request_id

@@ -20,6 +20,7 @@ from edgefill.completion import Completer, Failure, Job, Request, Result, Schedu
 from edgefill.errors import Busy, InputError, ModelError
 from edgefill.model.interface import Sizes
 from edgefill.model.manifest import Manifest, completion_interface
+from edgefill.runtimes import Interrupted
 from edgefill.runtimes.host import HostRuntime
 from tests.completion.fakes import Clock, FakeRuntime, fake_model, fake_runtime
 
@@ -75,13 +76,19 @@ class Flat(HostRuntime):
     """A network that draws grey; each pass waits for the gate."""
 
     def __init__(self) -> None:
-        self.opened, self.entered = threading.Event(), threading.Event()
+        self.opened, self.entered, self.interrupted = (threading.Event() for _ in range(3))
         self.rows: list[int] = []
+
+    def interrupt(self):
+        self.interrupted.set()
+        self.opened.set()
 
     def run(self, graph, feeds):
         self.rows.append(len(feeds["picture"]))
         self.entered.set()
         assert self.opened.wait(LONG)
+        if self.interrupted.is_set():
+            raise Interrupted
         return {"completed": np.zeros_like(feeds["picture"])}
 
 
@@ -287,6 +294,65 @@ def test_a_network_that_has_no_time_left_leaves_a_smooth_filling(clock):
         result = late.result()
     assert result.ended == "time" and runtime.rows == [1]
     np.testing.assert_array_equal(result.picture.values, grey(90))
+
+
+def test_a_pass_that_is_late_for_all_that_wait_for_it_is_ended():
+    runtime = Flat()
+    with Scheduler(NETWORK, runtime) as shared:
+        result = shared.submit(Job(grey(90), Request("left"), deadline=0.1)).result(LONG)
+        assert runtime.interrupted.wait(LONG)
+        runtime.interrupted.clear()
+        assert shared.submit(Job(grey(90), Request("left"))).result(LONG).ended == "pass", "the next one"
+        assert shared.load.finished == {"time": 1, "pass": 1}
+    assert result.ended == "time"
+    np.testing.assert_array_equal(result.picture.values, grey(90))
+
+
+def test_a_pass_goes_on_for_others_and_who_is_late_is_answered_meanwhile():
+    runtime = Flat()
+    with Scheduler(NETWORK, runtime) as shared:
+        patient = shared.submit(Job(grey(10), Request("left")))
+        assert runtime.entered.wait(LONG)
+        late = shared.submit(Job(grey(90), Request("left"), deadline=0.1))
+        assert late.result(LONG).ended == "time" and not patient.done()
+        assert not runtime.interrupted.is_set()
+        runtime.opened.set()
+        assert patient.result(LONG).ended == "pass"
+    np.testing.assert_array_equal(late.result().picture.values, grey(90))
+
+
+def test_what_could_not_be_done_in_time_is_refused_at_once():
+    """Each job takes its place for half a second of everybody's clock; two have one."""
+    gate = Gate(is_open=True)
+    with Scheduler(MODEL, gate.runtime, batch=2, waiting=100) as shared:
+        shared._pace.ended(0.5, 2)
+        gate.opened.clear()
+        for _ in range(2):
+            shared.submit(Job(grey(1), request(), deadline=LONG))
+        assert gate.entered.wait(LONG)
+        waiting = [shared.submit(Job(grey(2), request(), deadline=LONG)) for _ in range(3)]
+        with pytest.raises(Busy, match=r"3 jobs wait for fake, and it is about 1\.5 seconds") as refused:
+            shared.submit(Job(grey(3), request(), deadline=1.4))
+        assert refused.value.seconds == 1
+        soon = shared.submit(Job(grey(3), request(), deadline=LONG))
+        first = shared.submit(Job(grey(3), request(), deadline=1.4, priority=1))
+        for future in (*waiting, soon, first):
+            future.cancel()
+        gate.opened.set()
+
+
+def test_what_is_made_of_a_result_is_made_where_it_is_finished():
+    with Scheduler(MODEL, HEALTHY) as shared:
+        made = [
+            shared.submit(Job(picture, request()), lambda result: (result.steps, threading.current_thread()))
+            for picture in (grey(5), np.dstack([grey(5), grey(255)]))
+        ]
+        steps, thread = made[0].result(LONG)
+        unchanged = shared.submit(
+            Job(np.dstack([grey(5), grey(255)]), Request("alpha")), lambda each: each.steps
+        )
+        assert steps == 60 and "edgefill-pictures" in thread.name and unchanged.result(LONG) == 0
+        assert shared.load.finished["steps"] == 3
 
 
 def test_passes_for_several_clients_go_through_the_network_together():

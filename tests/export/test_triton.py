@@ -12,7 +12,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgefill.errors import ModelError, OutputError
+from edgefill.errors import InputError, ModelError, OutputError
+from edgefill.export.engines import builder
+from edgefill.export.engines.builder import Plan
 from edgefill.export.triton import config, export_triton
 from edgefill.model.bundle import Bundle, write_bundle
 from edgefill.model.catalogue import find
@@ -56,15 +58,16 @@ def picture_and_hole(channels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("manifest", "inputs"),
+    ("model", "plan", "inputs", "platform"),
     [
-        (Bundle.open(find("faces64")).manifest, {"picture": 3, "mask": 2, "seed": 1}),
-        (Bundle.open(find("faces64-glcic")).manifest, {"picture": 3, "mask": 2}),
+        ("faces64", False, {"picture": 3, "mask": 2, "seed": 1}, ("python", "")),
+        ("faces64-glcic", False, {"picture": 3, "mask": 2}, ("onnxruntime", "")),
+        ("faces64-glcic", True, {"picture": 3, "mask": 2}, ("tensorrt", "tensorrt_plan")),
     ],
 )
-def test_configuration_is_one_by_tritons_own_schema(manifest, inputs):
-    read = parsed(config(manifest, "m"))
-    assert (read.name, read.max_batch_size) == ("m", 0)
+def test_configuration_is_one_by_tritons_own_schema(model, plan, inputs, platform):
+    read = parsed(config(Bundle.open(find(model)).manifest, "m", plan=plan))
+    assert (read.name, read.max_batch_size, (read.backend, read.platform)) == ("m", 0, platform)
     assert {each.name: len(each.dims) for each in read.input} == inputs
     assert [each.optional for each in read.input] == [each.name == "seed" for each in read.input]
     assert [(each.name, list(each.dims)) for each in read.output] == [("completed", [-1, -1, 1])]
@@ -85,6 +88,30 @@ def test_network_of_one_pass_is_its_pipeline(tmp_path, monkeypatch):
     picture, mask = picture_and_hole(3)
     (completed,) = session.run(["completed"], {"picture": picture, "mask": mask})
     assert np.array_equal(completed[mask == 0], picture[mask == 0])
+
+
+def test_plan_is_the_pipeline_built_for_any_size_up_to_a_limit(tmp_path, monkeypatch):
+    """That TensorRT takes the pipeline so, the tests of engines show."""
+    asked = []
+
+    def build_plan(graph, recipe, *, shapes):
+        names = [each.name for each in onnxruntime.InferenceSession(graph).get_inputs()]
+        asked.append((names, recipe.library, shapes))
+        return Plan(b"plan", 0.0, ())
+
+    monkeypatch.setattr("edgefill.export.pipeline._proven", lambda *_: 0.0)
+    monkeypatch.setattr(builder, "build_plan", build_plan)
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_joined())
+    _, folder = export_triton(tmp_path / "tiny.edgefill", tmp_path / "repository", plan=True)
+    assert 'platform: "tensorrt_plan"' in (folder / "config.pbtxt").read_text()
+    assert [path.name for path in (folder / "1").iterdir()] == ["model.plan"]
+    shapes = {
+        "picture": ((1, 1, 3), (480, 640, 3), (4096, 4096, 3)),
+        "mask": ((1, 1), (480, 640), (4096, 4096)),
+    }
+    assert asked == [(["picture", "mask"], "tensorrt", shapes)]
+    with pytest.raises(InputError, match="faces64 searches"):
+        export_triton(find("faces64"), tmp_path, plan=True)
 
 
 def test_search_runs_in_the_python_backend(tmp_path, monkeypatch):

@@ -46,6 +46,30 @@ def dict_of(hole: Hole) -> dict:
     return {tuple((run.start, run.stop) for run in part): values for part, values in hole.filled()}
 
 
+def test_what_is_deep_in_the_hole_of_a_large_picture_is_not_solved_for(monkeypatch):
+    """All of it took a minute of a photograph of 40 megapixels."""
+    y, x = np.mgrid[:420, :480].astype(np.float32)
+    edge = np.dstack([np.sin(x / 50), np.cos(y / 40), np.sin((x + y) / 90)]) * 100 + 127
+    known = np.ones((420, 480), bool)
+    known[40:380, 50:440] = False
+    drawn = np.sin(x / 30)[:, :, None] * np.cos(y / 35)[:, :, None] / 2
+    hole = Hole(drawn, edge.astype(np.uint8), known, None, "poisson")
+    ((part, whole),) = hole.filled()
+    solved: list[int] = []
+    blend = filling.poisson_blend
+
+    def counted(source, target, known):
+        solved.append(int((~known).sum()))
+        return blend(source, target, known)
+
+    monkeypatch.setattr(filling, "poisson_blend", counted)
+    monkeypatch.setattr(filling, "AT_ONCE", 190 * 1000)  # the part is below it, the picture above
+    ((_, near),) = hole.filled()
+    missing = ~known[part]
+    assert len(solved) == 4 and max(solved) < 0.7 * missing.sum(), "the small picture, then the edge"
+    assert np.abs(near - whole)[missing].max() < 1.5 / 127.5
+
+
 def test_a_picture_that_is_not_cut_is_never_made_smaller(monkeypatch):
     """The coarse picture is for the lines where bands are cut off; it took seconds for ten small holes."""
     monkeypatch.setattr(filling, "scale_known", lambda *_: pytest.fail("nothing is cut off here"))

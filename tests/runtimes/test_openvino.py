@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from edgefill.errors import ModelError
 from edgefill.methods.feed_forward.network import draw
 from edgefill.methods.latent.graphs import evaluate, generate
 from edgefill.model.bundle import Bundle
+from edgefill.runtimes import Interrupted
 from edgefill.runtimes.onnx_runtime import OnnxRuntime
 from edgefill.runtimes.openvino import OpenVino
 from tests.bundles import tiny_bundle, tiny_joined, tiny_one_pass
@@ -41,6 +44,27 @@ def test_a_network_of_any_size_draws_what_it_draws_in_onnx_runtime(size, one_pas
     there, here = OpenVino(one_pass, threads=1), OnnxRuntime(one_pass, threads=1)
     found, expected = (draw(each, one_pass.manifest, *pictures(2, *size)) for each in (there, here))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("library", [OnnxRuntime, OpenVino])
+def test_a_run_that_is_interrupted_ends_and_the_next_one_is_whole(library, one_pass):
+    runtime, picture = library(one_pass, threads=1), pictures(8, 512, 512)
+    few = pictures(1, 40, 40)
+    before, over = draw(runtime, one_pass.manifest, *few), threading.Event()
+
+    def interrupt():
+        while not over.wait(0.001):
+            runtime.interrupt()
+
+    other = threading.Thread(target=interrupt)
+    other.start()
+    try:
+        with pytest.raises(Interrupted):
+            draw(runtime, one_pass.manifest, *picture)
+    finally:
+        over.set()
+        other.join()
+    np.testing.assert_array_equal(draw(runtime, one_pass.manifest, *few), before)
 
 
 def test_sizes_may_come_in_any_order(one_pass):

@@ -50,6 +50,19 @@ def test_announced_length_is_refused_at_once(strict):
         assert b"413" in answered(connection).split(b"\r\n")[0]
 
 
+def test_answer_that_comes_before_the_body_is_not_lost_with_it(strict):
+    """A connection that is closed with bytes unread is reset, and what was sent may never be seen."""
+    body = b"x" * 19_000
+    request = head(len(body)).replace(b"multipart/form-data; boundary=b", b"text/plain")
+    for _ in range(3):
+        with strict.connect() as connection:
+            connection.sendall(request)
+            time.sleep(0.05)
+            connection.sendall(body[:9000])
+            connection.sendall(body[9000:])
+            assert answered(connection).startswith(b"HTTP/1.1 415 ")
+
+
 def test_length_is_counted_where_none_is_announced(strict):
     with strict.connect() as connection:
         connection.sendall(head(None, "Transfer-Encoding: chunked\r\n"))

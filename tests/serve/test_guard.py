@@ -78,7 +78,7 @@ def test_more_than_may_be_answered_at_once_are_turned_away():
         first.start()
         assert gate.reached.wait(10)
         answer = answering.client.get("/v1/models")
-        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+        assert answer.status_code == 429 and answer.headers["retry-after"] == "1"
         assert answering.client.get("/healthz").status_code == 200
         gate.open()
         first.join()

@@ -104,7 +104,7 @@ def test_failure_of_the_model_names_no_file_and_makes_it_unready(capfd):
 def test_whatever_is_raised_is_a_problem(monkeypatch, error, status):
     models = waiting_model()
 
-    def submit(job):
+    def submit(job, then):
         raise error
 
     with running(models) as answering:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -37,16 +38,24 @@ class Drawing:
         self._under_way, self._passes = 0, 0
         self.seconds = 0.0  # its share of the passes, and its finishing
         self._error: EdgefillError | None = None
+        self._drawing, self._is_closed = threading.Lock(), False
 
     @property
     def next(self) -> Shown | None:
         """What has to be seen next; None where that was all."""
-        return None if self._error else self._next
+        return None if self._error or self._is_closed else self._next
 
     @property
     def is_over(self) -> bool:
         """Whether everything is drawn, or nothing can be."""
+        if self._is_closed:
+            return False
         return self._error is not None or (self._next is None and not self._under_way)
+
+    def close(self) -> None:
+        """What comes from now on comes too late."""
+        with self._drawing:
+            self._is_closed = True
 
     def taken(self) -> Shown:
         """What has to be seen next, which ``done`` answers."""
@@ -58,12 +67,15 @@ class Drawing:
 
     def done(self, shown: Shown, drawn: np.ndarray | EdgefillError) -> None:
         """Takes what was drawn of ``shown``."""
-        self._under_way -= 1
-        self._passes += 1
-        if isinstance(drawn, EdgefillError):
-            self._error = drawn
-        else:
-            shown.put(drawn)
+        with self._drawing:
+            if self._is_closed:
+                return
+            self._under_way -= 1
+            self._passes += 1
+            if isinstance(drawn, EdgefillError):
+                self._error = drawn
+            else:
+                shown.put(drawn)
 
     def finish(self) -> Any:
         """What was ordered. Raises EdgefillError."""
@@ -73,6 +85,8 @@ class Drawing:
 
     def report(self) -> None:
         """Lets who watches know that it went on."""
+        if self._is_closed:
+            return
         self.order.tell(Progress(self._passes / max(self._count, 1)))
 
     def _finished(self) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from edgefill.methods import Ended, Tally
 from edgefill.methods.feed_forward.drawings import ArraysDrawing, Drawing, PictureDrawing, Shown
 from edgefill.methods.feed_forward.network import check_feed_forward, draw
 from edgefill.model.manifest import Manifest
-from edgefill.runtimes import Runtime
+from edgefill.runtimes import Interrupted, Runtime
 
 _CELLS_AT_ONCE = 2**20  # of frames that go through a network together: four of 512×512
 _BYTES_AT_ONCE = 64 << 20  # of pictures that are completed together, about
@@ -32,7 +33,9 @@ class FeedForward:
 
     def __init__(self, model: Manifest, runtime: Runtime, places: int) -> None:
         self._model, self._runtime, self.places = model, runtime, places
+        self._listing = threading.Lock()  # of the next two, and of the end of a pass
         self._drawings: list[Drawing] = []  # by rank
+        self._passing: list[Drawing] = []  # whose frames are in the network now
         self._pass_seconds = 0.0  # of one frame, with what is around it, at the last turn
         self.tally = Tally()
 
@@ -58,24 +61,54 @@ class FeedForward:
         self._enter(ArraysDrawing(order, pictures, known))
 
     def turn(self, until: float) -> list[Ended]:
-        self._drawings = [drawing for drawing in self._drawings if not drawing.order.is_off()]
+        with self._listing:
+            self._drawings = [drawing for drawing in self._drawings if not drawing.order.is_off()]
         ended, started = self._end(), time.perf_counter()
         portion = self._portion(until)
         if portion:
-            drawn = self._drawn([shown for _, shown in portion])
-            for (drawing, shown), each in zip(portion, drawn, strict=True):
+            drawn = self._passed(portion)
+            for (drawing, shown), each in zip(portion, drawn, strict=False):  # none where it was interrupted
                 drawing.done(shown, each)
             self._pass_seconds = (time.perf_counter() - started) / len(portion)
             self._count(portion)
             ended += self._end()
         return ended
 
+    def late(self, now: float) -> list[Ended]:
+        """Those whose time is up are left as they are; a pass for nobody else is interrupted."""
+        with self._listing:
+            late = [drawing for drawing in self._drawings if drawing.order.ends_at <= now]
+            self._drawings = [drawing for drawing in self._drawings if drawing not in late]
+            for drawing in late:
+                drawing.close()
+            if self._passing and all(drawing in late for drawing in self._passing):
+                self._runtime.interrupt()
+        return [Ended(drawing.order, drawing.finish) for drawing in late]
+
+    def without_model(self, order: Order, photograph: Photograph) -> Callable[[], Any]:
+        """The smooth filling."""
+        return lambda: PictureDrawing(order, photograph, self._model.passed).finish()
+
     def withdraw(self) -> None:
-        self._drawings = []
+        with self._listing:
+            self._drawings = []
 
     def _enter(self, drawing: Drawing) -> None:
-        self._drawings.append(drawing)
-        self._drawings.sort(key=lambda each: each.order.rank)
+        with self._listing:
+            self._drawings.append(drawing)
+            self._drawings.sort(key=lambda each: each.order.rank)
+
+    def _passed(self, portion: _Portion) -> list[np.ndarray | EdgefillError]:
+        """The drawing of each; none where it was interrupted, as nobody waits for them any more."""
+        with self._listing:
+            self._passing = [drawing for drawing, _ in portion]
+        try:
+            return self._drawn([shown for _, shown in portion])
+        except Interrupted:
+            return []
+        finally:
+            with self._listing:
+                self._passing = []
 
     def _most(self, shown: Shown) -> int:
         """How many frames of this size go through the network together."""
@@ -112,8 +145,9 @@ class FeedForward:
     def _end(self) -> list[Ended]:
         """The drawings to which nothing is added any more, and those whose time is up."""
         late = time.perf_counter() + self._pass_seconds
-        ended = [drawing for drawing in self._drawings if drawing.is_over or drawing.order.ends_at < late]
-        self._drawings = [drawing for drawing in self._drawings if drawing not in ended]
+        with self._listing:
+            ended = [drawing for drawing in self._drawings if drawing.is_over or drawing.order.ends_at < late]
+            self._drawings = [drawing for drawing in self._drawings if drawing not in ended]
         return [Ended(drawing.order, drawing.finish) for drawing in ended]
 
     def _count(self, portion: _Portion) -> None:

@@ -100,6 +100,13 @@ class LatentSearch:
             ended += self._end()
         return ended
 
+    def late(self, now: float) -> list[Ended]:
+        """None: a turn is as short as a step."""
+        return []
+
+    def without_model(self, order: Order, photograph: Photograph) -> None:
+        """None: even the first z is drawn by the generator."""
+
     def withdraw(self) -> None:
         self._batches.clear()
         self._turns.clear()

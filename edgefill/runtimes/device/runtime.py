@@ -136,6 +136,9 @@ class DeviceRuntime:
             composed = [self._pictures_for(len(rows)).compose(rows, *rest) for rows, *rest in portions]
         return np.concatenate(composed)
 
+    def interrupt(self) -> None:
+        """Nothing: what a device was given runs to its end."""
+
     def footprint(self) -> Footprint:
         """What the executor's plans weigh, and all that was allocated beside them."""
         own = sum(each.bytes for each in self._arenas)
