@@ -40,11 +40,13 @@ MIGAN := runs/migan.edgefill
 $(MIGAN): | $(VENV)/.bench
 	$(BIN)/edgefill import ../shared/data/migan/migan_pipeline_v2.onnx --out $@
 
-FILLINGS := pipeline-white,pipeline-black,telea,navier-stokes,biharmonic,harmonic
-CONTENDERS := migan-cpu,migan-openvino,photos-cpu,smooth-cpu,$(FILLINGS)
+CONTENDERS := photos-cpu,migan-cpu,migan-openvino,smooth-cpu,telea,navier-stokes,biharmonic,harmonic
+PIPELINES := pipeline-white,pipeline-black
 
-# The page of pictures and figures, by what `make bench` recorded.
+# Every method on the Kodak pictures: a page of pictures and figures.
 gallery: $(VENV)/.bench $(MIGAN)
+	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --model photos --model smooth --backends cpu,openvino \
+		--contenders $(CONTENDERS),$(PIPELINES) --sets kodak --no-large --name gallery
 	$(BIN)/python docs/gallery.py --model $(MIGAN)
 
 bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
@@ -61,8 +63,8 @@ bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
 	$(BIN)/python -m benchmarks.foreign --pictures 96 --masks center,random,left --name foreign-hands64 --model hands64
 	$(BIN)/python -m benchmarks.command --name command
 	$(BIN)/python -m benchmarks.one_pass $(WIDTHS) --name one-pass --chart docs/images/one-pass-quality.png
-	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --model photos --model smooth --backends cpu,openvino \
-		--contenders $(CONTENDERS) --name photographs --sheet out/photographs.png --strip docs/images/kodak-strip.png
+	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --backends cpu,openvino --name photographs \
+		--sheet out/photographs.png --strip docs/images/kodak-strip.png
 	$(BIN)/python -m benchmarks.serve --name serve
 	$(BIN)/python -m benchmarks.serve --model $(MIGAN) --folder ../shared/data/photos/kodak --pictures 24 --rounds 3 \
 		--requests 200 --backend openvino --name serve-migan

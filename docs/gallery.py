@@ -2,7 +2,7 @@
 
     python docs/gallery.py --model MIGAN.edgefill    # the pictures too; without it the tables alone
 
-The figures are those that `python -m benchmarks.photographs --name photographs` recorded.
+The figures are those that `python -m benchmarks.photographs --sets kodak --name gallery` recorded.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from edgefill.files import write_atomically
 from edgefill.pictures.sheets import masked_view, sheet
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, RECORD = ROOT / "docs" / "gallery.md", ROOT / "benchmarks" / "results" / "photographs.json"
+PAGE, RECORD = ROOT / "docs" / "gallery.md", ROOT / "benchmarks" / "results" / "gallery.json"
 CELL = 256
 
 SHOWN = {"strokes": ("05", "15", "23"), "blobs": ("03", "08", "16"), "box": ("07", "12", "20")}  # of Kodak
 CUT = ("strokes", "blobs")  # kinds of which a part is shown, pixel by pixel
-SETS = {"kodak": "Kodak", "test": "held out"}
+SETS = {"kodak": "Kodak"}
 CONTENDERS = {
     "photos-cpu": "**photos** (bundled)",
     "migan-cpu": "**MI-GAN**, imported",
@@ -64,9 +64,9 @@ and fog there, MI-GAN something that could be.""",
 }
 
 _READING = """Means over pictures of PSNR in the hole and of LPIPS (AlexNet; lower is better), and the median
-of the time as a share of what MI-GAN takes in its own pipeline, by turns in one run: {pictures}. What was
-held out is 224 pixels a side. SSIM and milliseconds:
-[photographs.json](../benchmarks/results/photographs.json).
+of the time as a share of what MI-GAN takes in its own pipeline, by turns in one run: {pictures}. SSIM
+and milliseconds:
+[gallery.json](../benchmarks/results/gallery.json).
 {machine}.
 """
 
