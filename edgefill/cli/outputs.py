@@ -76,6 +76,8 @@ def plan_outputs(
 ) -> list[Outputs]:
     """The Outputs of each picture in ``sources``; folders keep their structure below ``out``.
 
+    What lies in ``out`` is no input where that is inside one of these folders: an earlier run wrote it.
+
     Raises InputError where two inputs would write the same file, OutputError where an output is an input.
     """
     if format not in _FORMATS:
@@ -83,12 +85,21 @@ def plan_outputs(
     plan: dict[Path, Outputs] = {}
     for source in sources:
         root = source if is_folder(source) else source.parent
-        for file in find_pictures([source]):
+        for file in _inputs(source, out):
             place = out / file.relative_to(root).parent
             named = {extra: place / (file.stem + EXTRAS[extra]) for extra in extras}
             plan.setdefault(file, Outputs(file, place / f"{file.stem}{_suffix(file, format)}", named))
     _refuse_clashes([*plan.values()], [out / SHEET_NAME] if sheet else [])
     return [*plan.values()]
+
+
+def _inputs(source: Path, out: Path) -> list[Path]:
+    """The pictures of ``source``; of a folder around ``out`` those beside that, if there are any."""
+    found, inside = find_pictures([source]), _resolved(out)
+    if not is_folder(source) or _resolved(source) == inside:
+        return found
+    own = [file for file in found if not f"{_resolved(file.parent)}{os.sep}".startswith(inside + os.sep)]
+    return own or found
 
 
 def _suffix(source: Path, format: str) -> str:

@@ -255,6 +255,7 @@ class Scheduler:
             if photograph is not None:
                 self._room = max(1, _AHEAD_BYTES // max(photograph.picture.values.nbytes, 1))
                 self._leave_time_to_finish(entry.order, photograph)
+                self._alarm.set(entry.order.ends_at - time.perf_counter())
             self._line.was_read(entry, None if answer else photograph, time.perf_counter())
             self._finishing += bool(answer)
             self._read_on()

@@ -159,6 +159,15 @@ def test_an_input_is_never_overwritten(edgefill, model, tmp_path):
     assert source.read_bytes() == before
 
 
+def test_what_an_earlier_run_wrote_inside_the_folder_of_its_pictures_is_no_input(edgefill, model, tmp_path):
+    source, out = picture(tmp_path / "in" / "a.png"), tmp_path / "in" / "filled"
+    command = ("complete", source.parent, "--model", model, "--out", out, *FAST)
+    assert edgefill(*command).code == 0
+    again = edgefill(*command)
+    assert again.code == 6 and "1 of 1 outputs exist already" in again.err and "--force" in again.err
+    assert edgefill(*command, "--force").code == 0 and written(out) == ["a.png"]
+
+
 def test_two_inputs_for_one_output_are_refused_before_anything_is_computed(
     edgefill, model, tmp_path, monkeypatch
 ):

@@ -303,9 +303,35 @@ def test_a_pass_that_is_late_for_all_that_wait_for_it_is_ended():
         assert runtime.interrupted.wait(LONG)
         runtime.interrupted.clear()
         assert shared.submit(Job(grey(90), Request("left"))).result(LONG).ended == "pass", "the next one"
-        assert shared.load.finished == {"time": 1, "pass": 1}
+        assert shared.drain(LONG) and shared.load.finished == {"time": 1, "pass": 1}
     assert result.ended == "time"
     np.testing.assert_array_equal(result.picture.values, grey(90))
+
+
+def test_a_pass_that_was_slow_for_once_does_not_keep_all_others_from_theirs(clock):
+    class Starting(Flat):
+        def run(self, graph, feeds):
+            clock.now += 0.01 if self.rows else 10
+            return super().run(graph, feeds)
+
+    runtime = Starting()
+    runtime.opened.set()
+    with Scheduler(NETWORK, runtime) as shared:
+        assert shared.submit(Job(grey(90), Request("left"))).result(LONG).ended == "pass"
+        jobs = (Job(grey(90), Request("left"), deadline=1) for _ in range(20))
+        ended = [shared.submit(job).result(LONG).ended for job in jobs]
+    assert (ended[0], ended[-1]) == ("time", "pass")
+
+
+def test_what_is_drawn_is_called_for_before_its_finishing_has_to_begin():
+    runtime = Flat()
+    with Scheduler(NETWORK, runtime) as shared:
+        shared._pace.finished(64, LONG)
+        future = shared.submit(Job(grey(90), Request("left"), deadline=LONG))
+        assert runtime.entered.wait(LONG)
+        assert shared._alarm._at - time.monotonic() <= LONG / 2
+        runtime.opened.set()
+        assert future.result(LONG).ended == "pass"
 
 
 def test_a_pass_goes_on_for_others_and_who_is_late_is_answered_meanwhile():

@@ -46,6 +46,11 @@ class Drawing:
         return None if self._error or self._is_closed else self._next
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether somebody still waits for what will be drawn."""
+        return not (self._is_closed or self.order.is_off())
+
+    @property
     def is_over(self) -> bool:
         """Whether everything is drawn, or nothing can be."""
         if self._is_closed:

@@ -24,6 +24,7 @@ from edgefill.runtimes import Interrupted, Runtime
 
 _CELLS_AT_ONCE = 2**20  # of frames that go through a network together: four of 512×512
 _BYTES_AT_ONCE = 64 << 20  # of pictures that are completed together, about
+_DOUBT = 0.8  # of the time of a pass, where nobody waited for one because of it: the last may have been slow
 
 _Portion: TypeAlias = list[tuple[Drawing, Shown]]
 
@@ -81,7 +82,7 @@ class FeedForward:
             self._drawings = [drawing for drawing in self._drawings if drawing not in late]
             for drawing in late:
                 drawing.close()
-            if self._passing and all(drawing in late for drawing in self._passing):
+            if self._passing and not any(drawing.is_wanted for drawing in self._passing):
                 self._runtime.interrupt()
         return [Ended(drawing.order, drawing.finish) for drawing in late]
 
@@ -148,6 +149,8 @@ class FeedForward:
         with self._listing:
             ended = [drawing for drawing in self._drawings if drawing.is_over or drawing.order.ends_at < late]
             self._drawings = [drawing for drawing in self._drawings if drawing not in ended]
+        if not all(drawing.is_over for drawing in ended):
+            self._pass_seconds *= _DOUBT
         return [Ended(drawing.order, drawing.finish) for drawing in ended]
 
     def _count(self, portion: _Portion) -> None:

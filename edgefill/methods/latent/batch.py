@@ -150,7 +150,8 @@ class Batch:
         overdue = np.array([search.order.ends_at <= now for search in self.searches])
         late = overdue | ((left < self._step_seconds) & (state.steps > 0))
         stopped = late & (state.status == RUNNING) & ~self._finished(state)
-        state.status = np.where(stopped, np.int32(OUT_OF_TIME), state.status)
+        if stopped.any():  # a device compares what it has: another array is copied there
+            state.status = np.where(stopped, np.int32(OUT_OF_TIME), state.status)
 
     def dismiss(self) -> list[Search]:
         """The searches that have ended, with what they found; their places are free."""

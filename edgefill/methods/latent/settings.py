@@ -87,7 +87,10 @@ class SearchSettings:
         return replace(default, **{name: getattr(self, name) for name in given})
 
     def changed(self, **changes: Any) -> SearchSettings:
-        """These settings with ``changes``, of the search and of its solver. Raises InputError."""
+        """These settings with ``changes``, of the search and of its solver. Raises InputError.
+
+        Where no solver was named none is by that, unless it or its numbers are among the changes.
+        """
         own = {each.name for each in fields(self.solver)}
         unknown = changes.keys() - own - {each.name for each in fields(self)}
         if unknown:
@@ -96,8 +99,12 @@ class SearchSettings:
                 f"{self.solver.name}, which has {', '.join(sorted(own)) or 'none'}"
             )
         numbers = {name: changes.pop(name) for name in own & changes.keys()}
+        named = {"solver"} if numbers or "solver" in changes else set()
         chosen = solver_of(changes.pop("solver", self.solver))
-        return replace(self, solver=replace(chosen, **numbers), **changes)
+        result = replace(self, solver=replace(chosen, **numbers), **changes)
+        given: set[str] = getattr(self, "_given", set())
+        object.__setattr__(result, "_given", given | changes.keys() | named)
+        return result
 
     def document(self) -> dict[str, Any]:
         """As JSON values: the solver's name, its numbers, and the rest."""

@@ -47,8 +47,8 @@ def check_settings(settings: SearchSettings, model: Manifest) -> None:
     if settings.lam and not model.has_discriminator:
         raise ModelError(
             f"the model {model.name} was exported without a discriminator, and the search asks it: lam is "
-            f"{settings.lam:g} (solver {settings.solver}); expected lam 0, as in the default search or by "
-            "`complete --lam 0`; or export the model with its D"
+            f"{settings.lam:g} (solver {settings.solver.name}); expected lam 0, as in the default search or "
+            "by `complete --lam 0`; or export the model with its D"
         )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +15,18 @@ from PIL import Image
 from edgefill.completion import Completer, Request, SearchSettings
 from edgefill.errors import InputError, ModelError
 from edgefill.holes.smooth import smooth_drawing
+from edgefill.jobs.job import Order
+from edgefill.jobs.photograph import prepare
 from edgefill.jobs.request import Failure
+from edgefill.methods.feed_forward.method import FeedForward
 from edgefill.model.interface import Sizes
 from edgefill.model.manifest import COMPLETION, Manifest, completion_interface
-from edgefill.pictures.images import from_unit, to_unit
+from edgefill.pictures.images import Picture, from_unit, to_unit
+from edgefill.pictures.masks import parse_mask
+from edgefill.runtimes import Interrupted
 from edgefill.runtimes.host import HostRuntime
 
+LONG = 60  # seconds that nothing here takes
 MODEL = Manifest(
     "averages", interface=completion_interface(3, trained_side=64, sizes=Sizes(multiple=4), reach=30)
 )
@@ -261,3 +271,39 @@ def test_without_blending_the_network_draws_hairlines_too(completer, backend):
     known[30:32, 5:50] = False
     completer.complete(with_alpha(picture(64, 64), known), "alpha", blend="none")
     assert backend.seen == [(64, 64)]
+
+
+class Held(HostRuntime):
+    """A network whose pass lasts until it is interrupted."""
+
+    def __init__(self) -> None:
+        self.entered, self.interrupted = threading.Event(), threading.Event()
+
+    def run(self, graph, feeds):
+        self.entered.set()
+        assert self.interrupted.wait(LONG)
+        raise Interrupted
+
+    def interrupt(self):
+        self.interrupted.set()
+
+
+def test_a_pass_ends_when_all_that_waited_for_it_are_late_one_after_another_or_gone():
+    runtime, gone, now = Held(), threading.Event(), time.perf_counter()
+    method = FeedForward(MODEL, runtime, 3)
+    method._pass_seconds = 1e-3  # so that more than one frame is dared at once
+    photograph = prepare(Picture(picture(64, 64)), parse_mask("center"), MODEL, seed=0)
+    for number, (left, is_off) in enumerate(
+        ((LONG, lambda: False), (2 * LONG, lambda: False), (math.inf, gone.is_set))
+    ):
+        method.accept(Order("picture", Request(), now + left, (0, number), is_off), photograph)
+    with ThreadPoolExecutor(1) as worker:
+        turn = worker.submit(method.turn, math.inf)
+        assert runtime.entered.wait(LONG)
+        late = method.late(now + LONG)
+        gone.set()
+        assert len(late) == 1 and not runtime.interrupted.is_set(), "one still waits"
+        late += method.late(now + 2 * LONG)
+        assert len(late) == 2 and runtime.interrupted.is_set()
+        assert turn.result(LONG) == []
+    assert {ended.finish().ended for ended in late} == {"time"}

@@ -10,6 +10,7 @@ import pytest
 from edgefill.completion import Completer
 from edgefill.jobs.request import Request
 from edgefill.methods.latent.kind import misfit, trust, worst
+from edgefill.methods.latent.settings import search_settings
 from edgefill.model.bundle import Bundle
 from edgefill.pictures.evidence import Evidence
 from edgefill.pictures.images import from_unit
@@ -46,8 +47,6 @@ def test_a_picture_of_another_kind_is_said_to_be_one_and_nothing_in_it_is_sure(t
     bundle = Bundle.open(tmp_path / "tiny.edgefill")
     runtime, rng = OnnxRuntime(bundle), np.random.default_rng(0)
     noise = from_unit(rng.uniform(-1, 1, (8, 8, 1)).astype(np.float32))
-    from edgefill.methods.latent.settings import search_settings
-
     settings = search_settings(encoder=True, start=start)
     found = {}
     for limit in (None, 1e9, 0.01):

@@ -71,6 +71,26 @@ def test_the_order_is_that_of_the_sources_though_the_first_takes_longest():
     assert results[0].steps > max(result.steps for result in results[1:])
 
 
+def test_nothing_but_its_steps_makes_new_arrays_of_a_search():
+    """A device copies what is another array than the one that it gave."""
+
+    class Owner(FakeRuntime):
+        def __init__(self) -> None:
+            healthy = fake_runtime(MODEL)
+            super().__init__(healthy.step, healthy.generate)
+            self.left: dict[str, np.ndarray] = {}
+            self.turns, self.other = 0, set()
+
+        def solve(self, state, n):
+            self.other |= {name for name in self.left if state.arrays[name] is not self.left[name]}
+            super().solve(state, n)
+            self.left, self.turns = state.arrays, self.turns + 1
+
+    runtime = Owner()
+    Completer(MODEL, runtime).complete(grey(60), "left", settings=SETTINGS)
+    assert runtime.turns > 1 and not runtime.other
+
+
 def test_a_search_ends_when_its_time_is_up(monkeypatch):
     watched = Watched(Clock().install(monkeypatch))
     settings = replace(SETTINGS, steps=1000, milliseconds=30_500)

@@ -37,6 +37,16 @@ def test_another_solver_takes_what_suits_it_and_a_preset_keeps_its_numbers():
     assert search_settings("reference", solver="hmc", steps=7).steps == 7
 
 
+def test_the_default_search_that_is_changed_stays_that():
+    settings = SearchSettings(steps=20).changed(lr=0.02)
+    for encoder in (False, True):
+        expected = replace(default_settings(encoder=encoder), steps=20, lr=0.02)
+        assert settings.suited(encoder=encoder) == expected
+    for named in ({"solver": "adam"}, {"eps": 1e-3}):
+        chosen = SearchSettings(steps=20).changed(**named)
+        assert chosen.suited(encoder=True) == chosen and chosen.start == "random"
+
+
 def test_a_start_that_is_asked_for_is_the_start():
     assert search_settings(start="random", encoder=True) == suited_settings("random", "adam")
     assert search_settings(start="encoder") == suited_settings("encoder", "lbfgs")
