@@ -19,7 +19,7 @@ from edgefill.cli.console import (
     show,
 )
 from edgefill.cli.examples import examples
-from edgefill.kernels.solvers import solvers_in_words
+from edgefill.kernels.names import in_words, shipped_solvers
 from edgefill.runtimes.registry import choice
 
 
@@ -32,7 +32,7 @@ def bench(
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")
     ] = None,
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
-    solver: Annotated[str | None, typer.Option(help=f"{solvers_in_words()}.")] = None,
+    solver: Annotated[str | None, typer.Option(help=f"{in_words(shipped_solvers())}.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations until a picture is finished.")] = None,
     start: Annotated[
         str | None,

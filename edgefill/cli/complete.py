@@ -26,7 +26,7 @@ from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raise
 from edgefill.cli.writer import Writer
 from edgefill.errors import EdgefillError, InputError
 from edgefill.files import check_writable
-from edgefill.kernels.solvers import solvers_in_words
+from edgefill.kernels.names import in_words, shipped_solvers
 from edgefill.memory import too_large
 from edgefill.runtimes.registry import choice
 
@@ -70,7 +70,7 @@ def complete(
         str, typer.Option(help="Align the face with these eyes, x,y,x,y in pixels; four more for another.")
     ] = "",
     preset: Annotated[str, typer.Option(help="Search settings: default, reference or article.")] = "default",
-    solver: Annotated[str | None, typer.Option(help=f"{solvers_in_words()}.")] = None,
+    solver: Annotated[str | None, typer.Option(help=f"{in_words(shipped_solvers())}.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations of loss and gradient.")] = None,
     start: Annotated[
         str | None,

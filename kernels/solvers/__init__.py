@@ -8,6 +8,7 @@ a word below.
 from __future__ import annotations
 
 from edgefill.errors import InputError
+from edgefill.kernels.names import in_words
 from edgefill.kernels.solvers.adam import Adam
 from edgefill.kernels.solvers.hmc import HMC
 from edgefill.kernels.solvers.lbfgs import LBFGS
@@ -24,7 +25,6 @@ __all__ = [
     "Momentum",
     "Solver",
     "solver_of",
-    "solvers_in_words",
 ]
 
 SHIPPED: tuple[type[Solver], ...] = (Momentum, Adam, LBFGS, HMC)
@@ -34,16 +34,10 @@ SOLVERS: dict[str, type[Solver]] = {each.name: each for each in SHIPPED}
 """Those that can be asked for by name."""
 
 
-def solvers_in_words() -> str:
-    """Their names, for people."""
-    *others, last = SOLVERS
-    return f"{', '.join(others)} or {last}"
-
-
 def solver_of(solver: Solver | str) -> Solver:
     """``solver``, or the one of that name with the numbers that it has of itself. Raises InputError."""
     if isinstance(solver, Solver):
         return solver
     if isinstance(solver, str) and solver in SOLVERS:
         return SOLVERS[solver]()
-    raise InputError(f"cannot search with solver {shown(solver)}: expected {solvers_in_words()}")
+    raise InputError(f"cannot search with solver {shown(solver)}: expected {in_words(SOLVERS)}")

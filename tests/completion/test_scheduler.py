@@ -322,13 +322,12 @@ def test_a_pass_goes_on_for_others_and_who_is_late_is_answered_meanwhile():
 
 
 def test_what_could_not_be_done_in_time_is_refused_at_once():
-    """Each job takes its place for half a second of everybody's clock; two have one."""
+    """Each job took its place for half a second of everybody's clock, beside another."""
     gate = Gate(is_open=True)
-    with Scheduler(MODEL, gate.runtime, batch=2, waiting=100) as shared:
+    with Scheduler(MODEL, gate.runtime, batch=1, waiting=100) as shared:
         shared._pace.ended(0.5, 2)
         gate.opened.clear()
-        for _ in range(2):
-            shared.submit(Job(grey(1), request(), deadline=LONG))
+        shared.submit(Job(grey(1), request(), deadline=LONG))
         assert gate.entered.wait(LONG)
         waiting = [shared.submit(Job(grey(2), request(), deadline=LONG)) for _ in range(3)]
         with pytest.raises(Busy, match=r"3 jobs wait for fake, and it is about 1\.5 seconds") as refused:
@@ -352,7 +351,7 @@ def test_what_is_made_of_a_result_is_made_where_it_is_finished():
             Job(np.dstack([grey(5), grey(255)]), Request("alpha")), lambda each: each.steps
         )
         assert steps == 60 and "edgefill-pictures" in thread.name and unchanged.result(LONG) == 0
-        assert shared.load.finished["steps"] == 3
+        assert shared.drain(LONG) and shared.load.finished["steps"] == 3
 
 
 def test_passes_for_several_clients_go_through_the_network_together():

@@ -12,7 +12,8 @@ import pytest
 from edgefill.errors import InputError
 from edgefill.kernels.device import open_device
 from edgefill.kernels.launcher import Kernels
-from edgefill.kernels.solvers import SOLVERS, solvers_in_words
+from edgefill.kernels.names import in_words, shipped_solvers
+from edgefill.kernels.solvers import SHIPPED, SOLVERS
 from edgefill.kernels.solvers.solver import Array, Sight, Solver, Suited, Update, project, setting
 from edgefill.limits import Limits
 from edgefill.methods.latent.latents import Prior
@@ -95,7 +96,7 @@ def test_its_name_its_numbers_and_what_suits_it_are_those_of_a_search(known):
     settings = search_settings(solver="descent", steps=9, kept=3)
     assert settings.solver == Descent(0.95, 3) and (settings.lr, settings.steps) == (0.2, 9)
     assert settings.document().items() >= {"solver": "descent", "shrink": 0.95, "kept": 3}.items()
-    assert solvers_in_words().endswith("or descent")
+    assert in_words(SOLVERS).endswith("or descent")
     with pytest.raises(InputError, match=r"with shrink 2 of descent: expected a number from 0 to 1 \(what a"):
         settings.changed(shrink=2)
 
@@ -144,3 +145,7 @@ def test_a_gpu_says_that_no_kernel_of_it_ships(driver):
     ):
         Kernels(device).check(Descent())
     runtime.close()
+
+
+def test_those_that_ship_are_known_by_their_files():
+    assert shipped_solvers() == sorted(each.name for each in SHIPPED)
