@@ -40,8 +40,8 @@ class Task(NamedTuple):
         """The task of pictures with one objective.
 
         The encoder knows more than the known pixels say where these are far from what is missing: its z is
-        the anchor then, and pulls with the fourth power of their distance. What is fitted is a sum over channels,
-        which say much the same: it pulls with their number too.
+        the anchor then, and pulls with the fourth power of their distance. What is fitted is a sum over
+        channels, which say much the same: it pulls with their number too.
         """
         power, lam, pull = (
             np.full(len(anchor), value, np.float32) for value in (settings.power, settings.lam, settings.pull)
