@@ -68,6 +68,14 @@ def test_command_in_the_readme_has_these_options(line):
     assert {word for word in words if word.startswith("--")} <= options
 
 
+def test_commands_of_the_readme_run_one_after_another():
+    """What one has written does not stop the next."""
+    lines = [shlex.split(line.split("#")[0]) for line in COMMANDS if "--out " in line]
+    going_on = [words for words in lines if not {"--force", "--skip-existing"} & set(words)]
+    places = [words[words.index("--out") + 1].rstrip("/") for words in going_on if words[1] == "complete"]
+    assert len(places) > 10 and sorted(places) == sorted(set(places))
+
+
 def test_readme_shows_each_command():
     assert set(typer.main.get_command(app).commands) - {line.split()[1] for line in COMMANDS} <= {"models"}
     assert len(COMMANDS) >= 7

@@ -95,7 +95,8 @@ def test_wheels_hold_one_top_level_name_each_and_its_data(tmp_path):
     tree = tmp_path / "tree"  # A copy: a build folder of an older tree would end up in the wheel.
     for room in ("edgefill", "export", "kernels"):
         shutil.copytree(ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "models/pyproject.toml", "models/README.md"):
+    own = ("pyproject.toml", "README.md", "LICENSE")
+    for name in (*own, *(f"models/{each}" for each in own)):
         (tree / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tree / name)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
@@ -127,6 +128,8 @@ def test_wheels_hold_one_top_level_name_each_and_its_data(tmp_path):
     assert {name for name in others if name.endswith((".edgefill", ".md"))} == {
         f"edgefill_models/{name}{suffix}" for name in SEPARATE for suffix in (".edgefill", ".md")
     }
+    (terms,) = (name for name in others if name.endswith("/LICENSE"))
+    assert b"research use only" in zipfile.ZipFile(models).read(terms)
     the_lean_install_completes(wheel, models, tmp_path)
 
 

@@ -192,7 +192,8 @@ def _exported_again(
     bundle = Bundle.open(find(source))
     say(f"converting {bundle.manifest.name}: what is new is compared with its fp32 graphs")
     chosen = {key: options[key] for key in ("name", "precision", "calibration")}
-    manifest = _annotated(export_again(bundle, out, **chosen), out, eyes, usual_misfit)
+    made = export_again(bundle, out, **chosen)
+    manifest = _annotated(made, out, eyes, usual_misfit, before=bundle.manifest)
     return manifest, _next(manifest, out)
 
 
@@ -265,13 +266,20 @@ def _check_about(eyes: str, usual_misfit: float | None, *, pipeline: bool) -> No
         _alignment(eyes)
 
 
-def _annotated(manifest: Manifest, out: Path, eyes: str, usual_misfit: float | None) -> Manifest:
-    """The model at ``out`` with what is told of it."""
+def _annotated(
+    manifest: Manifest, out: Path, eyes: str, usual_misfit: float | None, *, before: Manifest | None = None
+) -> Manifest:
+    """The model at ``out`` with what is told of it, and else with what was said ``before``."""
     from edgefill.model.bundle import annotate
 
-    if not eyes and usual_misfit is None:
+    known = before or manifest
+    told = {
+        "alignment": _alignment(eyes) if eyes else known.alignment,
+        "usual_misfit": known.usual_misfit if usual_misfit is None else usual_misfit,
+    }
+    if all(getattr(manifest, name) == value for name, value in told.items()):
         return manifest
-    return annotate(out, alignment=_alignment(eyes) if eyes else None, usual_misfit=usual_misfit)
+    return annotate(out, **told)
 
 
 def _alignment(eyes: str) -> Alignment:

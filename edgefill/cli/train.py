@@ -196,7 +196,8 @@ def train(
             say(f"stopped and saved at step {done}; go on with --resume")
         raise typer.Exit(128 + stop.signal)
     trained = shlex.quote(str(folder if kind == "encoder" else run))
-    say(f"wrote {run}\nnext: edgefill export {trained} --out NAME.edgefill")
+    if first:
+        say(f"wrote {run}\nnext: edgefill export {trained} --out NAME.edgefill")
 
 
 def _train_network(

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from edgefill.model.bundle import annotate
+from edgefill.model.bundle import Bundle, annotate
 from edgefill.model.manifest import Alignment
 from tests.bundles import tiny_one_pass
 
@@ -178,3 +178,17 @@ def test_faces_are_aligned_where_their_eyes_are_and_it_says_so(edgefill, picture
     assert document["align"] is True and document["eyes"] == [6, 6, 16, 7]
     for wrong, code in ((("--eyes", "1,2,3"), 3), (("--align", "--box", "0,0,9,9"), 3)):
         assert edgefill(*line, "--force", *wrong).code == code
+
+
+def test_what_a_model_says_of_faces_stays_in_another_precision(edgefill, tmp_path):
+    here, there = tmp_path / "here.edgefill", tmp_path / "there.edgefill"
+    here.write_bytes(tiny_one_pass())
+    alignment = Alignment((0.26, 0.24, 0.77, 0.24))
+    annotate(here, alignment=alignment)
+    again = ("export", here, "--precision", "both", "--out", there, "--force")
+    assert edgefill(*again).code == 0
+    assert Bundle.open(there).manifest.alignment == alignment
+    done = edgefill(*again, "--usual-misfit", 0.5)
+    assert done.code == 0, done.err
+    manifest = Bundle.open(there).manifest
+    assert (manifest.alignment, manifest.usual_misfit) == (alignment, 0.5)

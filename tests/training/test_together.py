@@ -69,6 +69,7 @@ def test_two_processes_train_what_one_does_and_go_on_after_one_was_killed(tmp_pa
     )  # fmt: skip
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.count('"steps": 6') == resumed.stderr.count("pictures: 12") == 1
+    assert resumed.stderr.count("wrote ") == 1, "the first one talks"
     assert same(load_checkpoint(both / "killed")[0], straight)
     assert len((both / "killed" / "stats.jsonl").read_text().splitlines()) == 6
 

@@ -40,14 +40,14 @@ class Task(NamedTuple):
         """The task of pictures with one objective.
 
         The encoder knows more than the known pixels say where these are far from what is missing: its z is
-        the anchor then, and pulls with the cube of their distance. What is fitted is a sum over channels,
-        which say much the same: it pulls with their number too.
+        the anchor then, and pulls with the fourth power of their distance. What is fitted is a sum over
+        channels, which say much the same: it pulls with their number too.
         """
         power, lam, pull = (
             np.full(len(anchor), value, np.float32) for value in (settings.power, settings.lam, settings.pull)
         )
         if settings.start == "encoder":
-            pull *= evidence.distance() ** 3 * np.float32(evidence.target.shape[1])
+            pull *= evidence.distance() ** 4 * np.float32(evidence.target.shape[1])
         return cls(*evidence.weighed(settings.importance), power, lam, anchor, pull)
 
     @property

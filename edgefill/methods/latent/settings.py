@@ -177,7 +177,7 @@ _RANDOM = SearchSettings(Adam(), lam=0.0, pull=0.5, importance=15)
 _BASES = {
     "random": _RANDOM,
     "encoder": replace(
-        _RANDOM, start="encoder", power=2, steps=64, pull=0.05, importance=11, patience=5, tolerance=0.005
+        _RANDOM, start="encoder", power=2, steps=64, pull=0.01, importance=11, patience=5, tolerance=0.005
     ),
 }
 

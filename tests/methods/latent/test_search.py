@@ -190,7 +190,7 @@ def test_an_encoder_s_z_pulls_the_more_the_farther_what_is_missing_lies(channels
     anchor = np.zeros((3, 4), np.float32)
     settings = SearchSettings(pull=2.0, start="encoder")
     np.testing.assert_allclose(
-        Task.of(evidence, settings, anchor).pull, channels * 2 * np.array([1, 1, 2.5**3])
+        Task.of(evidence, settings, anchor).pull, channels * 2 * np.array([1, 1, 2.5**4])
     )
     random = Task.of(evidence, replace(settings, start="random"), anchor)
     np.testing.assert_array_equal(random.pull, 2)
