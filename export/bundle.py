@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +48,10 @@ _DRAWS_AT_ONCE = 8
 _OVERSHOOT = 1e-3  # beyond [-1, 1], of rounding
 
 
+def silent(_: str) -> None:
+    """Where nobody wants to know."""
+
+
 def export_bundle(
     generator: nn.Module,
     discriminator: nn.Module | None,
@@ -64,6 +68,7 @@ def export_bundle(
     picture_range: tuple[float, float] | None = None,
     licence: str = "unknown",
     origin: str = "unknown",
+    progress: Callable[[str], None] = silent,
 ) -> Manifest:
     """Writes G, D and the completion step with its gradient as one bundle, and returns its manifest.
 
@@ -84,6 +89,7 @@ def export_bundle(
         picture_range: what black and white are in G's pictures, and in those that D takes, where that is not
             -1 and 1, such as (0, 1). An encoder sees [-1, 1] all the same.
         licence, origin: the terms of the weights and where they come from, for the manifest.
+        progress: is told in a few words what begins, phase by phase.
 
     Raises:
         ModelError: a network cannot be exported, or the exported model is not what PyTorch computes. Nothing
@@ -117,9 +123,11 @@ def export_bundle(
         edgefill=__version__,
     )  # fmt: skip
     own, halves = (GRAPHS, HALF_GRAPHS) if discriminator is not None else (WITHOUT_D, WITHOUT_D)
-    graphs = _graphs(reference, manifest, own)
+    graphs = _graphs(reference, manifest, own, progress)
     if encoder is not None:
+        progress("tracing the encoder")
         graphs[ENCODER] = _encoder_graph(encoder, manifest)
+    progress("comparing the graphs with PyTorch")
     proof = {"preparation": _preparation_error(original, reference, manifest)}
     proof |= prove(graphs, reference, manifest)
     if encoder is not None:
@@ -127,7 +135,8 @@ def export_bundle(
         proof["encoder"] = prove_encoder(graphs[ENCODER], exact, manifest)
     if precision == "both":
         half = replace(manifest, precision="fp16", weights="fp16")
-        half_graphs = _graphs(reference, half, halves)
+        half_graphs = _graphs(reference, half, halves, progress)
+        progress("comparing the fp16 graphs with PyTorch")
         proven = prove({**graphs, **half_graphs}, reference, half)
         proof |= {f"fp16 {quantity}": error for quantity, error in proven.items()}
         graphs |= {f"{graph}{HALF}": content for graph, content in half_graphs.items()}
@@ -136,8 +145,8 @@ def export_bundle(
 
 def _prepared(original: Completion, prior: Prior) -> Completion:
     """Both networks ready for export; see ``prepared``."""
-    z = torch.from_numpy(prior.latents(range(2)))
-    z = z[:, :, None, None] if original.spatial_z else z
+    latents = torch.from_numpy(prior.latents(range(2)))
+    z = latents[:, :, None, None] if original.spatial_z else latents
     generator = prepared(original.generator, "the generator", z)
     try:
         with torch.no_grad():
@@ -147,7 +156,30 @@ def _prepared(original: Completion, prior: Prior) -> Completion:
     discriminator = original.discriminator
     if discriminator is not None:
         discriminator = prepared(discriminator, "the discriminator", pictures)
-    return replace(original, generator=generator, discriminator=discriminator)
+    networks = replace(original, generator=generator, discriminator=discriminator)
+    if pictures is not None:
+        _check_alone("G's picture", networks.generate, latents)
+        if discriminator is not None:
+            _check_alone("D's logit", networks.logit, networks.generate(latents).detach())
+    return networks
+
+
+def _check_alone(what: str, network: Callable[[Tensor], Tensor], rows: Tensor) -> None:
+    """Raises ModelError where ``network`` makes something else of a row when others are beside it."""
+    try:
+        with torch.no_grad():
+            together, again = network(rows), network(rows)
+            alone = torch.cat([network(row) for row in rows.split(1)])
+    except Exception:  # noqa: BLE001 - foreign code; what is wrong with it is said where its shape is asked for
+        return
+    if not torch.equal(together, again):
+        return  # random numbers, which are refused by the call that draws them
+    if not torch.allclose(together, alone, rtol=1e-3, atol=1e-3):
+        raise ModelError(
+            f"{what} depends on what else is in its batch, as a minibatch standard deviation makes it; "
+            "a search takes each picture alone. Put a constant in the place of that layer, such as its mean "
+            "in training; without D, given as None, a model searches too"
+        )
 
 
 def _check_prior(prior: str) -> None:
@@ -220,7 +252,12 @@ def _check_range(networks: Completion, z: Tensor, prior: Prior, *, told: bool) -
         )
 
 
-def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GRAPHS) -> dict[str, bytes]:
+def _graphs(
+    reference: Completion,
+    manifest: Manifest,
+    names: Sequence[str],
+    progress: Callable[[str], None],
+) -> dict[str, bytes]:
     networks = reference
     if manifest.precision == "fp16":
         networks = reference.in_type(torch.float16)
@@ -244,7 +281,11 @@ def _graphs(reference: Completion, manifest: Manifest, names: Sequence[str] = GR
         ),  # the bundle has a proof of its own
         FIT: lambda: gradient_graph(networks.fit, examples[FIT], wrt="z", check=False),
     }
-    return {graph: finished(models[graph](), graph, manifest) for graph in names}
+    graphs = {}
+    for graph in names:
+        progress(f"tracing the {graph} in {manifest.precision}")
+        graphs[graph] = finished(models[graph](), graph, manifest)
+    return graphs
 
 
 def _encoder_graph(encoder: nn.Module, manifest: Manifest) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,30 @@ def calls_of(step: Callable[..., Any], inputs: Sequence[Tensor]) -> dict[str, st
     except Exception:  # noqa: BLE001 - it is being run because it could not be exported
         pass
     return found.calls
+
+
+def uses_scripts(step: Callable[..., Any], inputs: Sequence[Tensor]) -> bool:
+    """Whether ``step`` runs a function or a module that torch.jit.script compiled."""
+    seen: list[Any] = []
+    run = torch.jit.ScriptFunction.__call__
+
+    def noted(function: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(function)
+        return run(function, *args, **kwargs)
+
+    def entered(module: nn.Module, _: Any) -> None:
+        if isinstance(module, torch.jit.ScriptModule):
+            seen.append(module)
+
+    hook = nn.modules.module.register_module_forward_pre_hook(entered)
+    try:
+        with mock.patch.object(torch.jit.ScriptFunction, "__call__", noted):
+            step(*inputs)
+    except Exception:  # noqa: BLE001 - it is being run because it could not be exported
+        pass
+    finally:
+        hook.remove()
+    return bool(seen)
 
 
 def line_of(error: BaseException) -> str:

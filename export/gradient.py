@@ -152,6 +152,6 @@ def _loss_and_extras(
     loss, extras = result if isinstance(result, tuple) else (result, {})
     if loss.dim() != 1:
         raise ModelError(
-            f"the objective returned a loss of shape {list(loss.shape)}; expected one per sample, [N]"
+            f"the objective returned a loss of {loss.dim()} dimensions; expected one number per sample, [N]"
         )
     return loss, extras

@@ -11,11 +11,16 @@ import torch
 from torch import Tensor, fx
 
 from edgefill.errors import EdgefillError, ModelError
-from edgefill.export.calls import RANDOM, calls_of, line_of
+from edgefill.export.calls import RANDOM, calls_of, line_of, uses_scripts
+from edgefill.export.complex_parts import NoFormInParts
 
-FIXED_BATCH = (
+_FIXED_BATCH = (
     "the batch size became fixed while tracing ({}): somewhere a module turns x.shape[0] into a number, "
-    "reshapes to a literal batch, or is compiled by torch.jit.script; use -1 or flatten(1) there"
+    "or reshapes to a literal batch; use -1 or flatten(1) there"
+)
+_SCRIPTED = (
+    "a function or a module that torch.jit.script compiled keeps one batch size for good; "
+    "hand over the module as it was before torch.jit.script, or torch.jit.trace it in its place"
 )
 _OPERATOR = re.compile(r"(?:OpOverload\(op='|torch\.ops\.|<OpOverload\(op=')((?:aten|prims)\.\w+)")
 _ADVICE = {
@@ -28,9 +33,11 @@ _ADVICE = {
     "masked_select": "it returns as many values as the data have; weigh by the mask instead",
     "_unique2": "it returns as many values as the data have",
 }
+_ATTEMPTED = re.compile(r"\b(aten[:.]{1,2}\w+)")
 _INTERNAL = re.compile(
     r"(?i)\bfx\b|guard|symint|symbolic|unhinted|\bstep \d/3|proxy|fake ?tensor|dynamo|\bs\d+\b"
 )
+_WITHOUT_SHAPES = ("attempted to run this operator", "DynamicOutputShape")
 _ON_VALUES = ("data-dependent", "_local_scalar_dense", "DataDependent", "is not tracing-friendly", "Eq(u")
 
 
@@ -69,20 +76,34 @@ def no_form(operator: str, step: Callable[..., Any], inputs: Sequence[Tensor]) -
     )
 
 
+def fixed_batch(what: str, step: Callable[..., Any], inputs: Sequence[Tensor]) -> str:
+    """Why ``step`` works for one batch size alone; ``what`` shows it."""
+    return _SCRIPTED if uses_scripts(step, inputs) else _FIXED_BATCH.format(what)
+
+
 def _explanation(error: BaseException, step: Callable[..., Any], inputs: Sequence[Tensor]) -> str:
-    chain = "\n".join(str(each) for each in _causes(error))
+    chain = "\n".join(f"{type(each).__name__}: {each}" for each in _causes(error))
+    for cause in _causes(error):
+        if isinstance(cause, NoFormInParts):
+            return (
+                f"{_call(cause.operator, step, inputs)} of complex numbers cannot be exported; write it with "
+                "their real and imaginary parts"
+            )
     if any(words in chain for words in _ON_VALUES):
         return _on_values(error)
     operator = _OPERATOR.search(chain)
     if operator and any(words in chain for words in ("No ONNX function", "decompos", "translating node")):
         return str(no_form(operator[1], step, inputs))
+    attempted = _ATTEMPTED.search(chain)
+    if attempted and any(words in chain for words in _WITHOUT_SHAPES):
+        return str(no_form(attempted[1].replace("::", "."), step, inputs))
     if "dtype Half" in chain:
         return (
             f"an operator has no form in fp16 ({_first_line(error)}); let the module compute there in "
             "float32, by x.float(), or export in fp32"
         )
     if "onstraint" in chain or "pecializ" in chain:
-        return FIXED_BATCH.format(line_of(error) or "the batch is needed as a number")
+        return fixed_batch(line_of(error) or "the batch is needed as a number", step, inputs)
     where = line_of(error)
     return f"the objective cannot be exported: {_first_line(error)}" + (f" ({where})" if where else "")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgefill.errors import InputError
-from edgefill.export.bundle import export_bundle
+from edgefill.export.bundle import export_bundle, silent
 from edgefill.export.completion import export_completion
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
@@ -32,13 +33,14 @@ def export_run(
     calibration: str | Path | None = None,
     licence: str = "unknown",
     origin: str | None = None,
+    progress: Callable[[str], None] = silent,
 ) -> Manifest:
     """Writes the newest checkpoint of a run folder as a bundle; see ``export_bundle``, which says the rest.
 
     G, or the network of one pass, comes with its averaged weights, G with the run's encoder if there is one.
     ``precision`` is fp32 unless given; ``calibration`` is the folder of pictures that "int8" needs, of which
     the first hundreds are read. Raises ModelError for a folder that holds no readable run, InputError for a
-    precision that its kind has not.
+    precision that its kind has not. ``progress`` is told of the phases of a search's export.
     """
     precision = precision or "fp32"
     told: dict[str, Any] = {"name": name, "precision": precision, "weights": weights, "licence": licence}
@@ -64,7 +66,8 @@ def export_run(
     recipe = load_config(run)
     return export_bundle(
         load_generator(run), load_discriminator(run), path, z_dim=recipe.network.z_dim,
-        encoder=load_encoder(run), origin=origin or f"edgefill train, {recipe.epochs} epochs", **told,
+        encoder=load_encoder(run), origin=origin or f"edgefill train, {recipe.epochs} epochs",
+        progress=progress, **told,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from edgefill.errors import ModelError
 from edgefill.export import onnx_passes
+from edgefill.export.complex_parts import InParts, Parts, in_parts
 from edgefill.export.decompositions import decomposition_table
 from edgefill.export.plain_forms import plain_forms
-from edgefill.export.refusals import FIXED_BATCH, explained, no_form, refuse_random_numbers
+from edgefill.export.refusals import explained, fixed_batch, no_form, refuse_random_numbers
 
 OPSET = 18
 BATCH = "N"
@@ -60,7 +62,11 @@ def to_onnx(
             verbose=False,
         )
     model: ModelProto = program.model_proto
-    _check_sizes_are_dynamic(model, dynamic, batchless)
+    fixed = _fixed_size(model, dynamic, batchless)
+    if fixed == BATCH:
+        raise ModelError(fixed_batch("an input or output has one size of it", step, examples))
+    if fixed:
+        raise ModelError(fixed)
     # First: the traces name the operator that a refused node comes from.
     refused = onnx_passes.first_not_standard(model, allow_scatter=allow_scatter)
     if refused:
@@ -75,20 +81,37 @@ def to_onnx(
 def _functional(
     step: Callable[..., Any], examples: Sequence[Tensor], table: Mapping[Any, Callable[..., Any]]
 ) -> fx.GraphModule:
-    """``step`` as a graph that writes into no tensor.
+    """``step`` as a graph that writes into no tensor, and has no complex ones.
 
     Traced again where it does: autograd does not run inside of what makes functions of writes.
     """
     graph = _traced(step, examples, table)
     _views_may_copy(graph)
-    if _writes(graph):
-        graph = _traced(functionalize(graph, remove="mutations"), examples, table)
+    if _writes(graph) or _has_complex_tensors(graph):
+        graph = _traced(_without_writes(graph), examples, table)
     _without_checks(graph)
     _numbers_as_tensors(graph)
     _without_pooling_indices(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _without_writes(traced: fx.GraphModule) -> Callable[..., Any]:
+    """``traced`` as a function that writes into no tensor, and has no complex ones."""
+    names = {str(node.target) for node in traced.graph.nodes if node.op == "get_attr"}
+    constants = {name: in_parts(operator.attrgetter(name)(traced)) for name in names}
+
+    def run(constants: Mapping[str, Any], *inputs: Tensor) -> Any:
+        results = InParts(traced, constants).run(*inputs)
+        if any(isinstance(each, Parts) for each in results) or any(each.is_complex() for each in inputs):
+            raise ModelError(
+                "an input or an output is complex; hand over its parts, as torch.view_as_real gives them"
+            )
+        return results
+
+    # What makes functions of writes knows those tensors alone that it is given.
+    return lambda *inputs: functionalize(run, remove="mutations")(constants, *inputs)
 
 
 def _traced(
@@ -104,6 +127,11 @@ def _writes(graph: fx.GraphModule) -> bool:
     """Whether a call in ``graph`` changes one of its arguments."""
     calls = (node.target for node in graph.graph.nodes if node.op == "call_function")
     return any(call._schema.is_mutable for call in calls if isinstance(call, torch._ops.OpOverload))
+
+
+def _has_complex_tensors(graph: fx.GraphModule) -> bool:
+    values = (node.meta.get("val") for node in graph.graph.nodes)
+    return any(isinstance(value, Tensor) and value.is_complex() for value in values)
 
 
 def _with_batch(
@@ -123,24 +151,22 @@ def _with_batch(
     ]
 
 
-def _check_sizes_are_dynamic(
-    model: ModelProto, dynamic: Mapping[str, Mapping[int, str]], batchless: Sequence[str]
-) -> None:
+def _fixed_size(model: ModelProto, dynamic: Mapping[str, Mapping[int, str]], batchless: Sequence[str]) -> str:
+    """ "N" where the batch became a number, or which other size did, in a sentence; empty where none did."""
     for value in model.graph.input:
         for place, size in dynamic.get(value.name, {}).items():
             found = value.type.tensor_type.shape.dim[place]
             if not found.dim_param:
-                raise ModelError(_fixed(value.name, size, found.dim_value))
+                return BATCH if size == BATCH else _fixed(value.name, size, found.dim_value)
     if any(BATCH in sizes.values() for sizes in dynamic.values()):
         for value in model.graph.output:
             shape = value.type.tensor_type.shape.dim
             if value.name not in batchless and not (shape and shape[0].dim_param):
-                raise ModelError(_fixed(value.name, BATCH, shape[0].dim_value if shape else 1))
+                return BATCH
+    return ""
 
 
 def _fixed(name: str, size: str, found: int) -> str:
-    if size == BATCH:
-        return FIXED_BATCH.format(f"{name} became fixed")
     return (
         f"the size {size} of {name} became fixed at {found} while tracing: a module turns a size into "
         "a number, as int(x.shape[2]) does"

@@ -31,6 +31,9 @@ def test_from_a_folder_of_pictures_to_completed_pictures(pictures, tmp_path, run
     done = run_edgefill("export", run, "--out", model, "--weights", "fp16", "--licence", "CC0", "--json")
     manifest = json.loads(done.stdout)
     assert manifest["licence"] == "CC0"
+    assert (
+        "tracing the step in fp32\n" in done.stderr and "comparing the graphs with PyTorch\n" in done.stderr
+    )
     assert manifest["proof"]["gradient"] <= 1e-4
     again = run_edgefill("export", run, "--out", model, check=False)
     assert again.returncode == 6

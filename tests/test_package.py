@@ -56,6 +56,19 @@ def test_export_room_exports_what_it_says():
     assert all(callable(getattr(export, name)) for name in export.__all__)
 
 
+def test_gradient_export_loads_nothing_of_completion():
+    code = """
+import sys
+from edgefill.export import gradient_graph
+print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("edgefill", "PIL", "typer")))
+"""
+    rooms = {".".join(name.split(".")[:2]) for name in in_a_fresh_process(code).split()}
+    assert not rooms & {"PIL", "typer"}
+    assert not rooms & {
+        f"edgefill.{room}" for room in ("completion", "training", "networks", "runtimes", "jobs")
+    }
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_source_executes_what_it_reads(path):
     """No pickle, eval, exec or shell; torch.load and np.load only where nothing is unpickled."""

@@ -129,7 +129,7 @@ def export(
         manifest, said = export_pipeline(exported_or_found(source, out.stem, **options), out)
         size = out.stat().st_size
     else:
-        manifest = _annotated(export_run(source, out, **options), out, eyes, usual_misfit)
+        manifest = _annotated(export_run(source, out, progress=say, **options), out, eyes, usual_misfit)
         said = _proven(manifest, out)
         size = _size(manifest)
     _report(manifest, out, size, said, as_json=as_json)

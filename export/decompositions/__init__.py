@@ -56,6 +56,8 @@ def decomposition_table(*, allow_scatter: bool = False) -> dict[Any, Callable[..
     }
     # Its backward reads the mean and the deviation too, which TensorRT's layer normalisation does not return.
     table |= get_decompositions([aten.native_layer_norm])
+    # What writes stays a write, which is made a function of its own afterwards.
+    table = {overload: form for overload, form in table.items() if "copy_" not in str(overload).split(".")}
     table |= {overload: form for packet, form in _FORMS.items() for overload in _overloads(packet)}
     for packet in (aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d):
         table[packet.default] = functools.partial(resampling.upsample, packet)
@@ -121,6 +123,8 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.scatter_add.default: indexing.scatter_add,
     aten.scatter.src: indexing.scatter,
     aten.scatter.value: indexing.scatter,
+    aten.clamp.default: elementary.clamp,
+    aten.polygamma.default: elementary.polygamma,
     aten.hypot.default: elementary.hypot,
     aten.cumprod.default: elementary.cumprod,
     aten.lgamma.default: elementary.lgamma,

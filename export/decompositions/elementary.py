@@ -23,6 +23,14 @@ _ERFINV_FAR = (
 )  # fmt: skip
 
 
+def clamp(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
+    """With both limits of one type, as ONNX wants them."""
+    if type(low) is type(high) or not x.is_floating_point():
+        return NotImplemented
+    floats = (limit if limit is None else float(limit) for limit in (low, high))
+    return NotImplemented if low is None or high is None else aten.clamp(x, *floats)
+
+
 def hypot(a: Tensor, b: Tensor) -> Tensor:
     """√(a² + b²) without the squares of large numbers."""
     large, small = torch.maximum(a.abs(), b.abs()), torch.minimum(a.abs(), b.abs())
@@ -60,6 +68,20 @@ def digamma(x: Tensor) -> Tensor:
     value = torch.log(shifted) - 0.5 / shifted - inverse * (1 / 12 - inverse * (1 / 120 - inverse / 252))
     value = value - sum(1 / (y + step) for step in range(_SHIFT))
     return torch.where(x < 0.5, value - math.pi / torch.tan(math.pi * x), value)
+
+
+def polygamma(n: int, x: Tensor) -> Tensor:
+    """The nth slope of digamma, for x > 0: its series beyond a shift, and the terms that were skipped."""
+    if n == 0:
+        return aten.digamma(x)
+    shifted, sign = x + _SHIFT, -1.0 if n % 2 == 0 else 1.0
+    series = math.factorial(n - 1) / shifted**n + math.factorial(n) / (2 * shifted ** (n + 1))
+    for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30), start=1):
+        series = series + bernoulli * math.factorial(2 * k + n - 1) / math.factorial(2 * k) / shifted ** (
+            2 * k + n
+        )
+    skipped = sum(math.factorial(n) / (x + step) ** (n + 1) for step in range(_SHIFT))
+    return sign * (series + skipped)
 
 
 def erfinv(x: Tensor) -> Tensor:

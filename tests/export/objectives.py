@@ -132,6 +132,31 @@ def weights_per_sample() -> Callable[[Tensor, Tensor], Tensor]:
     return objective
 
 
+def spectra() -> Callable[[Tensor], Tensor]:
+    window, phases = torch.hann_window(5), _random(3)
+    turn = torch.complex(_random(5, 3), _random(5, 3, seed=2))
+
+    def objective(x: Tensor) -> Tensor:
+        rows, whole = torch.fft.rfft(x * window), torch.fft.fft2(x, norm="ortho")
+        moved = torch.fft.ifft2(whole * whole.conj() / (whole.abs() + 0.1))
+        kept = torch.fft.irfft(rows * torch.exp(1j * phases), n=5)
+        mixed = x.to(torch.complex64) @ turn
+        spectrum = torch.log(torch.fft.rfft2(x).abs() + 1e-3)
+        return squares(rows.abs(), torch.angle(mixed + 0.1), moved.real, kept, mixed.imag, spectrum)
+
+    return objective
+
+
+def limits(x: Tensor) -> Tensor:
+    return squares(x.clamp(-0.2, 1), torch.polygamma(1, x.square() + 0.3))
+
+
+def masked_attention() -> Callable[[Tensor], Tensor]:
+    layer = nn.MultiheadAttention(4, 2, batch_first=True).eval()
+    later = torch.triu(torch.ones(3, 3, dtype=torch.bool), 1)
+    return lambda x: squares(layer(x, x, x, attn_mask=later)[0])
+
+
 def statistics_of_the_batch(x: Tensor) -> Tensor:
     return squares(x + x.std(0, unbiased=False).mean())
 
@@ -207,6 +232,9 @@ OBJECTIVES: dict[str, tuple[Callable[..., Tensor], Inputs, str | tuple[str, ...]
     "warped": (warps, {**_x(2, 6, 7), "theta": _IDENTITY + 0.1 * _random(2, 6)}, ("x", "theta")),
     "recurrent layers": (recurrent(), _x(3, 5), "x"),
     "weights of each sample": (weights_per_sample(), {**_x(2, 6, 7), "style": _random(2, 6)}, ("x", "style")),
+    "spectra": (spectra(), _x(6, 5), "x"),
+    "written into constants": (masked_attention(), _x(3, 4), "x"),
+    "limits of two types": (limits, _x(5), "x"),
     "statistics of the batch": (statistics_of_the_batch, _x(3, 4, 4), "x"),
     "functions of numbers": (numbers, _x(4, 5), "x"),
     "a codebook": (codebook, _x(3, 5), "x"),

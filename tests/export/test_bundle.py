@@ -253,7 +253,14 @@ def test_what_is_no_range_is_refused(wanted, tmp_path):
 
 def test_a_search_without_d_is_the_fit_alone(tmp_path):
     path, own = tmp_path / "alone.edgefill", tmp_path / "own.edgefill"
-    manifest = export_bundle(tiny_networks()[0], None, path, z_dim=Z, precision="both")
+    phases: list[str] = []
+    manifest = export_bundle(
+        tiny_networks()[0], None, path, z_dim=Z, precision="both", progress=phases.append
+    )
+    assert phases == [
+        "tracing the generator in fp32", "tracing the fit in fp32", "comparing the graphs with PyTorch",
+        "tracing the generator in fp16", "tracing the fit in fp16", "comparing the fp16 graphs with PyTorch",
+    ]  # fmt: skip
     assert set(manifest.files) == {
         f"{graph}{half}.onnx" for graph in ("generator", "fit") for half in ("", ".fp16")
     }

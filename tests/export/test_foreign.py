@@ -98,7 +98,21 @@ class BatchMean(nn.Module):
 
 def test_network_that_mixes_samples_is_refused(tmp_path):
     G = generator(BatchMean(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
-    assert "each sample" in refused(tmp_path, G, plain_d())
+    assert "G's picture depends on what else is in its batch" in refused(tmp_path, G, plain_d())
+
+
+class MinibatchDeviation(nn.Module):
+    """How much the samples of a batch differ, as one more channel."""
+
+    def forward(self, x):
+        spread = torch.sqrt(x.var(0, unbiased=False) + 1e-8).mean()
+        return torch.cat([x, spread.expand(x.shape[0], 1, *x.shape[2:])], 1)
+
+
+def test_d_that_compares_the_pictures_of_its_batch_is_refused_with_what_to_do(tmp_path):
+    D = discriminator(MinibatchDeviation(), features=9 * 64)
+    message = refused(tmp_path, plain_g(), D)
+    assert "D's logit depends on what else is in its batch" in message and "constant" in message
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -98,6 +100,19 @@ def test_operator_without_a_form_is_named_by_the_module_that_calls_it():
     message = refused(lambda x: squares(network(x)), x=torch.zeros(1, 2, 2))
     assert "inv in solver" in message
     assert "cholesky" in message
+
+
+def test_complex_numbers_are_refused_where_their_parts_do_not_do():
+    message = refused(lambda x: squares(torch.fft.fft(x).sqrt().real))
+    assert "sqrt" in message and "test_objectives.py" in message and "real and imaginary parts" in message
+    assert "view_as_real" in refused(lambda x: (squares(x), {"spectrum": torch.fft.fft(x)}))
+
+
+def test_what_is_scripted_is_refused_with_what_to_do():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.script(torch.nn.Sequential(torch.nn.Linear(4, 4)).eval())
+    assert "before torch.jit.script" in refused(lambda x: squares(scripted(x)))
 
 
 def test_too_many_picks_ask_for_a_scatter_which_then_is_one(monkeypatch):
