@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -46,9 +48,16 @@ _UNET = UNetTraining(
     precision="fp32",
 )  # fmt: skip
 KINDS = ("dcgan", f"dcgan/{FOLDER}", "glcic", "unet", *_CRITICISED)
-holes._POOL = unet._POOL = 32  # drawn in no time
 
 
+@contextmanager
+def _small_pools() -> Iterator[None]:
+    """Pools of holes that are drawn in no time."""
+    with mock.patch.object(holes, "_POOL", 32), mock.patch.object(unet, "_POOL", 32):
+        yield
+
+
+@_small_pools()
 def train_all(folder: Path) -> None:
     """Every one of KINDS in ``folder``, where ``pictures`` and ``features.npz`` are."""
     train(made(folder / "dcgan"), DCGAN, pictures_of(folder), CPU)
