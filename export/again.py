@@ -19,7 +19,7 @@ from edgefill.export.importing.network import Network
 from edgefill.export.importing.trial import Trial
 from edgefill.export.onnx_passes import check_standard, strip_traces
 from edgefill.export.proof import differences, evaluated, judged, prove_encoder, random_case, run_graph
-from edgefill.model.bundle import Bundle, write_bundle
+from edgefill.model.bundle import Bundle, annotate, write_bundle
 from edgefill.model.manifest import (
     COMPLETION,
     ENCODER,
@@ -59,10 +59,11 @@ def export_again(
     _check(manifest, precision, calibration)
     name = name or Path(path).stem
     if manifest.interface:
-        return write_examined(
+        write_examined(
             _examined(bundle), path, name=name, precision=precision, calibration=calibration,
             licence=manifest.licence, origin=manifest.origin,
         )  # fmt: skip
+        return annotate(path, alignment=manifest.alignment, usual_misfit=manifest.usual_misfit)
     return _search_in_half(bundle, path, name, beside=precision == "both")
 
 

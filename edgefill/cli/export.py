@@ -92,6 +92,7 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on stdout.")] = False,
 ) -> None:
     """Export G, D and the step with its gradient, or a network of one pass, as one proven model."""
+    _check_about(eyes, usual_misfit, is_model=not pipeline and not triton)
     if triton:
         _export_triton(source, triton, plan=plan, force=force)
         return
@@ -117,7 +118,6 @@ def export(
         "name": name, "precision": precision, "weights": weights, "calibration": calibration,
         "licence": licence, "origin": origin,
     }  # fmt: skip
-    _check_about(eyes, usual_misfit, pipeline=pipeline)
     if again:
         manifest, said = _exported_again(source, out, options, eyes, usual_misfit)
         _report(manifest, out, _size(manifest), said, as_json=as_json)
@@ -192,8 +192,7 @@ def _exported_again(
     bundle = Bundle.open(find(source))
     say(f"converting {bundle.manifest.name}: what is new is compared with its fp32 graphs")
     chosen = {key: options[key] for key in ("name", "precision", "calibration")}
-    made = export_again(bundle, out, **chosen)
-    manifest = _annotated(made, out, eyes, usual_misfit, before=bundle.manifest)
+    manifest = _annotated(export_again(bundle, out, **chosen), out, eyes, usual_misfit)
     return manifest, _next(manifest, out)
 
 
@@ -252,11 +251,11 @@ def _next(manifest: Manifest, out: Path) -> str:
     return f"next: edgefill complete PICTURE --model {out} --out filled"
 
 
-def _check_about(eyes: str, usual_misfit: float | None, *, pipeline: bool) -> None:
-    """Raises InputError or ModelError for what no manifest can say."""
-    if pipeline and (eyes or usual_misfit is not None):
+def _check_about(eyes: str, usual_misfit: float | None, *, is_model: bool) -> None:
+    """Raises InputError for what no manifest can say, or where none is written."""
+    if not is_model and (eyes or usual_misfit is not None):
         raise InputError(
-            "--eyes and --usual-misfit are for a model; a pipeline has no manifest: leave them out"
+            "--eyes and --usual-misfit are said by a model; found --pipeline or --triton: leave them out"
         )
     if usual_misfit is not None and not 0 < usual_misfit < _MOST_MISFIT:
         raise InputError(
@@ -266,20 +265,14 @@ def _check_about(eyes: str, usual_misfit: float | None, *, pipeline: bool) -> No
         _alignment(eyes)
 
 
-def _annotated(
-    manifest: Manifest, out: Path, eyes: str, usual_misfit: float | None, *, before: Manifest | None = None
-) -> Manifest:
-    """The model at ``out`` with what is told of it, and else with what was said ``before``."""
+def _annotated(manifest: Manifest, out: Path, eyes: str, usual_misfit: float | None) -> Manifest:
+    """The model at ``out`` with what is told of it."""
     from edgefill.model.bundle import annotate
 
-    known = before or manifest
-    told = {
-        "alignment": _alignment(eyes) if eyes else known.alignment,
-        "usual_misfit": known.usual_misfit if usual_misfit is None else usual_misfit,
-    }
-    if all(getattr(manifest, name) == value for name, value in told.items()):
-        return manifest
-    return annotate(out, **told)
+    told: dict[str, Any] = {"alignment": _alignment(eyes)} if eyes else {}
+    if usual_misfit is not None:
+        told["usual_misfit"] = usual_misfit
+    return annotate(out, **told) if told else manifest
 
 
 def _alignment(eyes: str) -> Alignment:

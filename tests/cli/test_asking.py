@@ -63,6 +63,7 @@ _COMPLETE = ("complete", "a.png", "b.png", "--model", "m.edgefill")
         (("export", "run", "--pipeline", "--out=p.onnx"), 4, "completes in one pass"),
         (("export", "pass.edgefill", "--pipeline", "--out=p.edgefill"), 6, "ends in .onnx"),
         (("export", "pass.edgefill", "--pipeline", "--out=/proc/none/p.onnx"), 6, "cannot write"),
+        (("export", "m.edgefill", "--triton=d", "--eyes=0.3,0.2,0.7,0.2"), 3, "are said by a model"),
         (("import", "a.onnx", "--out=/proc/none/p.edgefill"), 6, "cannot write"),
     ],
     ids=lambda value: " ".join(value[:1] + value[-2:]) if isinstance(value, tuple) else "",

@@ -12,7 +12,8 @@ import edgefill
 from edgefill.errors import InputError, ModelError
 from edgefill.export import export_bundle
 from edgefill.export.again import export_again
-from edgefill.model.bundle import Bundle
+from edgefill.model.bundle import Bundle, annotate
+from edgefill.model.manifest import Alignment
 from tests.bundles import Z, tiny_bundle, tiny_networks, tiny_one_pass
 
 
@@ -23,6 +24,8 @@ def models(tmp_path_factory):
     (folder / "search.edgefill").write_bytes(tiny_bundle(encoder=True))
     (folder / "pass.edgefill").write_bytes(tiny_one_pass())
     export_bundle(tiny_networks()[0], None, folder / "alone.edgefill", z_dim=Z)
+    for path in folder.iterdir():
+        annotate(path, alignment=Alignment((0.3, 0.2, 0.7, 0.2)), usual_misfit=0.5)
     return {path.stem: Bundle.open(path) for path in folder.iterdir()}
 
 
@@ -43,6 +46,7 @@ def test_half_precision_computes_what_fp32_does(models, name, precision, tmp_pat
     assert found.precisions == {"fp16": ("fp16",), "both": ("fp32", "fp16")}[precision]
     assert (manifest.name, manifest.licence, manifest.origin) == ("new", source.licence, source.origin)
     assert manifest.has_encoder == source.has_encoder
+    assert (found.manifest.alignment, found.manifest.usual_misfit) == (source.alignment, 0.5)
     for graph in source.graphs:
         assert multiplied_in(found.graph(graph, found.precision_of(graph, "fp16"))) == {
             TensorProto.FLOAT if (graph, precision) == ("encoder", "both") else TensorProto.FLOAT16
