@@ -47,7 +47,7 @@ PIPELINES := pipeline-white,pipeline-black
 gallery: $(VENV)/.bench $(MIGAN)
 	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --model photos --model smooth --backends cpu,openvino \
 		--contenders $(CONTENDERS),$(PIPELINES) --sets kodak --no-large --name gallery
-	$(BIN)/python docs/gallery.py --model $(MIGAN)
+	PYTHONPATH=. $(BIN)/python docs/gallery.py --model $(MIGAN)
 
 bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
 	$(BIN)/python -m benchmarks.step --name step

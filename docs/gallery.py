@@ -1,6 +1,6 @@
 """Writes docs/gallery.md: what each model makes of holes in photographs, in pictures and in figures.
 
-    python docs/gallery.py --model MIGAN.edgefill    # the pictures too; without it the tables alone
+    PYTHONPATH=. python docs/gallery.py --model MIGAN.edgefill    # the pictures too; without it the tables alone
 
 The figures are those that `python -m benchmarks.photographs --sets kodak --name gallery` recorded.
 """
@@ -27,8 +27,7 @@ CELL = 256
 
 SHOWN = {"strokes": ("05", "15", "23"), "blobs": ("03", "08", "16"), "box": ("07", "12", "20")}  # of Kodak
 CUT = ("strokes", "blobs")  # kinds of which a part is shown, pixel by pixel
-SETS = {"kodak": "Kodak"}
-CONTENDERS = {
+LABELS = {
     "photos-cpu": "**photos** (bundled)",
     "migan-cpu": "**MI-GAN**, imported",
     "migan-openvino": "the same in OpenVINO",
@@ -64,10 +63,8 @@ and fog there, MI-GAN something that could be.""",
 }
 
 _READING = """Means over pictures of PSNR in the hole and of LPIPS (AlexNet; lower is better), and the median
-of the time as a share of what MI-GAN takes in its own pipeline, by turns in one run: {pictures}. SSIM
-and milliseconds:
-[gallery.json](../benchmarks/results/gallery.json).
-{machine}.
+of the time as a share of what MI-GAN takes in its own pipeline, by turns in one run, over all {pictures}.
+SSIM and milliseconds: [gallery.json](../benchmarks/results/gallery.json). {machine}.
 """
 
 
@@ -128,25 +125,16 @@ def page(record: dict[str, Any]) -> str:
 
 
 def _table(races: dict[str, Any], kind: str) -> str:
-    there = [name for name in SETS if f"{name}/{kind}" in races]
-    titles = [f"{SETS[name]}: {each}" for name in there for each in ("PSNR", "LPIPS", "time")]
-    lines = [f"| {kind} | {' | '.join(titles)} |", "| --- |" + " --- |" * len(titles)]
-    for contender_, label in CONTENDERS.items():
-        rows = [races[f"{name}/{kind}"]["contenders"].get(contender_) for name in there]
-        if all(rows):
-            cells = [cell for row in rows for cell in _cells(row)]
-            lines.append(f"| {label} | {' | '.join(cells)} |")
+    lines = [f"| {kind} | PSNR | LPIPS | time |", "| --- | --- | --- | --- |"]
+    for name, row in races[f"kodak/{kind}"]["contenders"].items():
+        lines.append(
+            f"| {LABELS[name]} | {row['psnr']:.2f} | {row['lpips']:.4f} | {row['times_pipeline']:.2f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: dict[str, float]) -> tuple[str, str, str]:
-    return f"{row['psnr']:.2f}", f"{row['lpips']:.4f}", f"{row['times_pipeline']:.2f}"
-
-
 def _reading(record: dict[str, Any]) -> str:
-    races, own = record["figures"]["races"], record["environment"]
-    counts = {name: races[f"{name}/box"]["pictures"] for name in SETS if f"{name}/box" in races}
-    pictures = ", ".join(f"{count} {SETS[name]} pictures" for name, count in counts.items())
+    own, pictures = record["environment"], record["figures"]["races"]["kodak/box"]["pictures"]
     packages = ", ".join(f"{name} {own['packages'][name]}" for name in ("onnxruntime", "openvino"))
     machine = f"{own['cores']} cores of an {own['processor']}, {packages}, commit {own['commit']}"
     return _READING.format(pictures=pictures, machine=machine)

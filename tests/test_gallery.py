@@ -20,8 +20,8 @@ def gallery() -> dict:
 
 def test_the_page_is_what_was_recorded(gallery):
     page = gallery["page"](json.loads(gallery["RECORD"].read_text("utf-8")))
-    assert gallery["PAGE"].read_text("utf-8") == page, "run: python docs/gallery.py"
-    assert page.count("**photos** (bundled)") == 3 and page.count("held out") > 3
+    assert gallery["PAGE"].read_text("utf-8") == page, "run: PYTHONPATH=. python docs/gallery.py"
+    assert page.count("**photos** (bundled)") == 3
     for kind in gallery["SHOWN"]:
         assert (ROOT / "docs" / "images" / f"gallery-{kind}.jpg").is_file()
 
