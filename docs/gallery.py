@@ -1,6 +1,6 @@
 """Writes docs/gallery.md: what each model makes of holes in photographs, in pictures and in figures.
 
-    PYTHONPATH=. python docs/gallery.py --model MIGAN.edgefill    # the pictures too; without it the tables alone
+    PYTHONPATH=. python docs/gallery.py --model MIGAN.edgefill    # without it the tables alone
 
 The figures are those that `python -m benchmarks.photographs --sets kodak --name gallery` recorded.
 """
