@@ -146,7 +146,7 @@ def test_unknown_input_is_refused():
 
 
 def test_loss_that_is_summed_over_the_batch_is_refused():
-    with pytest.raises(ModelError, match=r"expected one per sample"):
+    with pytest.raises(ModelError, match=r"expected one number per sample"):
         gradient_graph(lambda z: z.sum(), {"z": torch.zeros(1, 4)})
 
 
