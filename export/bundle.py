@@ -172,7 +172,7 @@ def _check_alone(what: str, network: Callable[[Tensor], Tensor], rows: Tensor) -
             alone = torch.cat([network(row) for row in rows.split(1)])
     except Exception:  # noqa: BLE001 - foreign code; what is wrong with it is said where its shape is asked for
         return
-    if not torch.equal(together, again):
+    if not torch.allclose(together, again, rtol=1e-4, atol=1e-4):  # twice the same rounds in its own way
         return  # random numbers, which are refused by the call that draws them
     if not torch.allclose(together, alone, rtol=1e-3, atol=1e-3):
         raise ModelError(
