@@ -115,7 +115,8 @@ class Line:
         self._ready.remove(entry)
 
     def forget(self, entry: Entry) -> None:
-        """``entry`` has ended, or nobody wants it any more."""
+        """``entry`` has ended, or nobody wants it any more; what is being read of it is not waited for."""
+        self._reading.discard(entry)
         if entry in self._unread:
             self._remove_unread(entry)
         if entry in self._ready:
