@@ -475,6 +475,23 @@ def test_a_job_can_be_awaited_and_cancelled_there():
     assert result.steps == 60 and is_cancelled
 
 
+def test_a_job_that_is_gone_while_it_is_read_counts_no_more(monkeypatch):
+    begun, may_end, read = threading.Event(), threading.Event(), scheduler.read
+
+    def slowly(*given):
+        begun.set()
+        assert may_end.wait(LONG)
+        return read(*given)
+
+    monkeypatch.setattr(scheduler, "read", slowly)
+    with Scheduler(MODEL, HEALTHY) as shared:
+        future = shared.submit(Job(grey(9), request()))
+        assert begun.wait(LONG) and future.cancel() and shared.drain(LONG)
+        load = shared.load
+        may_end.set()
+    assert (load.waiting, load.running) == (0, 0)
+
+
 def test_who_goes_away_cancels_what_he_ordered():
     gate = Gate(is_open=True)
     with Completer(MODEL, gate.runtime) as completer:
