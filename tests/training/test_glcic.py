@@ -13,13 +13,13 @@ import torch
 from edgefill.errors import InputError
 from edgefill.networks.config import GlcicConfig
 from edgefill.training import glcic
-from edgefill.training.checkpoint import load_checkpoint
 from edgefill.training.config import GlcicTraining, TrainingConfig
 from edgefill.training.data import Pictures
 from edgefill.training.glcic import GlcicTrainer
 from edgefill.training.log import STATS
 from edgefill.training.one_pass import train_in_one_pass
 from edgefill.training.run import read_config
+from tests.training.killing import assert_it_goes_on
 
 CPU = torch.device("cpu")
 TINY = GlcicTraining(
@@ -44,23 +44,9 @@ def straight(tmp_path_factory, pictures) -> Path:
     return run
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("last", [2, 5, 8])
 def test_a_training_that_was_killed_in_any_phase_goes_on_bit_for_bit(tmp_path, straight, pictures, last):
-    def kill(progress):
-        if progress.step == last:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train_in_one_pass(tmp_path, TINY, pictures, CPU, on_step=kill)
-    assert train_in_one_pass(tmp_path, TINY, pictures, CPU, resume=True) == 9
-    expected, resumed = (load_checkpoint(run)[0] for run in (straight, tmp_path))
-    assert resumed.state == expected.state and resumed.tensors.keys() == expected.tensors.keys()
-    assert all(torch.equal(tensor, expected.tensors[name]) for name, tensor in resumed.tensors.items())
-    assert read_config(tmp_path, GlcicTraining) == TINY
+    assert_it_goes_on(straight, tmp_path, TINY, pictures, last)
 
 
 def test_a_seed_trains_what_it_always_did(straight):

@@ -13,14 +13,13 @@ import torch
 from edgefill.errors import InputError
 from edgefill.networks.config import UNetConfig
 from edgefill.training import unet
-from edgefill.training.checkpoint import load_checkpoint
 from edgefill.training.config import UNetTraining
 from edgefill.training.data import Pictures
 from edgefill.training.log import STATS
 from edgefill.training.one_pass import train_in_one_pass
-from edgefill.training.run import read_config
 from edgefill.training.unet import UNetTrainer
 from tests.training.features import save_features
+from tests.training.killing import assert_it_goes_on
 
 CPU = torch.device("cpu")
 RECORDED = [0.60571, 0.60064, 0.59861, 0.59317, 0.61037, 0.60005]
@@ -55,25 +54,11 @@ def straight(tmp_path_factory, tiny, pictures) -> Path:
     return run
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("last", [2, 4])
 def test_a_training_that_was_killed_in_any_phase_goes_on_bit_for_bit(
     tmp_path, straight, tiny, pictures, last
 ):
-    def kill(progress):
-        if progress.step == last:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train_in_one_pass(tmp_path, tiny, pictures, CPU, on_step=kill)
-    assert train_in_one_pass(tmp_path, tiny, pictures, CPU, resume=True) == 6
-    expected, resumed = (load_checkpoint(run)[0] for run in (straight, tmp_path))
-    assert resumed.state == expected.state and resumed.tensors.keys() == expected.tensors.keys()
-    assert all(torch.equal(tensor, expected.tensors[name]) for name, tensor in resumed.tensors.items())
-    assert read_config(tmp_path, UNetTraining) == tiny
+    assert_it_goes_on(straight, tmp_path, tiny, pictures, last)
 
 
 def test_a_seed_trains_what_it_always_did(straight):
