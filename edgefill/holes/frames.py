@@ -19,7 +19,7 @@ Sides: TypeAlias = tuple[Tensor, Tensor]  # of rows and of columns, float withou
 
 _SHARE = 1 / 2  # of a frame's side that a hole takes where it is larger than that of the network's own size
 _ENLARGED = 1.25  # What is smaller than the network's size is enlarged so far; more makes it blurred.
-_KNOWN_SHARE = 0.5  # of a cell, above which it counts as known
+KNOWN_SHARE = 0.5  # of a cell, above which it counts as known
 _DUST = 1e-3  # of a cell: nothing is divided by less
 FEATHER = 3  # cells of a hole over which a drawing fades in from what is smooth at the seam
 
@@ -83,7 +83,7 @@ def seen(values: Tensor, known: Tensor, frame: Frame, cells: tuple[int, int], ar
     sums = _resampled(arrays.concatenate([values * there, there]), rows, columns, arrays)
     share = sums[-1:]
     means = sums[:-1] / arrays.clip(share, _DUST, None)
-    return Sight(arrays.clip(means, -1, 1), _as_float(share > _KNOWN_SHARE, means, arrays))
+    return Sight(arrays.clip(means, -1, 1), _as_float(share > KNOWN_SHARE, means, arrays))
 
 
 def joined(sight: Sight, drawn: Tensor, *, hole_only: bool, arrays: Any = np) -> Tensor:

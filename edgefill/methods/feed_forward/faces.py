@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgefill.faces.portraits import Portraits
-from edgefill.holes.frames import Sight, joined, pasted
+from edgefill.holes.frames import KNOWN_SHARE, Sight, joined, pasted
 from edgefill.holes.smooth import deep_parts
 from edgefill.jobs.photograph import Photograph
 from edgefill.methods.feed_forward.canvas import HAIR
@@ -42,7 +42,7 @@ class FaceCanvas:
         means, share = self._portraits.seen(
             self._photograph.region, self._photograph.known, self._interface.channels
         )
-        known = (share > 0.5).astype(np.float32)
+        known = (share > KNOWN_SHARE).astype(np.float32)
         for number in range(self.count):
             yield FaceView(number, Sight(means[number] * known[number], known[number]))
 
