@@ -7,12 +7,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.driver import StubDriver, plugged_in
 from tests.driver.build import CannotBuild, built
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_runtest_setup() -> None:
+    """A test draws the same random numbers whatever ran before it in its process, and in every run."""
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

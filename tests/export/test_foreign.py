@@ -102,15 +102,20 @@ def test_network_that_mixes_samples_is_refused(tmp_path):
 
 
 class MinibatchDeviation(nn.Module):
-    """How much the samples of a batch differ, as one more channel."""
+    """How much the samples of a batch differ, times a weight, as one more channel."""
+
+    def __init__(self, weight: float):
+        super().__init__()
+        self.weight = weight
 
     def forward(self, x):
-        spread = torch.sqrt(x.var(0, unbiased=False) + 1e-8).mean()
+        spread = self.weight * torch.sqrt(x.var(0, unbiased=False) + 1e-8).mean()
         return torch.cat([x, spread.expand(x.shape[0], 1, *x.shape[2:])], 1)
 
 
-def test_d_that_compares_the_pictures_of_its_batch_is_refused_with_what_to_do(tmp_path):
-    D = discriminator(MinibatchDeviation(), features=9 * 64)
+@pytest.mark.parametrize("weight", [1.0, 0.1])
+def test_d_that_compares_the_pictures_of_its_batch_is_refused_with_what_to_do(weight, tmp_path):
+    D = discriminator(MinibatchDeviation(weight), features=9 * 64)
     message = refused(tmp_path, plain_g(), D)
     assert "D's logit depends on what else is in its batch" in message and "constant" in message
 
