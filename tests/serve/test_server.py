@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -80,3 +81,10 @@ def test_address_is_a_url_in_both_protocols():
         pytest.skip("this machine has no IPv6")
     with listener:
         assert re.fullmatch(r"http://\[::1\]:\d+", address_of(listener))
+
+
+def test_an_answer_in_two_parts_is_not_held_back():
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
