@@ -42,8 +42,8 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise OutputError(f"cannot listen at {host}, port {port}: {reason}; choose another --port") from error
-    # Its connections inherit it. asyncio sets it on sockets that were made with a protocol only, and without it
-    # a client that keeps its connection waits 40 ms for the second part of each answer.
+    # Its connections inherit it; asyncio sets it only on sockets that were made with a protocol. Without it a
+    # client that keeps its connection waits 40 ms for the second part of each answer.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

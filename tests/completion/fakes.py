@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from edgefill.completion import scheduler
+from edgefill.completion import helpers, scheduler, worker
 from edgefill.methods.feed_forward import method as network
 from edgefill.methods.latent import batch
 from edgefill.methods.latent import method as latent
@@ -27,7 +27,7 @@ class Clock:
         return self.now
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
-        for room in (scheduler, batch, latent, network):
+        for room in (scheduler, helpers, worker, batch, latent, network):
             monkeypatch.setattr(room, "time", self)
         return self
 

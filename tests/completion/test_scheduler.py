@@ -16,7 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgefill.completion import Completer, Failure, Job, Request, Result, Scheduler, SearchSettings, scheduler
+from edgefill.completion import (
+    Completer,
+    Failure,
+    Job,
+    Request,
+    Result,
+    Scheduler,
+    SearchSettings,
+    scheduler,
+    state,
+)
 from edgefill.errors import Busy, InputError, ModelError
 from edgefill.model.interface import Sizes
 from edgefill.model.manifest import Manifest, completion_interface
@@ -326,10 +336,10 @@ def test_a_pass_that_was_slow_for_once_does_not_keep_all_others_from_theirs(cloc
 def test_what_is_drawn_is_called_for_before_its_finishing_has_to_begin():
     runtime = Flat()
     with Scheduler(NETWORK, runtime) as shared:
-        shared._pace.finished(64, LONG)
+        shared._state.pace.finished(64, LONG)
         future = shared.submit(Job(grey(90), Request("left"), deadline=LONG))
         assert runtime.entered.wait(LONG)
-        assert shared._alarm._at - time.monotonic() <= LONG / 2
+        assert shared._helpers._alarm._at - time.monotonic() <= LONG / 2
         runtime.opened.set()
         assert future.result(LONG).ended == "pass"
 
@@ -351,7 +361,7 @@ def test_what_could_not_be_done_in_time_is_refused_at_once():
     """Each job took its place for half a second of everybody's clock, beside another."""
     gate = Gate(is_open=True)
     with Scheduler(MODEL, gate.runtime, batch=1, waiting=100) as shared:
-        shared._pace.ended(0.5, 2)
+        shared._state.pace.ended(0.5, 2)
         gate.opened.clear()
         shared.submit(Job(grey(1), request(), deadline=LONG))
         assert gate.entered.wait(LONG)
@@ -386,7 +396,7 @@ def test_passes_for_several_clients_go_through_the_network_together():
         first = shared.submit(Job(grey(10), Request("left")))
         assert runtime.entered.wait(LONG)
         others = [shared.submit(Job(grey(20), Request("left"))) for _ in range(4)]
-        while shared._line.is_reading or len(shared._line.ready) < 4:
+        while shared._state.line.is_reading or len(shared._state.line.ready) < 4:
             time.sleep(0.001)
         runtime.opened.set()
         wait([first, *others])
@@ -515,9 +525,9 @@ def test_a_scheduler_without_jobs_waits_for_nothing_and_leaves_no_thread():
     list(completer.complete_many([grey(1)] * 3, request()))
     shared = completer.scheduler
     deadline = time.monotonic() + LONG
-    while shared._is_working and time.monotonic() < deadline:
+    while shared._worker._is_working and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert not shared._is_working and ours()
+    assert not shared._worker._is_working and ours()
     del completer, shared
     gc.collect()
     while ours() and time.monotonic() < deadline:
@@ -541,7 +551,7 @@ def test_places_are_taken():
 
 
 def test_large_pictures_are_not_read_long_before_their_turn(monkeypatch):
-    monkeypatch.setattr(scheduler, "_AHEAD_BYTES", 64)  # one picture of these
+    monkeypatch.setattr(state, "_AHEAD_BYTES", 64)  # one picture of these
     taken = []
 
     def sources():
