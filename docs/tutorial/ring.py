@@ -90,25 +90,29 @@ def watch(axes: Axes, game: Game, count: int = 500) -> None:
     line = torch.linspace(-1.6, 1.6, 97)
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
     opinion = game.D(grid.reshape(-1, 2)).sigmoid().reshape(97, 97)
-    axes.imshow(opinion, cmap="Greens", vmin=0, vmax=1.2, extent=(-1.6, 1.6, -1.6, 1.6), origin="lower")
-    axes.scatter(*ring(count, game.random).T, s=4, color=KNOWN, linewidths=0)
-    axes.scatter(*game.G(draw_latents(count, Z, game.random)).T, s=4, color=HIDDEN, linewidths=0)
+    axes.imshow(
+        opinion.numpy(), cmap="Greens", vmin=0, vmax=1.2, extent=(-1.6, 1.6, -1.6, 1.6), origin="lower"
+    )
+    fake = game.G(draw_latents(count, Z, game.random))
+    axes.scatter(*ring(count, game.random).T.numpy(), s=4, color=KNOWN, linewidths=0)
+    axes.scatter(*fake.T.numpy(), s=4, color=HIDDEN, linewidths=0)
     axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[])
 
 
+@torch.no_grad()
 def found(axes: Axes, game: Game, way: Tensor) -> None:
     """The ways of all searches, and where they end: near what is known, or stuck beside it."""
-    with torch.no_grad():
-        axes.scatter(*game.G(draw_latents(3000, Z, game.random)).T, s=3, color=DATA, linewidths=0)
+    axes.scatter(*game.G(draw_latents(3000, Z, game.random)).T.numpy(), s=3, color=DATA, linewidths=0)
     axes.axvline(X, color=KNOWN, label=f"x = {X:g}, known")
-    axes.plot(*way.permute(2, 0, 1), color=HIDDEN, linewidth=0.5, alpha=0.4)
+    axes.plot(*way.permute(2, 0, 1).numpy(), color=HIDDEN, linewidth=0.5, alpha=0.4)
     end = way[-1]
     fits = (end[:, 0] - X).abs() < FITS
-    axes.scatter(*end[fits].T, s=20, color=GIVEN, zorder=3, label="it fits")
-    axes.scatter(*end[~fits].T, s=20, color=HIDDEN, zorder=3, label="stuck elsewhere")
+    for chosen, colour, words in ((fits, GIVEN, "fit"), (~fits, HIDDEN, "are stuck elsewhere")):
+        label = f"{chosen.sum()} searches {words}"
+        axes.scatter(*end[chosen].T.numpy(), s=20, color=colour, zorder=3, label=label)
     axes.axhline(0, color=DATA, linewidth=0.8, linestyle=":")
     axes.set(xlabel="x, known", ylabel="y, hidden", aspect="equal")
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(0.2, 0.5))
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(0.15, 0.5))
 
 
 if __name__ == "__main__":
