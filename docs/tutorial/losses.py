@@ -18,8 +18,8 @@ from edgefill.runtimes import Runtime
 
 WINDOW = 15  # pixels: how near the hole a known pixel counts
 NAMES = {"contextual alone": KNOWN, "both": GIVEN, "perceptual alone": HIDDEN}
-LAM = 10.0  # weight of the perceptual loss; much, so that it can be seen
-START = 3  # the seed of the first z
+LAM = 1.0  # weight of the perceptual loss
+FACE, START = UNSEEN + 1, 1  # the seeds of the picture and of the first z
 
 Found = Mapping[str, np.ndarray]
 
@@ -47,7 +47,7 @@ def task_of(face: np.ndarray, known: np.ndarray, z: np.ndarray) -> Task:
 
 def main(out: Path = IMAGES, steps: int = 300) -> None:
     with edgefill.load("faces64", "cpu") as completer:
-        face = samples(completer, 1, UNSEEN)[0]
+        face = samples(completer, 1, FACE)[0]
         known = np.ones(face.shape, bool)
         known[16:48, 16:48] = False
         z = np.repeat(Prior.of(completer.model).latents([START]), 3, axis=0)
