@@ -19,7 +19,7 @@ from edgefill.runtimes import Runtime
 WINDOW = 15  # pixels: how near the hole a known pixel counts
 NAMES = {"contextual alone": KNOWN, "both": GIVEN, "perceptual alone": HIDDEN}
 LAM = 1.0  # weight of the perceptual loss
-FACE, START = UNSEEN + 1, 1  # the seeds of the picture and of the first z
+FACE, START = UNSEEN + 7, 7  # the seeds of the picture and of the first z
 
 Found = Mapping[str, np.ndarray]
 

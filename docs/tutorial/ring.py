@@ -110,7 +110,7 @@ def found(axes: Axes, game: Game, way: Tensor) -> None:
     for chosen, colour, words in ((fits, GIVEN, "fit"), (~fits, HIDDEN, "are stuck elsewhere")):
         label = f"{chosen.sum()} searches {words}"
         axes.scatter(*end[chosen].T.numpy(), s=20, color=colour, zorder=3, label=label)
-    axes.axhline(0, color=DATA, linewidth=0.8, linestyle=":")
+    axes.axhline(0, color=DATA, linewidth=0.8, linestyle=":", label="the mean of both answers")
     axes.set(xlabel="x, known", ylabel="y, hidden", aspect="equal")
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(0.15, 0.5))
 
