@@ -84,7 +84,7 @@ def curves(way: list[Found]) -> Figure:
                 axes.plot(values[row], color=colour, label=name)
         axes.set(title=f"{loss} loss", xlabel="step", ylim=(0, None))
         axes.grid(alpha=0.3)
-    every[1].legend(fontsize=8)
+    every[1].legend(fontsize=8, loc="center right")
     return figure
 
 

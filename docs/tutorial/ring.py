@@ -79,7 +79,8 @@ def main(out: Path = IMAGES, shown: tuple[int, ...] = SHOWN, steps: int = 300) -
         watch(axes, game)
         axes.set_title(f"after {step:,} steps" if step else "before the first step", fontsize=9)
     save(figure, out / "ring.png")
-    figure, (axes,) = panels(1, side=4)
+    figure, (axes,) = panels(1)
+    figure.set_size_inches(6.5, 4)  # with room for the legend
     found(axes, game, search(game, X, 60, steps))
     save(figure, out / "ring-search.png")
 
@@ -112,7 +113,7 @@ def found(axes: Axes, game: Game, way: Tensor) -> None:
         axes.scatter(*end[chosen].T.numpy(), s=20, color=colour, zorder=3, label=label)
     axes.axhline(0, color=DATA, linewidth=0.8, linestyle=":", label="the mean of both answers")
     axes.set(xlabel="x, known", ylabel="y, hidden", aspect="equal")
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(0.15, 0.5))
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
 
 
 if __name__ == "__main__":
