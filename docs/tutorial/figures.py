@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from edgefill.files import write_atomically
 IMAGES = Path(__file__).resolve().parents[1] / "images" / "tutorial"
 KNOWN, HIDDEN, GIVEN, DATA = "#2166ac", "#d95f0e", "#238b45", "#969696"  # blue, orange, green, grey
 _COLOURS = 96  # of a stored figure
+_GAP, _TITLE = 0.05, 0.2  # between pictures, as a share of one; inches of a line of text
 
 
 def panels(columns: int, rows: int = 1, *, side: float = 2.6) -> tuple[Figure, list[Axes]]:
@@ -24,28 +26,39 @@ def panels(columns: int, rows: int = 1, *, side: float = 2.6) -> tuple[Figure, l
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def show(axes: Axes, picture: np.ndarray, title: str = "") -> None:
+def show(axes: Axes, picture: np.ndarray, **options: Any) -> None:
     """``picture [H, W]`` in [-1, 1] in grey, pixel by pixel."""
-    axes.imshow(picture, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=9)
+    axes.imshow(picture, cmap="gray", vmin=-1, vmax=1, interpolation="nearest", **options)
     axes.set_axis_off()
 
 
 def gallery(
     rows: Sequence[Sequence[np.ndarray]] | np.ndarray,
-    titles: Sequence[str],
+    titles: Sequence[str] = (),
     *,
     side: float = 1.1,
     across: bool = False,
 ) -> Figure:
-    """Pictures [H, W] in rows, with ``titles`` above the columns; ``across`` makes each row a column."""
+    """Pictures [H, W] in rows, ``side`` inches each, with ``titles`` above the columns.
+
+    ``across`` makes each row a column, so that the titles stand above rows.
+    """
     lines = list(zip(*rows, strict=True)) if across else list(rows)
-    figure, every = panels(len(lines[0]), len(lines), side=side)
-    for number, axes in enumerate(every):
-        row, column = divmod(number, len(lines[0]))
-        show(axes, lines[row][column], titles[column] if not (across or row) else "")
-        if across and not column:
-            axes.set_title(titles[row], fontsize=9, loc="left")
+    head = _TITLE / side if titles else 0.0
+    pitch = 1 + _GAP + (head if across else 0)
+    wide, high = len(lines[0]) * (1 + _GAP) - _GAP, head + len(lines) * pitch - (pitch - 1)
+    figure = Figure(figsize=(wide * side, high * side), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    for row, line in enumerate(lines):
+        for column, picture in enumerate(line):
+            left, top = column * (1 + _GAP), head + row * pitch
+            show(axes, picture, extent=(left, left + 1, top + 1, top))
+    for number, title in enumerate(titles):
+        if across:
+            axes.text(0, head * 0.7 + number * pitch, title, fontsize=9)
+        else:
+            axes.text(number * (1 + _GAP) + 0.5, head * 0.7, title, fontsize=9, ha="center")
+    axes.set(xlim=(0, wide), ylim=(high, 0))
     return figure
 
 

@@ -66,7 +66,8 @@ def main(out: Path = IMAGES, steps: int = 300) -> None:
 def weights(seen: np.ndarray, weight: np.ndarray) -> Figure:
     """What is known, and how much each pixel of it counts."""
     figure, (left, right) = panels(2, side=2.6)
-    show(left, seen, "what is known")
+    show(left, seen)
+    left.set_title("what is known", fontsize=9)
     shown = right.imshow(weight, cmap="viridis", vmin=0)
     right.set_title("how much it counts", fontsize=9)
     right.set_axis_off()

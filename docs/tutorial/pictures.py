@@ -93,7 +93,7 @@ def ladder(faces: np.ndarray, normal: Normal, count: int = 6) -> Figure:
 
 def sheet(faces: np.ndarray) -> Figure:
     """What G draws."""
-    return gallery(faces.reshape(-1, 8, *faces.shape[1:]), [""] * 8)
+    return gallery(faces.reshape(-1, 8, *faces.shape[1:]))
 
 
 if __name__ == "__main__":
