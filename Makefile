@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export OMP_NUM_THREADS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 
-.PHONY: setup demo test test-page check bench gallery kernels clean
+.PHONY: setup demo test test-page check bench gallery tutorial kernels clean
 
 setup: $(VENV)/.dev
 
@@ -48,6 +48,10 @@ gallery: $(VENV)/.bench $(MIGAN)
 	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --model photos --model smooth --backends cpu,openvino \
 		--contenders $(CONTENDERS),$(PIPELINES) --sets kodak --no-large --name gallery
 	PYTHONPATH=. $(BIN)/python docs/gallery.py --model $(MIGAN)
+
+# The figures of docs/tutorial.md: a few minutes on one core.
+tutorial: $(VENV)/.bench
+	$(BIN)/python docs/tutorial
 
 bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
 	$(BIN)/python -m benchmarks.step --name step

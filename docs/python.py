@@ -6,13 +6,15 @@ python docs/python.py
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import edgefill
+import edgefill.export
 from edgefill.files import write_atomically
+from edgefill.jobs.request import Candidate, Trace
 from edgefill.kernels.solvers import SOLVERS
 
 PAGE = Path(__file__).with_name("python.md")
@@ -72,6 +74,10 @@ with edgefill.load("faces64") as completer:
 """
 _WIDTH = 100
 _FIRST = ("load", "Completer", "Request", "SearchSettings", "search_settings", "Result", "Failure")
+_OF_RESULTS = (Trace, Candidate)  # what a Result holds
+_EXPORTING = (
+    '`edgefill.export` needs `pip install ".[export]"`; `import_network` and `Told` only `".[import]"`.'
+)
 
 
 def page() -> str:
@@ -80,7 +86,8 @@ def page() -> str:
     errors = [name for name in public if _is_error(getattr(edgefill, name))]
     rest = [name for name in public if name not in (*_FIRST, *errors)]
     sections = [_section(name, getattr(edgefill, name)) for name in (*_FIRST, *rest)]
-    return "\n".join([_INTRODUCTION, *sections, _of_solvers(), _of_errors()])
+    sections += [_section(thing.__name__, thing) for thing in _OF_RESULTS]
+    return "\n".join([_INTRODUCTION, *sections, _of_solvers(), _of_export(), _of_errors()])
 
 
 def _is_error(thing: Any) -> bool:
@@ -90,10 +97,28 @@ def _is_error(thing: Any) -> bool:
 def _section(name: str, thing: Any) -> str:
     lines = [f"## {name}", "", f"    {_call(name, thing)}", "", _text(thing), ""]
     if isinstance(thing, type):
+        lines += _of_fields(thing) if is_dataclass(thing) else []
         for own, member in vars(thing).items():
             if not own.startswith("_") and inspect.getdoc(member) and (callable(member) or _is_view(member)):
                 lines += [f"### {name}.{own}", "", f"    {_call(own, member)}", "", _text(member), ""]
     return "\n".join(lines)
+
+
+def _of_fields(thing: type) -> list[str]:
+    """A line for each field that its source has a comment on, beside it or above it."""
+    source = inspect.getsource(thing).splitlines()
+    lines = []
+    for each in fields(thing):
+        row = next(row for row, line in enumerate(source) if line.startswith(f"    {each.name}: "))
+        first = row
+        while source[first - 1].startswith("    # "):
+            first -= 1
+        above = " ".join(line.strip(" #") for line in source[first:row])
+        words = above[:1].lower() + above[1:] or source[row].partition("  # ")[2]
+        if words:
+            default = "" if each.default is MISSING else f" = {_default(each.default)}"
+            lines.append(f"- `{each.name}`{default}: {words}")
+    return [*lines, ""] if lines else []
 
 
 def _is_view(member: Any) -> bool:
@@ -121,12 +146,15 @@ def _call(name: str, thing: Any) -> str:
 
 def _argument(each: inspect.Parameter) -> str:
     prefix = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
-    default = "" if each.default is each.empty else f" = {_default(each.default)}"
-    return f"{prefix}{each.name}: {_type(each.annotation)}{default}"
+    annotation = _type(each.annotation)
+    default = "" if each.default is each.empty else f" = {_default(each.default, annotation)}"
+    return f"{prefix}{each.name}: {annotation}{default}"
 
 
-def _default(value: object) -> str:
-    return "Request()" if "factory" in repr(value) else repr(value)
+def _default(value: object, annotation: str = "") -> str:
+    if "factory" in repr(value):  # of a dataclass's field, which makes an empty one
+        return "{}" if annotation.startswith("Mapping") else f"{annotation}()"
+    return "..." if inspect.isfunction(value) else repr(value)
 
 
 def _type(annotation: Any) -> str:
@@ -153,6 +181,12 @@ def _of_solvers() -> str:
             lines.append(f"- `{each.name}` = {each.default}, {limits or 'True or False'}: {what}")
         lines.append("")
     return "\n".join(lines)
+
+
+def _of_export() -> str:
+    """The functions that make models, one level further down."""
+    made = [_section(name, getattr(edgefill.export, name)) for name in edgefill.export.__all__]
+    return "\n".join(["## Making models", "", _EXPORTING, "", *(f"#{section}" for section in made)])
 
 
 def _of_errors() -> str:

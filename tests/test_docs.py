@@ -40,6 +40,13 @@ def test_page_of_commands_is_what_the_commands_say():
     assert (ROOT / "docs" / "commands.md").read_text("utf-8") == page(), "run: python docs/commands.py"
 
 
+def test_page_of_choices_is_what_was_recorded():
+    page = runpy.run_path(str(ROOT / "docs" / "how_to_choose.py"))["page"]
+    assert (ROOT / "docs" / "how-to-choose.md").read_text("utf-8") == page(), (
+        "run: python docs/how_to_choose.py"
+    )
+
+
 def test_page_of_python_is_what_the_docstrings_say():
     page = runpy.run_path(str(ROOT / "docs" / "python.py"))["page"]
     assert (ROOT / "docs" / "python.md").read_text("utf-8") == page(), "run: python docs/python.py"

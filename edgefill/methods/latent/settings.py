@@ -61,8 +61,8 @@ class SearchSettings:
     lr_falls: bool = False  # linearly, from lr at the first step towards 0 after the last
     lam: float = 0.1  # weight of the perceptual loss
     # Weight of |z − anchor|². The anchor is the mean of the prior, or the encoder's z where the search starts
-    # there; the weight is then multiplied by the number of channels and by the cube of how many pixels what
-    # is missing lies from the known.
+    # there; the weight is then multiplied by the number of channels and by the fourth power of how many
+    # pixels what is missing lies from the known.
     pull: float = 0.0
     power: int = 1  # the contextual loss sums |G(z) − y|^power: 1 (L1) or 2 (L2)
     importance: int = 0  # side of the window of Yeh et al. 2017; 0 weighs all known pixels alike
