@@ -15,9 +15,9 @@ import edgefill.cli
 import edgefill.completion
 import edgefill.methods.smooth
 
-SHARDS, KILLS = 3, 4
+SHARDS, KILLS = 3, 2
 _EVENTS = ("open", "os.rename", "os.remove", "os.mkdir")
-_AT_MOST = 40  # such events after a process has opened its first picture: of a few pictures
+_AT_MOST = 60  # such events after a process has opened its first picture: of a few pictures
 
 
 def _dies_at(event_number: int, pictures: Path) -> None:
