@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import edgefill
+import edgefill.ray
 from edgefill.files import write_atomically
 from edgefill.kernels.solvers import SOLVERS
 
@@ -80,6 +81,7 @@ def page() -> str:
     errors = [name for name in public if _is_error(getattr(edgefill, name))]
     rest = [name for name in public if name not in (*_FIRST, *errors)]
     sections = [_section(name, getattr(edgefill, name)) for name in (*_FIRST, *rest)]
+    sections.append(_section("edgefill.ray.complete", edgefill.ray.complete))
     return "\n".join([_INTRODUCTION, *sections, _of_solvers(), _of_errors()])
 
 

@@ -77,7 +77,7 @@ def test_with_a_worker_killed_in_the_middle_nothing_is_lost_and_nothing_twice(cl
     assert [row["path"] for row in again.iter_rows()] == [failed["path"]]
 
 
-def test_rows_of_a_dataset_with_masks_of_their_own_come_back_completed(cluster, photos):
+def test_rows_of_a_dataset_with_masks_of_their_own_come_back_completed(cluster, photos, tmp_path):
     import ray.data
 
     mask = np.zeros((8, 8), np.uint8)
@@ -97,6 +97,11 @@ def test_rows_of_a_dataset_with_masks_of_their_own_come_back_completed(cluster, 
         before, after = _pixels(content), _pixels(rows[name]["completed"])
         np.testing.assert_array_equal(after[mask == 0], before[mask == 0])
         assert not np.array_equal(after, before)
+
+    decoded = ray.data.read_images(str(photos / "a"), include_paths=True)
+    rows = edgefill.ray.complete(decoded, tmp_path / "out", model="smooth").take_all()
+    assert sorted(row["path"] for row in rows) == sorted(map(str, (photos / "a").iterdir()))
+    assert all(_pixels(Path(row["output"])).shape == (8, 8) for row in rows)
 
 
 def test_what_cannot_be_asked_is_refused_before_anything_runs(photos, tmp_path):
