@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export OMP_NUM_THREADS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 
-.PHONY: setup demo test test-page check bench gallery tutorial kernels clean
+.PHONY: setup demo test test-page test-ray check bench gallery tutorial kernels clean
 
 setup: $(VENV)/.dev
 
@@ -20,6 +20,10 @@ test: check $(VENV)/.driver
 test-page: $(VENV)/.page
 	command -v chromium >/dev/null || (apt-get update && apt-get install --yes --no-install-recommends chromium)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/serve/page
+
+# On a local Ray, which is half a gigabyte.
+test-ray: $(VENV)/.dev $(VENV)/.ray
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ray
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

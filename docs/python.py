@@ -13,6 +13,7 @@ from typing import Any
 
 import edgefill
 import edgefill.export
+import edgefill.ray
 from edgefill.files import write_atomically
 from edgefill.jobs.request import Candidate, Trace
 from edgefill.kernels.solvers import SOLVERS
@@ -88,6 +89,8 @@ def page() -> str:
     sections = [_section(name, getattr(edgefill, name)) for name in (*_FIRST, *rest)]
     sections += [_section(thing.__name__, thing) for thing in _OF_RESULTS]
     return "\n".join([_INTRODUCTION, *sections, _of_solvers(), _of_export(), _of_errors()])
+    sections.append(_section("edgefill.ray.complete", edgefill.ray.complete))
+    return "\n".join([_INTRODUCTION, *sections, _of_solvers(), _of_errors()])
 
 
 def _is_error(thing: Any) -> bool:

@@ -32,6 +32,7 @@ LIMITS = {
     "seed": Limits(0, 2**63 - 1),
     "threads": Limits(1, 1024),
     "batch": Limits(1, 65_536),
+    "shards": Limits(1, 1_000_000),
     "candidates": Limits(1, 16),
     "frames": Limits(0, 4096),
     "quality": Limits(1, 100),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -122,6 +123,14 @@ def complete(
         bool, typer.Option("--skip-existing", help="Go on: leave out pictures whose outputs exist.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
+    shard: Annotated[
+        str,
+        typer.Option(
+            help="Only a share of the pictures, such as 3/16. [default: of folders that of this task of a "
+            "Slurm array or indexed Kubernetes job; else all]",
+            show_default=False,
+        ),
+    ] = "",
     backend: Annotated[str, typer.Option(help=f"{choice()}.")] = "auto",
     precision: Annotated[
         str | None, typer.Option(help="fp16 or fp32. [default: fp16 on a GPU where the model has it]")
@@ -136,6 +145,7 @@ def complete(
     A folder goes on after a picture that fails; the exit code and a line at the end say so.
     """
     from edgefill.cli.outputs import GIF_FRAMES, SHEET_NAME, Sheet, plan_outputs, refuse_existing
+    from edgefill.cli.shards import shard_of
     from edgefill.completion import Request, load, search_settings
     from edgefill.faces.eyes import read_eyes
     from edgefill.holes.boxes import Box
@@ -165,13 +175,23 @@ def complete(
         raise InputError("--skip-existing keeps what exists and --force replaces it; expected one of the two")
     if quality is not None and format not in ("jpeg", "jpg", "same"):
         raise InputError(f"--quality is for JPEG, which {format} is not; add --format jpeg, or leave it out")
+    share = shard_of(shard, os.environ, of_folder=any(map(is_folder, pictures)))
+    if sheet and not share.is_whole:
+        raise InputError(
+            f"the shards of a run would each write {SHEET_NAME}, and this is shard {share} by {share.says}; "
+            "expected no sheet; leave --sheet out"
+        )
     if _PIPED in pictures:
-        check_piped(pictures, out, format, bool(extras or sheet or json))
+        check_piped(pictures, out, format, bool(extras or sheet or json or shard))
     elif out is None:
         raise typer.BadParameter("it is missing; expected a folder for the pictures", param_hint="--out")
     folder = out or Path()
     plan = [] if out is None else plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
+    everything = len(plan)
+    plan = [outputs for outputs in plan if share.takes(outputs.name)]
     planned = len(plan)
+    if not share.is_whole:
+        say(f"shard {share} by {share.says}: {planned} of {everything} pictures; --shard 1/1 takes all")
     if skip_existing:
         plan = [outputs for outputs in plan if not outputs.exist]
     elif not force:
@@ -193,6 +213,7 @@ def complete(
             replace(request, settings=settings),
             Sheet() if sheet else None,
             skipped=planned - len(plan),
+            shard=None if share.is_whole else {"shard": str(share), "others": everything - planned},
             quality=quality,
         )
         if out is None:
@@ -212,6 +233,7 @@ class _Run:
     results: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     skipped: int = 0
+    shard: dict[str, Any] | None = None  # which one this is, and how many pictures the others have
     quality: int | None = None  # of JPEG
     interrupted: int = 0  # the signal
 
@@ -246,7 +268,7 @@ class _Run:
     def finish(self, sheet_path: Path, total: int, *, json: bool) -> None:
         """Writes the sheet, says what happened, and ends the command with its exit code."""
         folder = sheet_path.parent
-        document = {**self._record(), "results": self.results, "failed": self.failed}
+        document = {**self._record(), **(self.shard or {}), "results": self.results, "failed": self.failed}
         document |= self._saved_sheet(sheet_path)
         failure = max((item["exit_code"] for item in self.failed), default=0)
         exit_code = 128 + self.interrupted if self.interrupted else failure

@@ -10,6 +10,7 @@ _EXAMPLES = {
         "edgefill complete scans --mask masks --out filled --format same --json",
         "edgefill complete photo.jpg --box 175,85,98,76 --mask center --out part --strip",
         "edgefill complete portrait.jpg --mask mask.png --out faces --model faces64-glcic --align",
+        "edgefill complete scans --mask masks --out filled --skip-existing --shard 3/16",
         "edgefill complete - --mask center < photo.jpg > filled.png",
     ),
     "doctor": ("edgefill doctor", "edgefill doctor --json"),

@@ -48,13 +48,14 @@ _SHEET_PICTURES, _SHEET_SIDE = 256, 160
 _STRIP_SIDE = 4096  # pixels: larger pictures are shown in half of that
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outputs:
     """One input and the files that are made of it; ``extras`` by the names in EXTRAS."""
 
     source: Path
     picture: Path
     extras: dict[str, Path]
+    name: Path  # of the source, below the folder that was given
 
     @property
     def paths(self) -> list[Path]:
@@ -86,9 +87,11 @@ def plan_outputs(
     for source in sources:
         root = source if is_folder(source) else source.parent
         for file in _inputs(source, out):
-            place = out / file.relative_to(root).parent
+            name = file.relative_to(root)
+            place = out / name.parent
             named = {extra: place / (file.stem + EXTRAS[extra]) for extra in extras}
-            plan.setdefault(file, Outputs(file, place / f"{file.stem}{_suffix(file, format)}", named))
+            picture = place / f"{file.stem}{_suffix(file, format)}"
+            plan.setdefault(file, Outputs(file, picture, named, name))
     _refuse_clashes([*plan.values()], [out / SHEET_NAME] if sheet else [])
     return [*plan.values()]
 
@@ -98,8 +101,9 @@ def _inputs(source: Path, out: Path) -> list[Path]:
     found, inside = find_pictures([source]), _resolved(out)
     if not is_folder(source) or _resolved(source) == inside:
         return found
-    own = [file for file in found if not f"{_resolved(file.parent)}{os.sep}".startswith(inside + os.sep)]
-    return own or found
+    folders = {file.parent for file in found}
+    written = {each for each in folders if f"{_resolved(each)}{os.sep}".startswith(inside + os.sep)}
+    return [file for file in found if file.parent not in written] or found
 
 
 def _suffix(source: Path, format: str) -> str:
@@ -124,17 +128,30 @@ def _refuse_clashes(plan: Sequence[Outputs], others: Sequence[Path]) -> None:
     paths = [path for outputs in plan for path in outputs.paths] + list(others)
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
-        inputs = [str(outputs.source) for outputs in plan if twice[0] in outputs.paths]
+        both = [str(outputs.source) for outputs in plan if twice[0] in outputs.paths]
         raise InputError(
-            f"{' and '.join(map(repr, inputs))} would {'both ' * (len(inputs) > 1)}be written to "
+            f"{' and '.join(map(repr, both))} would {'both ' * (len(both) > 1)}be written to "
             f"{str(twice[0])!r}; expected one input for each output; rename one, or run them apart"
         )
-    inputs_resolved = {_resolved(outputs.source) for outputs in plan}
-    for path in paths:
-        if _resolved(path) in inputs_resolved:
+    inputs = {where for _, where in _all_resolved(outputs.source for outputs in plan)}
+    for path, where in _all_resolved(paths):
+        if where in inputs:
             raise OutputError(
                 f"{str(path)!r} is an input and would be overwritten; expected another folder; change --out"
             )
+
+
+def _all_resolved(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Each of ``paths`` and where it leads; each folder is looked up once, however many lie in it."""
+    folders: dict[str, str] = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        if name in ("", "..") or path.is_symlink():
+            yield path, _resolved(path)
+            continue
+        if folder not in folders:
+            folders[folder] = _resolved(Path(folder))
+        yield path, os.path.join(folders[folder], name)  # noqa: PTH118  a million of them
 
 
 def _resolved(path: Path) -> str:
