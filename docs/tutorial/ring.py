@@ -113,7 +113,7 @@ def found(axes: Axes, game: Game, way: Tensor) -> None:
         axes.scatter(*end[chosen].T.numpy(), s=20, color=colour, zorder=3, label=label)
     axes.axhline(0, color=DATA, linewidth=0.8, linestyle=":", label="the mean of both answers")
     axes.set(xlabel="x, known", ylabel="y, hidden", aspect="equal")
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    axes.figure.legend(fontsize=8, loc="outside right center")
 
 
 if __name__ == "__main__":
