@@ -205,7 +205,7 @@ def added(server: Server, completer: Completer, picture: Path, rounds: int) -> d
     here, there = [], []
     for _ in range(rounds):
         begin = time.perf_counter()
-        encode_picture(completer.complete(picture).picture, quick=True)
+        encode_picture(completer.complete(picture).picture)
         here.append(time.perf_counter() - begin)
         there.append(asyncio.run(closed_loop(server, content, 1))[1].seconds[200][0])
     differences = [b - a for a, b in zip(here, there, strict=True)]

@@ -86,7 +86,7 @@ class Worker:
 
     def _written(self, row: Mapping[str, Any], result: Result) -> dict[str, Any]:
         """Of a picture that is completed, the row; it is written first, in the thread that finished it."""
-        content = encode_picture(result.picture, quick=True)  # else it takes longer than many a hole
+        content = encode_picture(result.picture)
         told: dict[str, Any] = {
             "path": path_of(row), "ended": result.ended, "steps": result.steps, "seconds": result.seconds,
             "notices": list(result.notices),
