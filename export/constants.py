@@ -12,8 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 
+from edgefill.errors import ModelError
+
 aten = torch.ops.aten
 
+_BRANCHES = ("cond", "while_loop", "scan", "map")
 _INDEXED = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default)
 
 
@@ -22,6 +25,8 @@ class KnownConstants(TorchDispatchMode):
 
     Nothing else is computed here: the trace sees every operator as before.
     """
+
+    supports_higher_order_operators = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,6 +37,9 @@ class KnownConstants(TorchDispatchMode):
         self, operator: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if not isinstance(operator, torch._ops.OpOverload):
+            _refuse_branches(operator)
+            return operator(*args, **kwargs)
         self._written |= {_storage(leaf) for leaf in _tensors(_written(operator, args))}
         if operator in _INDEXED and not (args[2:] and args[2].numel() == 1):
             args = (args[0], self._counted(args[1]), *args[2:])
@@ -74,6 +82,15 @@ class KnownConstants(TorchDispatchMode):
     def _value(self, tensor: Tensor) -> Tensor:
         made = self._made.get(tensor)
         return tensor.detach() if made is None else made()
+
+
+def _refuse_branches(operator: Any) -> None:
+    """Raises ModelError for what PyTorch keeps as a branch or a loop."""
+    if operator.name() in _BRANCHES:
+        raise ModelError(
+            f"torch.{operator.name()} cannot be exported, as a graph has one way for all inputs: write "
+            "torch.where(condition, a, b) in the place of a branch, and a loop with a fixed number of rounds"
+        )
 
 
 def _asks(operator: Any) -> bool:

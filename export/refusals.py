@@ -32,7 +32,7 @@ _FIXED_BATCH = (
 _SHOWN = "an input or output has one size of it"
 _FORWARD_MODE = (
     "forward-mode differentiation (torch.func.jvp, jacfwd, hessian) needs the batch size as a number while "
-    "tracing ({}); take torch.func.jacrev instead, twice for a hessian"
+    "tracing ({}); take torch.func.jacrev, of torch.func.grad for a hessian"
 )
 _SCRIPTED = (
     "a function or a module that torch.jit.script compiled keeps one batch size for good; "

@@ -64,6 +64,11 @@ def test_code_that_asks_for_the_type_of_its_input_is_found():
     assert "type of a tensor" in message
 
 
+def test_branch_that_pytorch_keeps_is_refused_with_what_to_write():
+    message = refused(lambda x: torch.cond(x.sum() > 0, squares, lambda y: squares(2 * y), (x,)))
+    assert "torch.cond" in message and "torch.where" in message and "test_objectives.py" in message
+
+
 def test_branch_on_values_is_refused_by_its_line():
     def objective(x):
         if x.sum() > 0:
