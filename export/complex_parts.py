@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_any, tree_map_only
 aten = torch.ops.aten
 
 _LARGEST_POWER = 8
+_WRITTEN_IN_PART = "make a new one of both parts with torch.complex instead of writing into one of them"
 
 
 class Parts(NamedTuple):
@@ -23,9 +24,10 @@ class Parts(NamedTuple):
 
 
 class NoFormInParts(Exception):
-    """``operator``, such as aten.sqrt, has no form in real and imaginary parts."""
+    """``operator``, such as aten.sqrt, has no form in parts; ``advice`` says what to do instead."""
 
-    def __init__(self, target: Any) -> None:
+    def __init__(self, target: Any, advice: str = "write it with their real and imaginary parts") -> None:
+        self.advice = advice
         self.operator = str(getattr(target, "overloadpacket", target))
         super().__init__(f"{self.operator} of complex numbers")
 
@@ -40,7 +42,7 @@ class InParts(fx.Interpreter):
         self._constants = tree_map_only(Tensor, torch.clone, dict(constants))
         for node in traced.graph.nodes:
             if _is_written_in_part(node):
-                raise NoFormInParts(aten.view_as_real)
+                raise NoFormInParts(aten.view_as_real, _WRITTEN_IN_PART)
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         return self._constants[target]

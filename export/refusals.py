@@ -147,10 +147,8 @@ def _explanation(
     chain = "\n".join(f"{type(each).__name__}: {each}" for each in _causes(error))
     for cause in _causes(error):
         if isinstance(cause, NoFormInParts):
-            return (
-                f"{_call(cause.operator, step, inputs)} of complex numbers cannot be exported; write it with "
-                "their real and imaginary parts"
-            )
+            call = _call(cause.operator, step, inputs)
+            return f"{call} of complex numbers cannot be exported; {cause.advice}"
     if any(words in chain for words in _ON_VALUES):
         return _on_values(error)
     operator = _refused_operator(chain)
