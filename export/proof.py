@@ -263,12 +263,15 @@ def _off(gradient: Tensor, slopes: Tensor, directions: Tensor) -> float:
 
 
 def run_graph(graph: bytes, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Every output of the ONNX model ``graph`` for ``inputs``, by ONNX Runtime on the CPU."""
+    """Every output of ``graph`` for ``inputs``, by ONNX Runtime on the CPU. Raises ModelError where it fails."""
     import onnxruntime
 
-    session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     feeds = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in inputs.items()}
-    values = session.run(None, feeds)
+    try:
+        session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        values = session.run(None, feeds)
+    except Exception as error:  # ONNX Runtime has a class for every failure, and no base of them
+        raise ModelError(f"ONNX Runtime does not run the exported graph: {error}") from error
     return {
         output.name: torch.from_numpy(value)
         for output, value in zip(session.get_outputs(), values, strict=True)

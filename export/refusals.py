@@ -58,6 +58,7 @@ _INTERNAL = re.compile(
     r"(?i)\bfx\b|guard|symint|symbolic|unhinted|unbacked|\bstep \d/3|proxy|proxies|fake ?tensor|dynamo"
     r"|\b[su]\d+\b"
 )
+_MIXED = ("should be the same", "same dtype", "expected scalar type")
 _WITHOUT_SHAPES = ("attempted to run this operator", "DynamicOutputShape")
 _ON_VALUES = ("data-dependent", "_local_scalar_dense", "DataDependent", "is not tracing-friendly", "Eq(u")
 
@@ -154,6 +155,11 @@ def _explanation(
     operator = _refused_operator(chain)
     if operator and not (fixed and _call(operator, step, inputs) == operator):
         return str(no_form(operator, step, inputs))
+    if "Half" in chain and any(words in chain for words in _MIXED):
+        return (
+            f"a tensor of float32 meets one of fp16 ({_first_line(error)}; {line_of(error)}): make it in the "
+            "type of the input, as x.new_zeros(size) does, or export in fp32"
+        )
     if "dtype Half" in chain:
         return (
             f"an operator has no form in fp16 ({_first_line(error)}); let the module compute there in "

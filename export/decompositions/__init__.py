@@ -92,6 +92,16 @@ def softplus_backward(grad: Tensor, x: Tensor, beta: float, threshold: float) ->
     return slope if threshold >= 20 else torch.where(x * beta > threshold, grad, slope)
 
 
+_by_its_own_statistics = get_decompositions([aten._native_batch_norm_legit.no_stats])
+
+
+def batch_norm_by_its_own_statistics(x: Tensor, *options: Any) -> Any:
+    """Of fp16 in fp32: PyTorch's exporter mixes both, and sums of squares are beyond the range of fp16."""
+    if x.dtype != torch.float16:
+        return NotImplemented
+    return _by_its_own_statistics[aten._native_batch_norm_legit.no_stats](x, *options)
+
+
 # Operators, with all their overloads or one of them, and what they are written in.
 _FORMS: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: convolution,
@@ -103,6 +113,7 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.slice_scatter.default: indexing.slice_scatter,
     aten.select_scatter.default: indexing.select_scatter,
     aten.diagonal_scatter.default: indexing.diagonal_scatter,
+    aten._native_batch_norm_legit.no_stats: batch_norm_by_its_own_statistics,
     aten.softplus_backward.default: softplus_backward,
     aten.avg_pool2d: resampling.avg_pool2d,
     aten.avg_pool2d_backward.default: resampling.avg_pool_backward,

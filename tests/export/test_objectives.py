@@ -133,6 +133,28 @@ def test_bfloat16_is_refused_by_the_call_that_computes_in_it():
     assert "F.relu in parts.inner" in message and "bfloat16" in message and "float()" in message
 
 
+def test_types_that_do_not_fit_are_told_with_what_to_write():
+    layer = torch.nn.Conv1d(4, 3, 1).half()
+    message = refused(lambda x: squares(layer(x[:, :, None])))
+    assert (
+        "float32 meets one of fp16" in message
+        and "x.new_zeros" in message
+        and "test_objectives.py" in message
+    )
+
+
+def test_bicubic_samples_are_refused_by_their_call():
+    picture = torch.ones(1, 1, 3, 3)
+
+    def objective(grid):
+        return squares(
+            F.grid_sample(picture.expand(grid.shape[0], 1, 3, 3), grid, "bicubic", align_corners=True)
+        )
+
+    with pytest.raises(ModelError, match=r"F\.grid_sample with mode='bicubic'"):
+        gradient_graph(objective, {"grid": torch.zeros(1, 2, 2, 2)}, wrt="grid")
+
+
 def test_what_the_objective_itself_raises_is_told_with_its_line():
     def objective(x):
         assert x.dtype == torch.float64, "expected doubles"
@@ -156,6 +178,20 @@ def test_complex_numbers_are_refused_where_their_parts_do_not_do():
     message = refused(lambda x: squares(torch.fft.fft(x).sqrt().real))
     assert "sqrt" in message and "test_objectives.py" in message and "real and imaginary parts" in message
     assert "view_as_real" in refused(lambda x: (squares(x), {"spectrum": torch.fft.fft(x)}))
+
+
+def test_instance_norm_in_fp16_keeps_to_one_type():
+    norm = torch.nn.InstanceNorm1d(2)
+
+    def objective(x):
+        y = norm(x.half())
+        return squares(torch.tanh(y).float())
+
+    inputs = {"x": torch.randn(2, 2, 5, generator=torch.Generator().manual_seed(0))}
+    found = run(gradient_graph(objective, inputs, wrt="x", check=False), inputs)
+    x = inputs["x"].clone().requires_grad_(True)
+    (expected,) = torch.autograd.grad(squares(torch.tanh(norm(x))).sum(), x)
+    np.testing.assert_allclose(found["grad_x"], expected.numpy(), rtol=0.02, atol=0.02)
 
 
 def test_what_is_scripted_is_refused_with_what_to_do():
