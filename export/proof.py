@@ -263,7 +263,7 @@ def _off(gradient: Tensor, slopes: Tensor, directions: Tensor) -> float:
 
 
 def run_graph(graph: bytes, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Every output of ``graph`` for ``inputs``, by ONNX Runtime on the CPU. Raises ModelError where it fails."""
+    """Every output of ``graph`` for ``inputs``, on the CPU. Raises ModelError where ONNX Runtime does."""
     import onnxruntime
 
     feeds = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in inputs.items()}
