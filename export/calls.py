@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 _OURS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 _KEY = "edgefill"
-RANDOM = "random"  # in place of an operator: the first call that draws random numbers
+# In place of an operator: the first call that draws random numbers, and that computes in bfloat16.
+RANDOM, BFLOAT16 = "random", "bfloat16"
 
 
 def calls_of(step: Callable[..., Any], inputs: Sequence[Tensor]) -> dict[str, str]:
@@ -26,7 +28,7 @@ def calls_of(step: Callable[..., Any], inputs: Sequence[Tensor]) -> dict[str, st
     """
     found = _Found()
     try:
-        with found.modules(), found.operators, found.functions:
+        with found.operators, found.functions:
             step(*inputs)
     except Exception:  # noqa: BLE001 - it is being run because it could not be exported
         pass
@@ -62,6 +64,33 @@ def line_of(error: BaseException) -> str:
     return _own_line(traceback.extract_tb(error.__traceback__))
 
 
+def raised_by_others(error: BaseException) -> bool:
+    """Whether somebody's own code raised ``error``, and not PyTorch on its behalf."""
+    stack = traceback.extract_tb(error.__traceback__)
+    return bool(stack) and not stack[-1].filename.startswith((*_OURS, "<"))
+
+
+def place() -> str:
+    """Where somebody's own code is running: the module's path and the line; empty where it is not."""
+    line, module = _own_line(traceback.extract_stack()), _module()
+    return f"in {module}, {line}" if module and line else line
+
+
+def _module() -> str:
+    """The path of the module that is running, within the outermost one; empty where none is."""
+    running: list[nn.Module] = []
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        owner = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
+        if isinstance(owner, nn.Module):
+            running.append(owner)
+    if not running:
+        return ""
+    paths = {id(part): path for path, part in running[-1].named_modules()}
+    return paths.get(id(running[0])) or type(running[0]).__name__
+
+
 def _own_line(stack: Sequence[traceback.FrameSummary], *, tell: bool = True) -> str:
     for frame in reversed(stack):
         if not frame.filename.startswith((*_OURS, "<")):
@@ -74,35 +103,15 @@ class _Found:
     def __init__(self) -> None:
         self.calls: dict[str, str] = {}
         self.now = ""
-        self.path: list[str] = []
-        self.names: dict[int, str] = {}
         self.functions, self.operators = _Functions(self), _Operators(self)
 
-    @contextmanager
-    def modules(self) -> Iterator[None]:
-        """While it lasts, ``path`` holds the names of the modules that are running."""
-        before = nn.modules.module.register_module_forward_pre_hook(self._enter)
-        after = nn.modules.module.register_module_forward_hook(self._leave)
-        try:
-            yield
-        finally:
-            before.remove()
-            after.remove()
 
-    def _enter(self, module: nn.Module, _: Any) -> None:
-        if not self.path:
-            self.names = {id(part): name for name, part in module.named_modules()}
-        self.path.append(self.names.get(id(module)) or type(module).__name__)
-
-    def _leave(self, *_: Any) -> None:
-        self.path.pop()
-
-    def label(self, function: Any) -> str:
-        name = resolve_name(function) or getattr(function, "__name__", str(function))
-        name = name.replace("torch.nn.functional.", "F.").replace("torch.Tensor.", "Tensor.")
-        where = f" in {self.path[-1]}" if self.path else ""
-        line = _own_line(traceback.extract_stack(), tell=False)
-        return f"{name}{where}" + (f" ({line})" if line else "")
+def _label(function: Any) -> str:
+    """The call of ``function`` as it is written, the module that it is in, and its line."""
+    name = resolve_name(function) or getattr(function, "__name__", str(function))
+    name = name.replace("torch.nn.functional.", "F.").replace("torch.Tensor.", "Tensor.")
+    module, line = _module(), _own_line(traceback.extract_stack(), tell=False)
+    return name + (f" in {module}" if module else "") + (f" ({line})" if line else "")
 
 
 class _Functions(TorchFunctionMode):
@@ -115,7 +124,7 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self.found.now = label = self.found.label(function)
+        self.found.now = label = _label(function)
         result = function(*args, **(kwargs or {}))
         for value in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(value, Tensor) and value.grad_fn is not None:
@@ -138,7 +147,13 @@ class _Operators(TorchDispatchMode):
         self.found.calls.setdefault(operator.name().partition(".")[0], label)
         if torch.Tag.nondeterministic_seeded in operator.tags:
             self.found.calls.setdefault(RANDOM, label)
+        if operator is not torch.ops.aten._to_copy.default and any(map(_is_bfloat16, tree_leaves(args))):
+            self.found.calls.setdefault(BFLOAT16, label)
         return operator(*args, **(kwargs or {}))
+
+
+def _is_bfloat16(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.bfloat16
 
 
 def _mark(node: Any, label: str) -> None:

@@ -32,7 +32,8 @@ def prepared(module: nn.Module, role: str, example: Tensor | None = None) -> nn.
     finite.
     """
     _detach_computed_weights(module)
-    module = copy.deepcopy(module).eval().cpu().float()
+    with torch.no_grad():  # copies of what torch.jit.trace made would lead back to it
+        module = copy.deepcopy(module).eval().cpu().float()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):

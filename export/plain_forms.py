@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.onnx._internal.exporter import _registration
 
 from edgefill.export.decompositions import whole_upsampling
+from edgefill.export.decompositions.quantisation import fake_quantize_per_channel
 
 _Registry = _registration.ONNXRegistry  # which has no public name
 _registry = cache(_Registry.from_torchlib)
@@ -33,6 +34,9 @@ def plain_forms() -> Iterator[None]:
         forms.enter_context(sdpa_kernel(SDPBackend.MATH))
         forms.enter_context(torch.backends.mkldnn.flags(enabled=False))
         forms.enter_context(mock.patch.object(torch, "affine_grid_generator", affine_grid))
+        forms.enter_context(
+            mock.patch.object(torch, "fake_quantize_per_channel_affine", fake_quantize_per_channel)
+        )
         forms.enter_context(whole_upsampling())
         # Collected anew for every graph, operators take a fifth of the time.
         forms.enter_context(mock.patch.object(_Registry, "from_torchlib", staticmethod(_registry)))

@@ -15,9 +15,17 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from edgefill.errors import ModelError
 from edgefill.export import onnx_passes
 from edgefill.export.complex_parts import InParts, Parts, in_parts
+from edgefill.export.constants import KnownConstants
 from edgefill.export.decompositions import decomposition_table
 from edgefill.export.plain_forms import plain_forms
-from edgefill.export.refusals import explained, fixed_batch, no_form, refuse_random_numbers
+from edgefill.export.refusals import (
+    explained,
+    fixed_batch,
+    no_form,
+    refuse_bfloat16,
+    refuse_random_numbers,
+    what_fixes,
+)
 
 OPSET = 18
 BATCH = "N"
@@ -47,10 +55,13 @@ def to_onnx(
     shapes = [
         {place: symbols[size] for place, size in dynamic.get(name, {}).items()} for name in example_inputs
     ]
-    examples = _with_batch(example_inputs, dynamic)
-    with plain_forms(), explained(step, examples):
+    batched = [name for name in example_inputs if dynamic.get(name, {}).get(0) == BATCH]
+    batch = _traced_batch(example_inputs, batched)
+    examples = _with_batch(example_inputs, batched, batch)
+    with plain_forms(), what_fixes(batch) as fixed_by, explained(step, examples, fixed_by):
         graph = _functional(step, examples, decomposition_table(allow_scatter=allow_scatter))
         refuse_random_numbers(graph, step, examples)
+        refuse_bfloat16(graph, step, examples)
         program = torch.onnx.export(
             graph.eval(),
             tuple(examples),
@@ -64,7 +75,7 @@ def to_onnx(
     model: ModelProto = program.model_proto
     fixed = _fixed_size(model, dynamic, batchless)
     if fixed == BATCH:
-        raise ModelError(fixed_batch("an input or output has one size of it", step, examples))
+        raise ModelError(fixed_batch(fixed_by, step, examples))
     if fixed:
         raise ModelError(fixed)
     # First: the traces name the operator that a refused node comes from.
@@ -85,7 +96,7 @@ def _functional(
 
     Traced again where it does: autograd does not run inside of what makes functions of writes.
     """
-    graph = _traced(step, examples, table)
+    graph = _traced(_with_constants(step), examples, table)
     _views_may_copy(graph)
     if _writes(graph) or _has_complex_tensors(graph):
         graph = _traced(_without_writes(graph), examples, table)
@@ -95,6 +106,14 @@ def _functional(
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _with_constants(step: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*inputs: Tensor) -> Any:
+        with KnownConstants():
+            return step(*inputs)
+
+    return run
 
 
 def _without_writes(traced: fx.GraphModule) -> Callable[..., Any]:
@@ -134,17 +153,17 @@ def _has_complex_tensors(graph: fx.GraphModule) -> bool:
     return any(isinstance(value, Tensor) and value.is_complex() for value in values)
 
 
-def _with_batch(
-    example_inputs: Mapping[str, Tensor], dynamic: Mapping[str, Mapping[int, str]]
-) -> list[Tensor]:
-    """The examples, those with a batch with one that no other size is equal to."""
-    batched = [name for name in example_inputs if dynamic.get(name, {}).get(0) == BATCH]
+def _traced_batch(example_inputs: Mapping[str, Tensor], batched: Sequence[str]) -> int:
+    """A batch size that no other size is equal to."""
     sizes = {
         int(size)
         for name, tensor in example_inputs.items()
         for size in tensor.shape[1 if name in batched else 0 :]
     }
-    batch = next(size for size in _TRACED_BATCHES if size not in sizes)
+    return next(size for size in _TRACED_BATCHES if size not in sizes)
+
+
+def _with_batch(example_inputs: Mapping[str, Tensor], batched: Sequence[str], batch: int) -> list[Tensor]:
     return [
         tensor[:1].expand(batch, *tensor.shape[1:]).contiguous() if name in batched else tensor
         for name, tensor in example_inputs.items()

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
-from edgefill.export.decompositions import elementary, indexing, linear_algebra, resampling
+from edgefill.export.decompositions import (
+    elementary,
+    elimination,
+    indexing,
+    linear_algebra,
+    quantisation,
+    resampling,
+)
 from edgefill.export.decompositions.convolution import convolution, convolution_backward
 from edgefill.export.decompositions.folding import col2im, im2col
 from edgefill.export.decompositions.fourier import fft_c2c, fft_c2r, fft_r2c
@@ -57,7 +64,7 @@ def decomposition_table(*, allow_scatter: bool = False) -> dict[Any, Callable[..
     # Its backward reads the mean and the deviation too, which TensorRT's layer normalisation does not return.
     table |= get_decompositions([aten.native_layer_norm])
     # What writes stays a write, which is made a function of its own afterwards.
-    table = {overload: form for overload, form in table.items() if "copy_" not in str(overload).split(".")}
+    table = {overload: form for overload, form in table.items() if not overload._schema.is_mutable}
     table |= {overload: form for packet, form in _FORMS.items() for overload in _overloads(packet)}
     for packet in (aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d):
         table[packet.default] = functools.partial(resampling.upsample, packet)
@@ -85,6 +92,16 @@ def softplus_backward(grad: Tensor, x: Tensor, beta: float, threshold: float) ->
     return slope if threshold >= 20 else torch.where(x * beta > threshold, grad, slope)
 
 
+_by_its_own_statistics = get_decompositions([aten._native_batch_norm_legit.no_stats])
+
+
+def batch_norm_by_its_own_statistics(x: Tensor, *options: Any) -> Any:
+    """Of fp16 in fp32: PyTorch's exporter mixes both, and sums of squares are beyond the range of fp16."""
+    if x.dtype != torch.float16:
+        return NotImplemented
+    return _by_its_own_statistics[aten._native_batch_norm_legit.no_stats](x, *options)
+
+
 # Operators, with all their overloads or one of them, and what they are written in.
 _FORMS: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: convolution,
@@ -95,6 +112,8 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.diagonal_backward: indexing.diagonal_backward,
     aten.slice_scatter.default: indexing.slice_scatter,
     aten.select_scatter.default: indexing.select_scatter,
+    aten.diagonal_scatter.default: indexing.diagonal_scatter,
+    aten._native_batch_norm_legit.no_stats: batch_norm_by_its_own_statistics,
     aten.softplus_backward.default: softplus_backward,
     aten.avg_pool2d: resampling.avg_pool2d,
     aten.avg_pool2d_backward.default: resampling.avg_pool_backward,
@@ -142,6 +161,16 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.empty_permuted.default: lambda size, _, **options: aten.zeros(size, **options),
     aten.linalg_cholesky_ex.default: linear_algebra.cholesky_ex,
     aten.linalg_solve_triangular.default: linear_algebra.solve_triangular,
+    aten.linalg_qr.default: linear_algebra.qr,
+    aten.linalg_lu_factor_ex.default: elimination.lu_factor_ex,
+    aten.linalg_lu_solve.default: elimination.lu_solve,
+    aten._linalg_solve_ex.default: elimination.solve_ex,
+    aten.linalg_inv_ex.default: elimination.inv_ex,
+    aten._linalg_det.default: elimination.det,
+    aten._linalg_slogdet.default: elimination.slogdet,
+    aten.fake_quantize_per_tensor_affine_cachemask.default: quantisation.per_tensor,
+    aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams.default: quantisation.by_tensors,
+    aten._fused_moving_avg_obs_fq_helper.default: quantisation.observed,
 }
 
 _INSTEAD_OF_SCATTERING = (indexing.index_put, indexing.scatter_add, indexing.scatter)

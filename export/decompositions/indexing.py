@@ -93,6 +93,13 @@ def diagonal_backward(grad: Tensor, input_sizes: Sequence[int], offset: int, dim
     return square.movedim((-2, -1), (dim1, dim2))
 
 
+def diagonal_scatter(x: Tensor, values: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """``x`` with ``values`` on a diagonal."""
+    spread = diagonal_backward(values, x.shape, offset, dim1, dim2)
+    on_it = diagonal_backward(torch.ones_like(values), x.shape, offset, dim1, dim2) > 0
+    return torch.where(on_it, spread, x)
+
+
 def _written_where(x: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool) -> Tensor:
     """One value where a mask is true. Raises ModelError for as many as there are true places."""
     axis, mask = next((axis, index) for axis, index in enumerate(indices) if index is not None)
@@ -134,7 +141,7 @@ def _written_again(hot: Tensor) -> Tensor:
 
 def _sums(hot: Tensor, values: Tensor) -> Tensor:
     """The sum [places, …] of the ``values`` [picks, …] that belong to a place."""
-    exact = values if values.is_floating_point() else values.double()
+    exact = values if values.is_floating_point() or values.is_complex() else values.double()
     return (hot.T.to(exact.dtype) @ exact).to(values.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Cholesky's factor and triangular systems of small, fixed sizes, written out element by element."""
+"""Factors of matrices and triangular systems of small, fixed sizes, written out step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LARGEST = 12  # Rows; the number of operators grows with the square of it.
 
 def cholesky_ex(a: Tensor, *, upper: bool = False, check_errors: bool = False) -> tuple[Tensor, Tensor]:
     """L with L·Lᵀ = ``a [..., M, M]``; NaN where there is none."""
-    size = _size(a, "a Cholesky factor")
+    size = small_size(a, "a Cholesky factor")
     rows: list[list[Tensor]] = []
     for i in range(size):
         row: list[Tensor] = []
@@ -33,21 +33,56 @@ def solve_triangular(
     """x with ``a``·x = ``b`` (or x·``a`` = ``b``) for a triangular ``a [..., M, M]``."""
     if not left:
         return solve_triangular(a.mT, b.mT, upper=not upper, unitriangular=unitriangular).mT
-    size = _size(a, "a triangular system")
+    size = small_size(a, "a triangular system")
+    rest = b.expand(*torch.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:])
     rows: dict[int, Tensor] = {}
     for i in reversed(range(size)) if upper else range(size):
-        rest = b[..., i, :]
-        for k, row in rows.items():
-            rest = rest - a[..., i, k, None] * row
-        rows[i] = rest if unitriangular else rest / a[..., i, i, None]
-    return torch.stack([rows[i] for i in range(size)], -2)
+        row = rest[..., i : i + 1, :]
+        rows[i] = row if unitriangular else row / a[..., i : i + 1, i : i + 1]
+        rest = rest - a[..., i : i + 1] * rows[i]  # of which the rows that are done are never read
+    return torch.cat([rows[i] for i in range(size)], -2)
 
 
-def _size(a: Tensor, what: str) -> int:
-    size = int(a.shape[-1])
+def qr(a: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
+    """Q and R with Q·R = ``a [..., M, N]`` by Householder's reflections, with the signs that LAPACK gives."""
+    if mode == "r":
+        return NotImplemented
+    rows, columns = int(a.shape[-2]), int(a.shape[-1])
+    q, r = torch.eye(rows, dtype=a.dtype).expand(*a.shape[:-2], rows, rows), a
+    for k in range(_within(a, min(rows - 1, columns), "a QR factor")):
+        v, weight = _reflection(r[..., k:, k : k + 1])  # [..., M - k, 1] and [..., 1, 1]
+        below = r[..., k:, :]
+        r = torch.cat([r[..., :k, :], below - weight * v @ (v.mT @ below)], -2)
+        behind = q[..., k:]
+        q = torch.cat([q[..., :k], behind - (behind @ v) @ (weight * v.mT)], -1)
+    kept = rows if mode == "complete" else min(rows, columns)
+    return q[..., :kept], torch.triu(r)[..., :kept, :]
+
+
+def _reflection(column: Tensor) -> tuple[Tensor, Tensor]:
+    """v and w such that 1 - w·v·vᵀ leaves of ``column [..., M, 1]`` the first element alone.
+
+    Where it is alone already w is 0, as in LAPACK.
+    """
+    first, rest = column[..., :1, :], column[..., 1:, :].square().sum(-2, keepdim=True)
+    norm = torch.sqrt(first.square() + rest)
+    v = torch.cat([first + torch.where(first < 0, -norm, norm), column[..., 1:, :]], -2)
+    zero = torch.zeros_like(rest)
+    size = v.square().sum(-2, keepdim=True)
+    return v, torch.where(rest > 0, 2 / torch.where(rest > 0, size, torch.ones_like(size)), zero)
+
+
+def small_size(a: Tensor, what: str) -> int:
+    """M of ``a [..., M, M]``. Raises ModelError where that is too many, or ``a`` is complex."""
+    return _within(a, int(a.shape[-1]), what)
+
+
+def _within(a: Tensor, size: int, what: str) -> int:
+    if a.is_complex():
+        raise ModelError(f"{what} of complex numbers cannot be exported; write it with their parts")
     if size > LARGEST:
         raise ModelError(
-            f"{what} of {size} rows cannot be exported, as it is written out element by element, for "
+            f"{what} of {size} rows cannot be exported, as it is written out step by step, for "
             f"want of an operator; expected at most {LARGEST} rows"
         )
     return size

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from edgefill.errors import ModelError
+
 _NEAREST = 1
 _BORDER, _REFLECTION = 1, 2
 
@@ -26,7 +28,9 @@ def grid_sampler_2d_backward(
 ) -> tuple[Tensor | None, Tensor]:
     """The gradients with respect to ``picture [N, C, H, W]`` and ``grid [N, h, w, 2]`` in [-1, 1]."""
     if interpolation_mode > _NEAREST:
-        raise NotImplementedError("grid_sampler_2d_backward: bicubic samples are not exported")
+        raise ModelError(
+            "the gradient of F.grid_sample with mode='bicubic' cannot be exported; take mode='bilinear'"
+        )
     height, width = int(picture.shape[2]), int(picture.shape[3])
     points = grid.flatten(1, 2)  # (n, k, 2)
     x, x_slope = _pixels(points[..., 0], width, padding_mode, align_corners)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -112,3 +114,13 @@ def test_rounded_weights_fit_into_half():
     module = rounded_to(nn.Conv2d(4, 4, 3), torch.float16)
     assert module.weight.dtype == torch.float32
     assert torch.equal(module.weight, module.weight.half().float())
+
+
+def test_traced_module_is_copied_and_frozen():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what takes its place one day
+        traced = torch.jit.trace(nn.Linear(4, 3).eval(), torch.zeros(1, 4))
+    copied = prepared(traced, "the generator")
+    assert not any(parameter.requires_grad for parameter in copied.parameters())
+    x = torch.ones(2, 4)
+    torch.testing.assert_close(copied(x), traced(x))

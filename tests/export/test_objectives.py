@@ -64,6 +64,11 @@ def test_code_that_asks_for_the_type_of_its_input_is_found():
     assert "type of a tensor" in message
 
 
+def test_branch_that_pytorch_keeps_is_refused_with_what_to_write():
+    message = refused(lambda x: torch.cond(x.sum() > 0, squares, lambda y: squares(2 * y), (x,)))
+    assert "torch.cond" in message and "torch.where" in message and "test_objectives.py" in message
+
+
 def test_branch_on_values_is_refused_by_its_line():
     def objective(x):
         if x.sum() > 0:
@@ -83,29 +88,110 @@ def test_loss_that_does_not_depend_on_the_input_says_so():
     )
 
 
+class Inner(torch.nn.Module):
+    """Whatever ``function`` makes of its input, in a module with a path."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def within(function):
+    network = torch.nn.ModuleDict({"inner": Inner(function)})
+    return lambda x: squares(Outer(network)(x))
+
+
+class Outer(torch.nn.Module):
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, x):
+        return self.parts["inner"](x)
+
+
 def test_operator_without_a_form_is_named_by_the_module_that_calls_it():
-    class Solver(torch.nn.Module):
-        def forward(self, x):
-            return torch.linalg.inv(x + 2 * torch.eye(2))
+    message = refused(within(lambda x: torch.linalg.lstsq(x, x).solution), x=torch.zeros(1, 2, 2))
+    assert "lstsq in parts.inner" in message
+    assert "torch.linalg.qr" in message
 
-    class Network(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.solver = Solver()
 
-        def forward(self, x):
-            return self.solver(x)
+def test_batch_size_that_is_made_a_number_is_refused_by_its_line():
+    message = refused(within(lambda x: x * torch.ones(int(x.shape[0]), 1)))
+    assert "batch size became fixed" in message and "in parts.inner" in message
+    assert "torch.ones(int(x.shape[0]), 1)" in message
+    assert "torch.vmap" in message
+    hessian = torch.vmap(torch.func.hessian(lambda row: row.square().sum()))
+    assert "jacrev" in refused(lambda x: squares(hessian(x)))
 
-    network = Network()
-    message = refused(lambda x: squares(network(x)), x=torch.zeros(1, 2, 2))
-    assert "inv in solver" in message
-    assert "cholesky" in message
+
+def test_bfloat16_is_refused_by_the_call_that_computes_in_it():
+    message = refused(within(lambda x: F.relu(x.bfloat16())))
+    assert "F.relu in parts.inner" in message and "bfloat16" in message and "float()" in message
+
+
+def test_types_that_do_not_fit_are_told_with_what_to_write():
+    layer = torch.nn.Conv1d(4, 3, 1).half()
+    message = refused(lambda x: squares(layer(x[:, :, None])))
+    assert (
+        "float32 meets one of fp16" in message
+        and "x.new_zeros" in message
+        and "test_objectives.py" in message
+    )
+
+
+def test_bicubic_samples_are_refused_by_their_call():
+    picture = torch.ones(1, 1, 3, 3)
+
+    def objective(grid):
+        return squares(
+            F.grid_sample(picture.expand(grid.shape[0], 1, 3, 3), grid, "bicubic", align_corners=True)
+        )
+
+    with pytest.raises(ModelError, match=r"F\.grid_sample with mode='bicubic'"):
+        gradient_graph(objective, {"grid": torch.zeros(1, 2, 2, 2)}, wrt="grid")
+
+
+def test_what_the_objective_itself_raises_is_told_with_its_line():
+    def objective(x):
+        assert x.dtype == torch.float64, "expected doubles"
+        return squares(x)
+
+    message = refused(objective)
+    assert "AssertionError(expected doubles)" in message and "assert x.dtype" in message
+
+
+def test_recursions_are_refused_with_what_to_write():
+    lengths = torch.tensor([4]), torch.tensor([2])
+    message = refused(
+        lambda x: F.ctc_loss(
+            x[:, :, None].expand(-1, -1, 3).transpose(0, 1), torch.tensor([[1, 2]]), *lengths
+        )[None]
+    )
+    assert "F.ctc_loss" in message and "torch.logsumexp" in message
 
 
 def test_complex_numbers_are_refused_where_their_parts_do_not_do():
     message = refused(lambda x: squares(torch.fft.fft(x).sqrt().real))
     assert "sqrt" in message and "test_objectives.py" in message and "real and imaginary parts" in message
     assert "view_as_real" in refused(lambda x: (squares(x), {"spectrum": torch.fft.fft(x)}))
+
+
+def test_instance_norm_in_fp16_keeps_to_one_type():
+    norm = torch.nn.InstanceNorm1d(2)
+
+    def objective(x):
+        y = norm(x.half())
+        return squares(torch.tanh(y).float())
+
+    inputs = {"x": torch.randn(2, 2, 5, generator=torch.Generator().manual_seed(0))}
+    found = run(gradient_graph(objective, inputs, wrt="x", check=False), inputs)
+    x = inputs["x"].clone().requires_grad_(True)
+    (expected,) = torch.autograd.grad(squares(torch.tanh(norm(x))).sum(), x)
+    np.testing.assert_allclose(found["grad_x"], expected.numpy(), rtol=0.02, atol=0.02)
 
 
 def test_what_is_scripted_is_refused_with_what_to_do():
