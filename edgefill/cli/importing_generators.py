@@ -36,10 +36,10 @@ def import_generator_to(
     as_json: bool,
 ) -> None:
     """Says what the G in ``file`` is, and writes it as a model to ``out``, if there is one."""
+    picture_range = _range(output_range)
     require("train", "torch", "onnx", "onnxscript", "onnxruntime", "safetensors.torch")
     from edgefill.export.weights.importer import check_precision, examine_generator, write_generator
 
-    picture_range = _range(output_range)
     check_precision(precision)
     say(f"importing {file}: the generator is exported with its gradient (some seconds to half a minute)")
     found = examine_generator(file, discriminator, prior=prior)

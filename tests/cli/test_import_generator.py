@@ -29,7 +29,6 @@ def test_a_dry_run_says_what_it_is_and_writes_nothing(tmp_path, file, run_edgefi
     ("options", "words"),
     [
         (["--mask-means", "hole", "--whole"], "found --whole and --mask-means, of completion networks"),
-        (["--precision", "int8"], "expected one of fp32, fp16, both for a generator"),
         (["--output-range", "imagenet"], "expected -1..1, 0..1, 0..255 for what a generator draws"),
     ],
 )

@@ -205,3 +205,8 @@ def test_a_discriminator_of_other_pictures_is_refused(tmp_path, pair):
         examine_generator(g, saved(tmp_path / "wide.pth", wide))
     with pytest.raises(InputError, match="prior is 'gauss'; expected one of uniform, normal"):
         examine_generator(g, prior="gauss")
+
+
+def test_a_precision_without_gradients_is_refused(tmp_path):
+    with pytest.raises(InputError, match="precision is 'int8'; expected one of fp32, fp16, both"):
+        import_generator(tmp_path / "g.pth", tmp_path / "g.edgefill", precision="int8")
