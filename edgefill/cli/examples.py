@@ -22,6 +22,7 @@ _EXAMPLES = {
     "import": (
         "edgefill import network.onnx --out network.edgefill",
         "edgefill import network.onnx --dry-run --mask-means hole",
+        "edgefill import netG.pth --discriminator netD.pth --out faces.edgefill",
     ),
     "models": ("edgefill models", "edgefill models --known"),
     "sample": (

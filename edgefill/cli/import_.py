@@ -1,4 +1,4 @@
-"""``edgefill import``: anybody's completion network, an ONNX file, to a model."""
+"""``edgefill import``: anybody's completion network, or generator, to a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ _PANEL = "What the network takes, where its file does not tell"
 
 @app.command("import", epilog=examples("import"))
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The network.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A completion network as ONNX, or a generator's weights: the state dict of a DCGAN, of "
+            "PyTorch or as safetensors.",
+        ),
+    ],
     out: Annotated[
         Path | None, path_option("The model to write, e.g. migan.edgefill.", "--out", "-o")
     ] = None,
@@ -33,6 +40,17 @@ def import_(
     calibration: Annotated[
         Path | None,
         typer.Option(help="Folder of pictures that show int8 which values occur, like those to complete."),
+    ] = None,
+    discriminator: Annotated[
+        Path | None,
+        path_option("The D of a generator, where it is not in the same file.", "--discriminator", "-d"),
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help="What a generator's z was drawn from in training: uniform or normal; by its batch norms "
+            "unless given."
+        ),
     ] = None,
     whole: Annotated[
         bool,
@@ -115,8 +133,29 @@ def import_(
         bool, typer.Option("--json", help="Print the manifest, or what was found, as JSON on stdout.")
     ] = False,
 ) -> None:
-    """Import a completion network, an ONNX file: it is recognised, tried on a picture, written as a model."""
+    """Import a network that exists: it is recognised, tried and written as a model.
+
+    A completion network is an ONNX file that takes a picture and a mask; it is tried on a picture. A
+    generator takes z: its layers follow from the shapes of its weights, and it gets a search's gradient.
+    """
     _check_places(out, write_contract, dry_run=dry_run, force=force)
+    from edgefill.cli.importing_generators import import_generator_to, is_generator
+
+    if is_generator(file):
+        foreign = {
+            "--whole": whole, "--mask-means": mask_means, "--mask-values": mask_values, "--range": range_,
+            "--order": order, "--layout": layout, "--sees": sees, "--join": join, "--side": side,
+            "--mask-input": mask_input, "--output": output, "--contract": contract,
+            "--write-contract": write_contract, "--calibration": calibration,
+        }  # fmt: skip
+        _check_of_generators(file, foreign)
+        import_generator_to(
+            file, None if dry_run else out, discriminator=discriminator, prior=prior,
+            output_range=output_range, name=name, precision=precision, licence=licence, origin=origin,
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    _check_of_networks(file, {"--discriminator": discriminator, "--prior": prior})
     require("import", "onnx", "onnxruntime")
     from edgefill.export.importing.importer import PRECISIONS, check_precision, examine, write_examined
     from edgefill.export.importing.told import Told
@@ -157,6 +196,25 @@ def import_(
     )
     if as_json:
         print_json({"model": str(out), **dataclasses.asdict(manifest)})
+
+
+def _check_of_generators(file: Path, options: dict[str, Any]) -> None:
+    """Raises InputError for options of completion networks."""
+    given = [option for option, value in options.items() if value not in (None, False)]
+    if given:
+        raise InputError(
+            f"{file.name} is a generator, which takes no picture; found {' and '.join(given)}, of completion "
+            "networks: leave it out"
+        )
+
+
+def _check_of_networks(file: Path, options: dict[str, Any]) -> None:
+    """Raises InputError for options of generators."""
+    given = [option for option, value in options.items() if value is not None]
+    if given:
+        raise InputError(
+            f"{file.name} is no generator, which takes z alone; found {' and '.join(given)}: leave it out"
+        )
 
 
 def _check_places(out: Path | None, contract: Path | None, *, dry_run: bool, force: bool) -> None:

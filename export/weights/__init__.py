@@ -1,0 +1,1 @@
+"""Generators and discriminators that exist, as files of other frameworks, to models that search."""

@@ -1,0 +1,38 @@
+"""``edgefill import`` of a generator's weights, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from tests.export.weights.zoo import tutorial_d, tutorial_g
+
+
+@pytest.fixture
+def file(tmp_path):
+    torch.save(tutorial_g().state_dict(), tmp_path / "g.pth")
+    return tmp_path / "g.pth"
+
+
+def test_a_dry_run_says_what_it_is_and_writes_nothing(tmp_path, file, run_edgefill):
+    torch.save(tutorial_d().state_dict(), tmp_path / "d.pth")
+    done = run_edgefill("import", file, "-d", tmp_path / "d.pth", "--prior", "uniform", "--dry-run", "--json")
+    found = json.loads(done.stdout)["generator"]
+    assert (found["z_dim"], found["prior"], found["discriminator"]) == (8, "uniform", True)
+    assert "pictures of 16×16" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.pth", "g.pth"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--mask-means", "hole", "--whole"], "found --whole and --mask-means, of completion networks"),
+        (["--output-range", "imagenet"], "expected -1..1, 0..1, 0..255 for what a generator draws"),
+    ],
+)
+def test_options_of_other_networks_are_refused(tmp_path, file, run_edgefill, options, words):
+    done = run_edgefill("import", file, "--out", tmp_path / "it.edgefill", *options, check=False)
+    assert done.returncode == 3 and words in done.stderr
+    assert not (tmp_path / "it.edgefill").exists()
