@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgefill.completion import Completer, Failure, Request, Result, SearchSettings, scheduler
+from edgefill.completion import Completer, Failure, Request, Result, SearchSettings, worker
 from edgefill.errors import ModelError
 from edgefill.methods.latent import candidates
 from tests.completion.fakes import Clock, FakeRuntime, fake_model, fake_runtime
@@ -54,7 +54,7 @@ def test_a_finished_pictures_place_is_taken_by_the_next():
 
 
 def test_places_are_filled_whole_batches_long_where_all_take_the_same_steps(monkeypatch):
-    monkeypatch.setattr(scheduler, "_GATHER", 60.0)  # seconds: however slowly this machine reads
+    monkeypatch.setattr(worker, "_GATHER", 60.0)  # seconds: however slowly this machine reads
     watched = Watched()
     list(Completer(MODEL, watched.runtime).complete_many([grey(100)] * 7, REQUEST, batch=3))
     assert watched.rows == [3] * 60 + [3] * 60 + [1] * 60
