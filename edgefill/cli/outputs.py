@@ -146,7 +146,7 @@ def _all_resolved(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     folders: dict[str, str] = {}
     for path in paths:
         folder, name = os.path.split(path)
-        if name in ("", "..") or path.is_symlink():
+        if name in ("", "..") or os.path.islink(path):  # noqa: PTH114  a name too long is none
             yield path, _resolved(path)
             continue
         if folder not in folders:
