@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
 from torch._C import DispatchKey
+from torch._export import utils as _export_utils
+from torch.export import decomp_utils
 from torch.utils._python_dispatch import _disable_current_modes
 
 aten = torch.ops.aten
 
+_LISTING = "_collect_all_valid_cia_ops_for_aten_namespace"
+_listed = functools.cache(getattr(_export_utils, _LISTING).__wrapped__)
 Axis = Callable[[Tensor], Tensor]  # A linear operator along the third axis of [N, C, L, 1].
 
 
@@ -25,7 +30,8 @@ def whole_upsampling() -> Iterator[None]:
     """Inside, upsampling is traced as one operator with a backward operator of its own.
 
     PyTorch registers Python kernels that take it apart into index arithmetic before autograd sees it, and the
-    gradient of that is a scatter; they are replaced for the while.
+    gradient of that is a scatter; they are replaced for the while. torch.export lists such kernels once in a
+    process: inside it has a list of its own, and others never see that.
     """
     packets = (aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d, *BY_MATRICES)
     overloads = [getattr(packet, name) for packet in packets for name in ("default", "vec")]
@@ -37,7 +43,10 @@ def whole_upsampling() -> Iterator[None]:
                 packet.vec.py_kernels[key] = functools.partial(_upsample_vec, packet.default)
         for overload in overloads:
             overload._dispatch_cache.clear()
-        yield
+        with ExitStack() as lists:
+            for user in (_export_utils, decomp_utils):
+                lists.enter_context(mock.patch.object(user, _LISTING, _listed))
+            yield
     finally:
         for overload, saved in zip(overloads, kernels, strict=True):
             overload.py_kernels.clear()

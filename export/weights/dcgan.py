@@ -153,14 +153,14 @@ def _unflattened_before(chain: _Chain, layers: Sequence[Layer], index: int) -> N
         chain.unflatten(norm.shape[0], norm)
 
 
-def build_discriminator(layers: Sequence[Layer], shape: Shape, where: str) -> nn.Module:
-    """D's logit of pictures of ``shape``, in eval mode. Raises ModelError."""
+def build_discriminator(layers: Sequence[Layer], channels: int, side: int, where: str) -> nn.Module:
+    """D's logit of square pictures, in eval mode. Raises ModelError."""
     if len(layers) < 2 or layers[0].kind != CONVOLUTION or layers[-1].kind == NORM:
         raise ModelError(
             f"{where} is no discriminator of a DCGAN: it has {_shown(layers)}; expected convolutions that "
             f"halve a picture, and a last layer with one output{_OTHERWISE}"
         )
-    chain = _Chain(where, shape.channels, shape.side)
+    chain = _Chain(where, channels, side)
     for index, layer in enumerate(layers):
         if layer.kind == NORM:
             chain.norm(layer)

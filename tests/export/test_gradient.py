@@ -9,10 +9,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import nn
+from torch.export import decomp_utils
 from torch.nn import functional as F
 
 from edgefill.errors import ModelError
 from edgefill.export import gradient, gradient_graph, onnx_passes
+from edgefill.export.gradient import forward_graph
 
 
 def run(model, **inputs):
@@ -177,3 +180,14 @@ def test_weights_stored_in_half_give_the_same_numbers():
     onnx.checker.check_model(model)
     np.testing.assert_array_equal(run(model, z=z)["grad_z"], before["grad_z"])
     assert model.ByteSize() < 0.7 * size
+
+
+@pytest.mark.filterwarnings("ignore")  # of what torch.onnx uses itself
+def test_exports_of_others_in_the_same_process_go_on_as_ever():
+    """PyTorch lists its operators once in a process; some are others while a graph of ours is traced."""
+    maps, x = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 3)).eval(), torch.zeros(1, 1, 4, 4)
+
+    decomp_utils._collect_all_valid_cia_ops_for_aten_namespace.cache_clear()
+    forward_graph(lambda x: maps(x), {"x": x}, "y")
+    theirs = torch.onnx.export(maps, (x,), dynamo=True, verbose=False)
+    assert "Resize" in {node.op_type for node in theirs.model_proto.graph.node}
