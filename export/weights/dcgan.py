@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from torch import nn
+from torch import Tensor, nn
 
 from edgefill.errors import ModelError
 from edgefill.export.weights.layers import CONVOLUTION, LINEAR, NORM, Layer
@@ -35,11 +35,21 @@ class Shape:
         return f"z of {self.z_dim} numbers, maps of {maps} channels, pictures of {self.side}×{self.side}"
 
 
-class _Chain:
-    """Modules one by one, and what comes out of the last."""
+class Crop(nn.Module):
+    """Maps without their last row and their last column."""
 
-    def __init__(self, where: str, features: int, side: int | None) -> None:
-        self.where, self.features, self.side = where, features, side
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, :-1, :-1]
+
+
+class _Chain:
+    """Modules one by one, and what comes out of the last.
+
+    With ``same`` borders are TensorFlow's SAME: of a number of pixels that is odd, the end gets one more.
+    """
+
+    def __init__(self, where: str, features: int, side: int | None, same: bool) -> None:
+        self.where, self.features, self.side, self.same = where, features, side, same
         self.modules: list[nn.Module] = []
 
     def add(self, module: nn.Module, layer: Layer) -> None:
@@ -87,12 +97,17 @@ class _Chain:
             self.refuse(layer, f"a transposed one with a square kernel takes {self.features} channels here")
         is_first = self.side == 1
         stride, padding, extra = (1, 0, 0) if is_first else (2, max(kernel - 1, 0) // 2, kernel % 2)
+        crops = self.same and extra == 1
+        if crops:
+            padding, extra = padding - 1, 0
         if not is_first and kernel < 2:
             self.refuse(layer, "a kernel of 1 cannot double a map")
         module = nn.ConvTranspose2d(
             inputs, outputs, kernel, stride, padding, extra, bias=layer.bias is not None
         )
         self.add(module, layer)
+        if crops:
+            self.modules.append(Crop())
         self.features, self.side = outputs, kernel if is_first else 2 * self.side
 
     def halving(self, layer: Layer, *, is_last: bool) -> None:
@@ -104,6 +119,10 @@ class _Chain:
         if is_last and (outputs, kernel) != (1, self.side):
             self.refuse(layer, f"the last has 1 output and spans the maps of {self.side}×{self.side}")
         stride, padding = (1, 0) if is_last else (2, (kernel - 1) // 2)
+        if self.same and not is_last and kernel % 2 and self.side % 2 == 0:
+            before, padding = max(padding - 1, 0), 0
+            self.modules.append(nn.ZeroPad2d((before, kernel - 2 - before) * 2))
+            self.side += kernel - 2
         side = (self.side + 2 * padding - kernel) // stride + 1
         if side < 1:
             self.refuse(layer, f"maps of {self.side}×{self.side} come in")
@@ -111,8 +130,13 @@ class _Chain:
         self.features, self.side = outputs, side
 
 
-def build_generator(layers: Sequence[Layer], where: str, slope: float = 0.0) -> tuple[nn.Module, Shape]:
-    """G in eval mode, and its shape; ``slope`` is that of its activations below 0. Raises ModelError."""
+def build_generator(
+    layers: Sequence[Layer], where: str, slope: float = 0.0, *, same: bool = False
+) -> tuple[nn.Module, Shape]:
+    """G in eval mode, and its shape; ``slope`` is that of its activations below 0. Raises ModelError.
+
+    ``same`` is whether the borders of its maps are TensorFlow's.
+    """
     weights = [layer for layer in layers if layer.kind != NORM]
     if len(weights) < 2 or layers[0].kind == NORM or weights[-1].kind != CONVOLUTION:
         raise ModelError(
@@ -122,7 +146,7 @@ def build_generator(layers: Sequence[Layer], where: str, slope: float = 0.0) -> 
     first = weights[0]
     spatial = first.kind == CONVOLUTION
     z_dim = first.shape[0 if spatial else 1]
-    chain, maps = _Chain(where, z_dim, 1 if spatial else None), [z_dim]
+    chain, maps = _Chain(where, z_dim, 1 if spatial else None, same), [z_dim]
     for index, layer in enumerate(layers):
         if layer.kind == LINEAR:
             chain.linear(layer)
@@ -153,14 +177,16 @@ def _unflattened_before(chain: _Chain, layers: Sequence[Layer], index: int) -> N
         chain.unflatten(norm.shape[0], norm)
 
 
-def build_discriminator(layers: Sequence[Layer], shape: Shape, where: str) -> nn.Module:
-    """D's logit of pictures of ``shape``, in eval mode. Raises ModelError."""
+def build_discriminator(
+    layers: Sequence[Layer], shape: Shape, where: str, *, same: bool = False
+) -> nn.Module:
+    """D's logit of pictures of ``shape``, in eval mode; ``same`` as in build_generator. Raises ModelError."""
     if len(layers) < 2 or layers[0].kind != CONVOLUTION or layers[-1].kind == NORM:
         raise ModelError(
             f"{where} is no discriminator of a DCGAN: it has {_shown(layers)}; expected convolutions that "
             f"halve a picture, and a last layer with one output{_OTHERWISE}"
         )
-    chain = _Chain(where, shape.channels, shape.side)
+    chain = _Chain(where, shape.channels, shape.side, same)
     for index, layer in enumerate(layers):
         if layer.kind == NORM:
             chain.norm(layer)

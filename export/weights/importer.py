@@ -12,6 +12,7 @@ from torch import nn
 from edgefill.errors import InputError, ModelError
 from edgefill.export.bundle import PRECISIONS, export_bundle, silent
 from edgefill.export.weights.dcgan import Shape, build_discriminator, build_generator
+from edgefill.export.weights.formats import TENSORFLOW, format_of
 from edgefill.export.weights.layers import Layer
 from edgefill.export.weights.picking import picked
 from edgefill.export.weights.reading import State, read_states
@@ -105,9 +106,9 @@ def check_precision(precision: str) -> None:
 
 def _of_states(file: Path, other: Path | None, prior: str | None) -> Found:
     states = read_states(file)
-    build = partial(_generator, prior=prior)
+    build = partial(_generator, prior=prior, same=_is_same(file))
     (generator, shape, assumption), where = picked(states, build, file.name, _GENERATOR)
-    judge = partial(_discriminator, shape=shape)
+    judge = partial(_discriminator, shape=shape, same=_is_same(other or file))
     judged: nn.Module | None = None
     if other is not None:
         judged, _ = picked(read_states(other), judge, other.name, _DISCRIMINATOR)
@@ -118,14 +119,23 @@ def _of_states(file: Path, other: Path | None, prior: str | None) -> Found:
     return Found(generator, judged, shape.z_dim, shape.spatial_z, assumption.prior, tuple(said))
 
 
-def _generator(layers: list[Layer], where: str, *, prior: str | None) -> tuple[nn.Module, Shape, Assumption]:
-    build_generator(layers, where)
+def _is_same(file: Path) -> bool:
+    """Whether the maps of a network in ``file`` have TensorFlow's borders."""
+    return format_of(file) == TENSORFLOW
+
+
+def _generator(
+    layers: list[Layer], where: str, *, prior: str | None, same: bool
+) -> tuple[nn.Module, Shape, Assumption]:
+    network, shape = build_generator(layers, where, same=same)
+    if same:  # the programs that write these checkpoints say it
+        return network, shape, Assumption(prior or "uniform", 0.0, known=True)
     assumption = assumed(layers, where, prior)
     return *build_generator(layers, where, assumption.slope), assumption
 
 
-def _discriminator(layers: list[Layer], where: str, *, shape: Shape) -> nn.Module:
-    return build_discriminator(layers, shape, where)
+def _discriminator(layers: list[Layer], where: str, *, shape: Shape, same: bool) -> nn.Module:
+    return build_discriminator(layers, shape, where, same=same)
 
 
 def _beside(
@@ -141,6 +151,8 @@ def _beside(
 def _about(assumption: Assumption, prior: str | None) -> list[str]:
     """Where the prior and the activations come from."""
     what = f"z from the {assumption.prior} prior, {_activation(assumption.slope)} in G"
+    if assumption.known:
+        return [f"as the programs have it that write such checkpoints: {what}"]
     if assumption.misfit is None:
         hint = "" if prior else "; where z was drawn from another, import with --prior"
         return [f"taken as usual, since its batch norms remember nothing: {what}{hint}"]
