@@ -51,6 +51,7 @@ class _Chain:
     def __init__(self, where: str, features: int, side: int | None, same: bool) -> None:
         self.where, self.features, self.side, self.same = where, features, side, same
         self.modules: list[nn.Module] = []
+        self._crops = False
 
     def add(self, module: nn.Module, layer: Layer) -> None:
         """``module`` with the weights of ``layer``, which must fit."""
@@ -66,6 +67,7 @@ class _Chain:
 
     def linear(self, layer: Layer) -> None:
         outputs, inputs = layer.shape
+        self.crop()
         if self.side:
             self.modules.append(nn.Flatten())
             self.features, self.side = self.features * self.side**2, None
@@ -92,23 +94,27 @@ class _Chain:
     def doubling(self, layer: Layer) -> None:
         """A transposed convolution: the first on z makes maps as large as its kernel, others double."""
         assert self.side
+        self.crop()
         inputs, outputs, kernel, width = layer.shape
         if inputs != self.features or kernel != width:
             self.refuse(layer, f"a transposed one with a square kernel takes {self.features} channels here")
         is_first = self.side == 1
         stride, padding, extra = (1, 0, 0) if is_first else (2, max(kernel - 1, 0) // 2, kernel % 2)
-        crops = self.same and extra == 1
-        if crops:
-            padding, extra = padding - 1, 0
+        if self.same and extra:
+            padding, extra, self._crops = padding - 1, 0, True
         if not is_first and kernel < 2:
             self.refuse(layer, "a kernel of 1 cannot double a map")
         module = nn.ConvTranspose2d(
             inputs, outputs, kernel, stride, padding, extra, bias=layer.bias is not None
         )
         self.add(module, layer)
-        if crops:
-            self.modules.append(Crop())
         self.features, self.side = outputs, kernel if is_first else 2 * self.side
+
+    def crop(self) -> None:
+        """What a convolution drew too much goes behind its batch norm, which is folded into it, and ReLU."""
+        if self._crops:
+            self.modules.append(Crop())
+        self._crops = False
 
     def halving(self, layer: Layer, *, is_last: bool) -> None:
         """A convolution: the last one spans all of its maps, others halve."""
@@ -164,6 +170,7 @@ def build_generator(
     if layers[-1].kind == NORM or chain.features not in (1, 3):
         chain.refuse(layers[-1], "the last is a convolution to the 1 or 3 channels of a picture")
     assert chain.side
+    chain.crop()
     network = nn.Sequential(*chain.modules, nn.Tanh()).eval()
     return network, Shape(z_dim, chain.features, chain.side, spatial, tuple(maps))
 

@@ -22,7 +22,7 @@ _OF_CHECKPOINTS = 4  # times what a model may have: optimisers keep two more num
 
 
 def read_states(path: str | Path) -> dict[str, State]:
-    """The state dicts in a PyTorch, safetensors or TensorFlow file by where they stand in it, "" for its top; float32.
+    """The state dicts in a file of weights by where they stand in it, "" for its top; float32.
 
     The order of a PyTorch file's tensors is that of the network's layers; of a safetensors file they are
     sorted by the numbers in their names. Raises ModelError for what holds code, is damaged, or holds none.

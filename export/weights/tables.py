@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from edgefill.errors import ModelError
 from edgefill.export.weights.formats import TABLE_END
 
-LARGEST = 2**22  # bytes of a table; that of a network of a thousand tensors has 100 thousand
-_FOOTER, _TRAILER, _LONGEST_KEY = 48, 5, 4096
+LARGEST = 2**20  # bytes of a table; that of a thousand tensors has 100 thousand
+_FOOTER, _TRAILER, _LONGEST_KEY = 48, 5, 512
 _POLYNOMIAL = 0x82F63B78  # of CRC-32C, reversed
 
 
@@ -45,7 +45,7 @@ class Cursor:
 
 
 def read_table(data: bytes) -> dict[bytes, bytes]:
-    """The values in ``data`` by their keys, in its order. Raises ModelError for what is damaged or too large."""
+    """The values in ``data`` by their keys, in its order. Raises ModelError for damaged and too large ones."""
     if len(data) < _FOOTER or not data.endswith(TABLE_END):
         raise ModelError("it does not end as a table does")
     if len(data) > LARGEST:

@@ -68,8 +68,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensors]:
     index = index_of(path)
     if index is None:
         raise ModelError(
-            f"{path.name} is a checkpoint of TensorFlow's first format, of before 0.12; expected NAME.index and "
-            "NAME.data-00000-of-00001: restore it in TensorFlow and save it again"
+            f"{path.name} is a checkpoint of TensorFlow's first format, of before 0.12; expected NAME.index "
+            "and NAME.data-00000-of-00001: restore it in TensorFlow and save it again"
         )
     try:
         if index.stat().st_size > LARGEST:
@@ -115,7 +115,9 @@ def _generator(layers: dict[str, _Layer], file: str) -> Tensors:
     ordered = sorted(layers.values(), key=lambda each: (each.index, each.kind == "bn"))
     weights = [each for each in ordered if each.kind == "h"]
     if sum(each.ending == "lin" for each in weights) > 1:
-        raise ModelError(f"{file} is of a DCGAN that takes labels too, which a search does not have{_OTHERWISE}")
+        raise ModelError(
+            f"{file} is of a DCGAN that takes labels too, which a search does not have{_OTHERWISE}"
+        )
     first = weights[0] if weights else ordered[0]
     following = weights[1].tensors.get("weight") if len(weights) > 1 else None
     if first.ending == "lin" and following is not None and following.dim() == 4:
@@ -224,7 +226,7 @@ def _entry(value: bytes) -> _Entry:
     numbers = [fields.get(field, 0) for field in (1, 3, 4, 5)]
     if not all(isinstance(number, int) for number in numbers):
         raise ModelError("an entry has text for a number")
-    kind, shard, offset, size = (int(number) for number in numbers)  # type: ignore[arg-type]
+    kind, shard, offset, size = (int(number) for number in numbers)
     return _Entry(kind, _shape(fields.get(2, b"")), shard, offset, size, 7 in fields)
 
 
