@@ -81,6 +81,6 @@ def _check_norm(name: str, tensors: State, where: str) -> None:
     features = {tuple(tensor.shape) for leaf, tensor in tensors.items() if leaf != "num_batches_tracked"}
     if len(features) > 1 or any(len(shape) != 1 for shape in features):
         raise ModelError(
-            f"{where} has a batch norm {name} whose tensors have the shapes {sorted(features)}; expected one, "
-            "of one axis"
+            f"{where} has a batch norm {name} whose tensors have the shapes {sorted(features)}; expected "
+            "one, of one axis"
         )

@@ -45,7 +45,7 @@ class Cursor:
 
 
 def read_table(data: bytes) -> dict[bytes, bytes]:
-    """The values in ``data`` by their keys, in its order. Raises ModelError for damaged and too large ones."""
+    """The values in ``data`` by their keys, in its order. Raises ModelError for damaged or large ones."""
     if len(data) < _FOOTER or not data.endswith(TABLE_END):
         raise ModelError("it does not end as a table does")
     if len(data) > LARGEST:
