@@ -17,6 +17,7 @@ from edgefill.export.weights.layers import Layer
 from edgefill.export.weights.picking import picked
 from edgefill.export.weights.reading import State, read_states
 from edgefill.export.weights.statistics import Assumption, assumed
+from edgefill.export.weights.tensorflow import DISCRIMINATOR
 from edgefill.model.manifest import PRIORS, Manifest
 
 _ODD = 1.0  # the misfit from which statistics are of another network
@@ -110,12 +111,13 @@ def _of_states(file: Path, other: Path | None, prior: str | None) -> Found:
     (generator, shape, assumption), where = picked(states, build, file.name, _GENERATOR)
     judge = partial(_discriminator, shape=shape, same=_is_same(other or file))
     judged: nn.Module | None = None
+    why = ""
     if other is not None:
         judged, _ = picked(read_states(other), judge, other.name, _DISCRIMINATOR)
     elif where or len(states) > 1:
-        judged = _beside(states, judge, file.name)
+        judged, why = _beside(states, judge, file.name)
     said = [f"G{f' is {where} in {file.name}' * bool(where)}: {shape}", *_about(assumption, prior)]
-    said.append(f"D has {_count(judged)} convolutions" if judged else _without_d(other is None))
+    said.append(f"D has {_count(judged)} convolutions" if judged else _without_d(other is None, why))
     return Found(generator, judged, shape.z_dim, shape.spatial_z, assumption.prior, tuple(said))
 
 
@@ -140,12 +142,16 @@ def _discriminator(layers: list[Layer], where: str, *, shape: Shape, same: bool)
 
 def _beside(
     states: dict[str, State], judge: Callable[[list[Layer], str], nn.Module], file: str
-) -> nn.Module | None:
-    """The D in the file of G, if there is one."""
-    try:
-        return picked(states, judge, file, _DISCRIMINATOR)[0]
-    except ModelError:
-        return None
+) -> tuple[nn.Module | None, str]:
+    """The D in the file of G, if there is one, and what keeps one that is called so from being it."""
+    called = {name: state for name, state in states.items() if name == DISCRIMINATOR}
+    why = ""
+    for each in (states, called):
+        try:
+            return picked(each, judge, file, _DISCRIMINATOR)[0], ""
+        except ModelError as error:
+            why = str(error)
+    return None, why if called else ""
 
 
 def _about(assumption: Assumption, prior: str | None) -> list[str]:
@@ -173,5 +179,6 @@ def _count(network: nn.Module) -> int:
     return sum(isinstance(each, nn.Conv2d) for each in network.modules())
 
 
-def _without_d(hint: bool) -> str:
-    return f"no D: the search has no perceptual loss{'; --discriminator FILE brings one' * hint}"
+def _without_d(hint: bool, why: str) -> str:
+    brings = "; --discriminator FILE brings one" * hint
+    return f"no D: the search has no perceptual loss{brings}{f' ({why})' * bool(why)}"

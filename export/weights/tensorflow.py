@@ -24,6 +24,7 @@ from edgefill.export.weights.tables import LARGEST, Cursor, read_table
 from edgefill.model.onnx_file import MAX_BYTES
 
 _TYPES = {1: "<f4", 2: "<f8", 19: "<f2"}  # of numbers, by TensorFlow's own numbers of them
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"  # as the states of a checkpoint are called
 _AXES = 8
 _VARIABLE = re.compile(r"(?:.*/)?([gd])_(h|bn)(\d{1,4})(?:_(conv|lin))?/(\w+)")
 _LEAVES = {
@@ -104,8 +105,8 @@ def _networks(index: Path, entries: dict[str, _Entry], shards: int) -> dict[str,
             f"found {', '.join(list(entries)[:5]) or 'none'}{_OTHERWISE}"
         )
     states = {
-        "generator": _generator(found["g"], index.name),
-        "discriminator": _discriminator(found["d"], index.name),
+        GENERATOR: _generator(found["g"], index.name),
+        DISCRIMINATOR: _discriminator(found["d"], index.name),
     }
     return {name: state for name, state in states.items() if state}
 

@@ -144,6 +144,15 @@ def test_what_cannot_be_read_is_refused_with_the_reason(copy, entries, changes, 
     assert words in str(error.value)
 
 
+def test_a_discriminator_of_other_pictures_is_left_out_with_the_reason(copy, entries):
+    (copy / INDEX).write_bytes(
+        table({**entries, b"discriminator/d_h4_lin/Matrix": _entry(shape=[10, 1], size=40)})
+    )
+    found = examine_generator(copy / NAME)
+    assert found.discriminator is None
+    assert "it takes 10 numbers, where 40 come in" in found.found[2]
+
+
 def test_tensors_that_share_their_bytes_do_not_fill_the_memory(copy, entries):
     many = {f"g_h{index}/w".encode(): _entry(shape=[17000], size=68000) for index in range(300)}
     (copy / INDEX).write_bytes(table({b"": entries[b""], **many}))
