@@ -119,9 +119,13 @@ def _generator(layers: dict[str, _Layer], file: str) -> Tensors:
         raise ModelError(
             f"{file} is of a DCGAN that takes labels too, which a search does not have{_OTHERWISE}"
         )
-    first = weights[0] if weights else ordered[0]
+    first = ordered[0]
+    if first.ending != "lin":
+        raise ModelError(
+            f"{file} has a generator that begins with {first.name}; expected g_h0_lin{_OTHERWISE}"
+        )
     following = weights[1].tensors.get("weight") if len(weights) > 1 else None
-    if first.ending == "lin" and following is not None and following.dim() == 4:
+    if following is not None and following.dim() == 4:
         _channels_first(first, 1, following.shape[3], file)
         if "bias" in first.tensors:
             first.tensors["bias"] = _moved(first, first.tensors["bias"], 0, following.shape[3], file)
@@ -138,10 +142,13 @@ def _discriminator(layers: dict[str, _Layer], file: str) -> Tensors:
     behind = dict(zip([each.name for each in convolutions[::-1]], norms[::-1], strict=False))
     ordered = [each for weight in weights for each in (weight, behind.get(weight.name)) if each is not None]
     last = weights[-1] if weights else None
-    if last is not None and last.ending == "lin" and convolutions:
-        kernel = convolutions[-1].tensors.get("weight")
-        if kernel is not None and kernel.dim() == 4:
-            _channels_first(last, 0, kernel.shape[3], file)
+    if last is not None and last.ending != "lin":
+        raise ModelError(
+            f"{file} has a discriminator that ends with {last.name}; expected d_h4_lin{_OTHERWISE}"
+        )
+    kernel = convolutions[-1].tensors.get("weight") if convolutions else None
+    if last is not None and kernel is not None and kernel.dim() == 4:
+        _channels_first(last, 0, kernel.shape[3], file)
     return _state(ordered, file)
 
 

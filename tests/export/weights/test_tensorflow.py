@@ -128,6 +128,11 @@ def _entry(type_=1, shape=(10,), shard=0, offset=0, size=40, more=b""):
         ({"generator/g_bn0/gamma": _entry()[:-1]}, "1 bytes are said to come where 0 are left"),
         ({"generator/g_h0_lin/Matrix": _entry(shape=[8, 5], size=160)}, "does not fit the 10 channels"),
         ({"generator/g_h1_lin/Matrix": _entry(shape=[5, 2])}, "takes labels too"),
+        (
+            {"generator/g_h0_lin/Matrix": None, "generator/g_h0_lin/bias": None},
+            "begins with g_bn0; expected g_h0_lin",
+        ),
+        ({"discriminator/d_h7_conv/w": _entry()}, "ends with d_h7_conv; expected d_h4_lin"),
         ({"other/g_bn0/gamma": _entry()}, "has two of g_bn0/gamma"),
         ({"generator/g_bn0/moving_mean": None}, "lacks g_bn0/moving_mean: early programs keep"),
         ({"generator/g_h1/w": None}, "lacks g_h1.weight"),
