@@ -16,10 +16,15 @@ _RANGES = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
 
 
 def is_generator(file: Path) -> bool:
-    """Whether ``file`` holds weights, and not a network that completes. Raises ModelError."""
+    """Whether ``file`` holds weights, or a network of z, and none that completes. Raises ModelError."""
     from edgefill.export.weights.formats import OTHER, format_of
 
-    return format_of(file) != OTHER
+    if format_of(file) != OTHER:
+        return True
+    require("import", "onnx")
+    from edgefill.export.weights.taking_z import takes_z
+
+    return takes_z(file)
 
 
 def import_generator_to(

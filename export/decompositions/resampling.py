@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import DispatchKey
+from torch._export.utils import _collect_all_valid_cia_ops
 from torch.utils._python_dispatch import _disable_current_modes
 
 aten = torch.ops.aten
@@ -25,8 +26,10 @@ def whole_upsampling() -> Iterator[None]:
     """Inside, upsampling is traced as one operator with a backward operator of its own.
 
     PyTorch registers Python kernels that take it apart into index arithmetic before autograd sees it, and the
-    gradient of that is a scatter; they are replaced for the while.
+    gradient of that is a scatter; they are replaced for the while. torch.export lists such kernels once in a
+    process: it does before, since an export by others would stop at a list without them.
     """
+    _collect_all_valid_cia_ops()
     packets = (aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d, *BY_MATRICES)
     overloads = [getattr(packet, name) for packet in packets for name in ("default", "vec")]
     kernels = [dict(overload.py_kernels) for overload in overloads]

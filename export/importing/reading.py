@@ -126,7 +126,7 @@ def _take_in_weights(model: ModelProto, folder: Path, name: str) -> None:
 def _pack(tensor: TensorProto, name: str) -> None:
     """The numbers of ``tensor`` as bytes, where their count is seen."""
     try:
-        packed = numpy_helper.from_array(np.ascontiguousarray(numpy_helper.to_array(tensor)), tensor.name)
+        packed = numpy_helper.from_array(np.asarray(numpy_helper.to_array(tensor), order="C"), tensor.name)
     except (ValueError, TypeError) as error:
         raise ModelError(f"{name} has weights {tensor.name!r} that cannot be read: {error}") from error
     tensor.CopyFrom(packed)

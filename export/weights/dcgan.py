@@ -185,15 +185,15 @@ def _unflattened_before(chain: _Chain, layers: Sequence[Layer], index: int) -> N
 
 
 def build_discriminator(
-    layers: Sequence[Layer], shape: Shape, where: str, *, same: bool = False
+    layers: Sequence[Layer], channels: int, side: int, where: str, *, same: bool = False
 ) -> nn.Module:
-    """D's logit of pictures of ``shape``, in eval mode; ``same`` as in build_generator. Raises ModelError."""
+    """D's logit of square pictures, in eval mode; ``same`` as in build_generator. Raises ModelError."""
     if len(layers) < 2 or layers[0].kind != CONVOLUTION or layers[-1].kind == NORM:
         raise ModelError(
             f"{where} is no discriminator of a DCGAN: it has {_shown(layers)}; expected convolutions that "
             f"halve a picture, and a last layer with one output{_OTHERWISE}"
         )
-    chain = _Chain(where, shape.channels, shape.side, same)
+    chain = _Chain(where, channels, side, same)
     for index, layer in enumerate(layers):
         if layer.kind == NORM:
             chain.norm(layer)

@@ -1,4 +1,4 @@
-"""G and D from files of weights to a bundle: read, derived, proven and written."""
+"""G and D from files of weights, or from ONNX files, to a bundle: read, derived, proven and written."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from torch import nn
 from edgefill.errors import InputError, ModelError
 from edgefill.export.bundle import PRECISIONS, export_bundle, silent
 from edgefill.export.weights.dcgan import Shape, build_discriminator, build_generator
-from edgefill.export.weights.formats import TENSORFLOW, format_of
+from edgefill.export.weights.formats import OTHER, TENSORFLOW, format_of
 from edgefill.export.weights.layers import Layer
+from edgefill.export.weights.onnx_files import Picture, read_discriminator, read_generator
 from edgefill.export.weights.picking import picked
 from edgefill.export.weights.reading import State, read_states
-from edgefill.export.weights.statistics import Assumption, assumed
+from edgefill.export.weights.statistics import USUAL, Assumption, assumed
 from edgefill.export.weights.tensorflow import DISCRIMINATOR
 from edgefill.model.manifest import PRIORS, Manifest
 
 _ODD = 1.0  # the misfit from which statistics are of another network
+_RANGE_BY_LAST = {
+    "Tanh": (None, "pictures in -1..1"),
+    "Sigmoid": ((0.0, 1.0), "pictures in 0..1"),
+}
+_NO_RANGE = "pictures in -1..1 are expected; where they are in another range, import with --output-range"
+_HINT = "; where z was drawn from another, import with --prior"
 _GENERATOR, _DISCRIMINATOR = "the generator of a DCGAN", "the discriminator of a DCGAN"
 
 
@@ -34,6 +41,7 @@ class Found:
     spatial_z: bool
     prior: str
     found: tuple[str, ...]
+    picture_range: tuple[float, float] | None = None  # where G's last operator tells
 
 
 def examine_generator(
@@ -41,12 +49,14 @@ def examine_generator(
 ) -> Found:
     """The G in ``file`` and the D in ``discriminator``, or beside G in the same file; nothing is written.
 
+    Each is a state dict of a DCGAN or an ONNX file, which is converted and compared with ONNX Runtime.
     ``prior`` is what z was drawn from in training, where that is told. Raises ModelError for files that
     cannot be read or hold other networks, InputError for another prior than PRIORS.
     """
     if prior is not None and prior not in PRIORS:
         raise InputError(f"prior is {prior!r}; expected one of {', '.join(PRIORS)}")
-    return _of_states(Path(file), None if discriminator is None else Path(discriminator), prior)
+    file, other = Path(file), None if discriminator is None else Path(discriminator)
+    return _of_onnx(file, other, prior) if format_of(file) == OTHER else _of_states(file, other, prior)
 
 
 def import_generator(
@@ -91,8 +101,8 @@ def write_generator(
     """Writes what ``examine_generator`` found as a bundle; as ``import_generator``."""
     return export_bundle(
         found.generator, found.discriminator, path, z_dim=found.z_dim, name=name, precision=precision,
-        spatial_z=found.spatial_z, prior=found.prior, picture_range=picture_range, licence=licence,
-        origin=origin, progress=report,
+        spatial_z=found.spatial_z, prior=found.prior, licence=licence, origin=origin,
+        picture_range=found.picture_range if picture_range is None else picture_range, progress=report,
     )  # fmt: skip
 
 
@@ -109,15 +119,15 @@ def _of_states(file: Path, other: Path | None, prior: str | None) -> Found:
     states = read_states(file)
     build = partial(_generator, prior=prior, same=_is_same(file))
     (generator, shape, assumption), where = picked(states, build, file.name, _GENERATOR)
-    judge = partial(_discriminator, shape=shape, same=_is_same(other or file))
-    judged: nn.Module | None = None
-    why = ""
+    picture = (shape.channels, shape.side, shape.side)
+    judged, about = None, _without_d(other is None)
     if other is not None:
-        judged, _ = picked(read_states(other), judge, other.name, _DISCRIMINATOR)
+        judged, about = _judged_by(other, picture)
     elif where or len(states) > 1:
+        judge = partial(_discriminator, picture=picture, same=_is_same(file))
         judged, why = _beside(states, judge, file.name)
-    said = [f"G{f' is {where} in {file.name}' * bool(where)}: {shape}", *_about(assumption, prior)]
-    said.append(f"D has {_count(judged)} convolutions" if judged else _without_d(other is None, why))
+        about = _convolutions(judged) if judged else _without_d(True, why)
+    said = [f"G{f' is {where} in {file.name}' * bool(where)}: {shape}", *_about(assumption, prior), about]
     return Found(generator, judged, shape.z_dim, shape.spatial_z, assumption.prior, tuple(said))
 
 
@@ -136,8 +146,40 @@ def _generator(
     return *build_generator(layers, where, assumption.slope), assumption
 
 
-def _discriminator(layers: list[Layer], where: str, *, shape: Shape, same: bool) -> nn.Module:
-    return build_discriminator(layers, shape, where, same=same)
+def _of_onnx(file: Path, other: Path | None, prior: str | None) -> Found:
+    G = read_generator(file)
+    channels, height, width = G.picture
+    drawn = f"z of {G.z_dim} numbers, pictures of {height}×{width}, {channels} channel(s)"
+    taken, about_range = _RANGE_BY_LAST.get(G.last, (None, _NO_RANGE))
+    judged, about_d = (None, _without_d(hint=True)) if other is None else _judged_by(other, G.picture)
+    said = (
+        f"G is an ONNX network, as PyTorch within {G.moved:.0e} of ONNX Runtime: {drawn}",
+        f"taken as {'told' if prior else 'usual'}: z from the {prior or USUAL} prior{_HINT * (not prior)}",
+        f"its last operator is {G.last}: {about_range}",
+        about_d,
+    )
+    return Found(G.network, judged, G.z_dim, G.spatial_z, prior or USUAL, said, picture_range=taken)
+
+
+def _judged_by(path: Path, picture: Picture) -> tuple[nn.Module, str]:
+    """The D in ``path``, and a sentence on it."""
+    if format_of(path) == OTHER:
+        D = read_discriminator(path, picture)
+        cut = "; its sigmoid is cut off" if D.last == "Sigmoid" else ""
+        return D.network, f"D is an ONNX network, within {D.moved:.0e} of ONNX Runtime{cut}"
+    judge = partial(_discriminator, picture=picture, same=_is_same(path))
+    judged, _ = picked(read_states(path), judge, path.name, _DISCRIMINATOR)
+    return judged, _convolutions(judged)
+
+
+def _discriminator(layers: list[Layer], where: str, *, picture: Picture, same: bool) -> nn.Module:
+    channels, height, width = picture
+    if height != width:
+        raise ModelError(
+            f"{where} holds weights alone, which are read for square pictures; G draws {height}×{width}; "
+            "expected the D as an ONNX file"
+        )
+    return build_discriminator(layers, channels, height, where, same=same)
 
 
 def _beside(
@@ -160,8 +202,7 @@ def _about(assumption: Assumption, prior: str | None) -> list[str]:
     if assumption.known:
         return [f"as the programs have it that write such checkpoints: {what}"]
     if assumption.misfit is None:
-        hint = "" if prior else "; where z was drawn from another, import with --prior"
-        return [f"taken as usual, since its batch norms remember nothing: {what}{hint}"]
+        return [f"taken as usual, since its batch norms remember nothing: {what}{_HINT * (not prior)}"]
     said = [f"as its batch norms remember it: {what}"]
     if assumption.misfit > _ODD:
         said.append(
@@ -175,10 +216,11 @@ def _activation(slope: float) -> str:
     return f"LeakyReLU of {slope:g}" if slope else "ReLU"
 
 
-def _count(network: nn.Module) -> int:
-    return sum(isinstance(each, nn.Conv2d) for each in network.modules())
+def _convolutions(network: nn.Module) -> str:
+    count = sum(isinstance(each, nn.Conv2d) for each in network.modules())
+    return f"D has {count} convolutions"
 
 
-def _without_d(hint: bool, why: str) -> str:
+def _without_d(hint: bool, why: str = "") -> str:
     brings = "; --discriminator FILE brings one" * hint
     return f"no D: the search has no perceptual loss{brings}{f' ({why})' * bool(why)}"

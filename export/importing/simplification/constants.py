@@ -57,7 +57,7 @@ def _own_value(node: NodeProto) -> np.ndarray | None:
 def _computed(graph: Graph, node: NodeProto) -> np.ndarray | None:
     """What ``node`` makes of constants; None where the reference cannot compute it."""
     weights = [
-        numpy_helper.from_array(np.ascontiguousarray(graph.constants[name]), name) for name in _inputs(node)
+        numpy_helper.from_array(np.asarray(graph.constants[name], order="C"), name) for name in _inputs(node)
     ]
     output = helper.make_empty_tensor_value_info(node.output[0])
     model = helper.make_model(helper.make_graph([node], "constant", [], [output], weights), **graph.versions)

@@ -87,7 +87,7 @@ class Graph:
         graph.node.extend(self.nodes)
         used = {name for node in self.nodes for name in node.input}
         graph.initializer.extend(
-            numpy_helper.from_array(np.ascontiguousarray(array), name)
+            numpy_helper.from_array(np.asarray(array, order="C"), name)
             for name, array in self.constants.items()
             if name in used
         )
