@@ -28,7 +28,7 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A completion network as ONNX, or a generator's weights: the state dict of a DCGAN, of "
+            help="A completion network as ONNX; or a generator: as ONNX, or the state dict of a DCGAN, of "
             "PyTorch or as safetensors, or a TensorFlow checkpoint.",
         ),
     ],
@@ -136,7 +136,8 @@ def import_(
     """Import a network that exists: it is recognised, tried and written as a model.
 
     A completion network is an ONNX file that takes a picture and a mask; it is tried on a picture. A
-    generator takes z: its layers follow from the shapes of its weights, and it gets a search's gradient.
+    generator takes z: it is an ONNX file too, or weights, from whose shapes its layers follow, and it gets
+    a search's gradient.
     """
     _check_places(out, write_contract, dry_run=dry_run, force=force)
     from edgefill.cli.importing_generators import import_generator_to, is_generator

@@ -259,6 +259,16 @@ def test_weights_in_fp16_are_read(tmp_path, model):
     import_network(saved(tmp_path, model), tmp_path / "it.edgefill")
 
 
+def test_a_number_among_the_weights_stays_a_number(tmp_path):
+    """And no list of one: what it picks would have another axis."""
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[1, 3, 8] x) => (float[1, 8] y) { y = Gather <axis = 1> (x, first) }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(helper.make_tensor("first", TensorProto.INT64, [], [0]))
+    assert list(read_network(saved(tmp_path, model)).graph.initializer[0].dims) == []
+
+
 def test_the_memory_that_a_network_needs_is_counted_from_its_shapes(model):
     shapes = {"image": (1, 3, SIDE, SIDE), "mask": (1, 1, SIDE, SIDE)}
     plane = SIDE * SIDE * 4

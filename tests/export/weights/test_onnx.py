@@ -112,6 +112,10 @@ def test_resizing_generators_of_any_opset_are_read(tmp_path, opset):
     found = examine_generator(path)
     assert same(found, G) and not found.spatial_z
     assert found.picture_range == (0.0, 1.0) and "Sigmoid: pictures in 0..1" in found.found[2]
+    z = latents(count=3).half()
+    halved = found.generator.half()(z)
+    assert halved.dtype == torch.float16, "nothing in it asks for another type"
+    assert torch.allclose(halved.float(), G(z.float()), atol=1e-2)
 
 
 class ChannelsLast(nn.Module):
