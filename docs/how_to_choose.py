@@ -130,7 +130,7 @@ def _of_backends(found: dict[str, Any]) -> dict[str, Any]:
     strokes = found["photographs"]["races"]["kodak/strokes"]["contenders"]
     return {
         **{f"vino_{batch}": batches[batch]["OpenVINO"]["times_ours"] for batch in ("1", "4", "16")},
-        "vino_pass": strokes["edgefill-openvino"]["ms"] / strokes["edgefill-cpu"]["ms"],
+        "vino_pass": strokes["migan-openvino"]["ms"] / strokes["migan-cpu"]["ms"],
     }
 
 

@@ -29,7 +29,7 @@ def import_(
         typer.Argument(
             metavar="FILE",
             help="A completion network as ONNX; or a generator: as ONNX, or the state dict of a DCGAN, of "
-            "PyTorch or as safetensors.",
+            "PyTorch or as safetensors, or a TensorFlow checkpoint.",
         ),
     ],
     out: Annotated[

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from torch import nn
+from torch import Tensor, nn
 
 from edgefill.errors import ModelError
 from edgefill.export.weights.layers import CONVOLUTION, LINEAR, NORM, Layer
@@ -35,12 +35,23 @@ class Shape:
         return f"z of {self.z_dim} numbers, maps of {maps} channels, pictures of {self.side}×{self.side}"
 
 
-class _Chain:
-    """Modules one by one, and what comes out of the last."""
+class Crop(nn.Module):
+    """Maps without their last row and their last column."""
 
-    def __init__(self, where: str, features: int, side: int | None) -> None:
-        self.where, self.features, self.side = where, features, side
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, :-1, :-1]
+
+
+class _Chain:
+    """Modules one by one, and what comes out of the last.
+
+    With ``same`` borders are TensorFlow's SAME: of a number of pixels that is odd, the end gets one more.
+    """
+
+    def __init__(self, where: str, features: int, side: int | None, same: bool) -> None:
+        self.where, self.features, self.side, self.same = where, features, side, same
         self.modules: list[nn.Module] = []
+        self._crops = False
 
     def add(self, module: nn.Module, layer: Layer) -> None:
         """``module`` with the weights of ``layer``, which must fit."""
@@ -56,6 +67,7 @@ class _Chain:
 
     def linear(self, layer: Layer) -> None:
         outputs, inputs = layer.shape
+        self.crop()
         if self.side:
             self.modules.append(nn.Flatten())
             self.features, self.side = self.features * self.side**2, None
@@ -82,11 +94,14 @@ class _Chain:
     def doubling(self, layer: Layer) -> None:
         """A transposed convolution: the first on z makes maps as large as its kernel, others double."""
         assert self.side
+        self.crop()
         inputs, outputs, kernel, width = layer.shape
         if inputs != self.features or kernel != width:
             self.refuse(layer, f"a transposed one with a square kernel takes {self.features} channels here")
         is_first = self.side == 1
         stride, padding, extra = (1, 0, 0) if is_first else (2, max(kernel - 1, 0) // 2, kernel % 2)
+        if self.same and extra:
+            padding, extra, self._crops = padding - 1, 0, True
         if not is_first and kernel < 2:
             self.refuse(layer, "a kernel of 1 cannot double a map")
         module = nn.ConvTranspose2d(
@@ -94,6 +109,12 @@ class _Chain:
         )
         self.add(module, layer)
         self.features, self.side = outputs, kernel if is_first else 2 * self.side
+
+    def crop(self) -> None:
+        """What a convolution drew too much goes behind its batch norm, which is folded into it, and ReLU."""
+        if self._crops:
+            self.modules.append(Crop())
+        self._crops = False
 
     def halving(self, layer: Layer, *, is_last: bool) -> None:
         """A convolution: the last one spans all of its maps, others halve."""
@@ -104,6 +125,10 @@ class _Chain:
         if is_last and (outputs, kernel) != (1, self.side):
             self.refuse(layer, f"the last has 1 output and spans the maps of {self.side}×{self.side}")
         stride, padding = (1, 0) if is_last else (2, (kernel - 1) // 2)
+        if self.same and not is_last and kernel % 2 and self.side % 2 == 0:
+            before, padding = max(padding - 1, 0), 0
+            self.modules.append(nn.ZeroPad2d((before, kernel - 2 - before) * 2))
+            self.side += kernel - 2
         side = (self.side + 2 * padding - kernel) // stride + 1
         if side < 1:
             self.refuse(layer, f"maps of {self.side}×{self.side} come in")
@@ -111,8 +136,13 @@ class _Chain:
         self.features, self.side = outputs, side
 
 
-def build_generator(layers: Sequence[Layer], where: str, slope: float = 0.0) -> tuple[nn.Module, Shape]:
-    """G in eval mode, and its shape; ``slope`` is that of its activations below 0. Raises ModelError."""
+def build_generator(
+    layers: Sequence[Layer], where: str, slope: float = 0.0, *, same: bool = False
+) -> tuple[nn.Module, Shape]:
+    """G in eval mode, and its shape; ``slope`` is that of its activations below 0. Raises ModelError.
+
+    ``same`` is whether the borders of its maps are TensorFlow's.
+    """
     weights = [layer for layer in layers if layer.kind != NORM]
     if len(weights) < 2 or layers[0].kind == NORM or weights[-1].kind != CONVOLUTION:
         raise ModelError(
@@ -122,7 +152,7 @@ def build_generator(layers: Sequence[Layer], where: str, slope: float = 0.0) -> 
     first = weights[0]
     spatial = first.kind == CONVOLUTION
     z_dim = first.shape[0 if spatial else 1]
-    chain, maps = _Chain(where, z_dim, 1 if spatial else None), [z_dim]
+    chain, maps = _Chain(where, z_dim, 1 if spatial else None, same), [z_dim]
     for index, layer in enumerate(layers):
         if layer.kind == LINEAR:
             chain.linear(layer)
@@ -140,6 +170,7 @@ def build_generator(layers: Sequence[Layer], where: str, slope: float = 0.0) -> 
     if layers[-1].kind == NORM or chain.features not in (1, 3):
         chain.refuse(layers[-1], "the last is a convolution to the 1 or 3 channels of a picture")
     assert chain.side
+    chain.crop()
     network = nn.Sequential(*chain.modules, nn.Tanh()).eval()
     return network, Shape(z_dim, chain.features, chain.side, spatial, tuple(maps))
 
@@ -153,14 +184,16 @@ def _unflattened_before(chain: _Chain, layers: Sequence[Layer], index: int) -> N
         chain.unflatten(norm.shape[0], norm)
 
 
-def build_discriminator(layers: Sequence[Layer], channels: int, side: int, where: str) -> nn.Module:
-    """D's logit of square pictures, in eval mode. Raises ModelError."""
+def build_discriminator(
+    layers: Sequence[Layer], channels: int, side: int, where: str, *, same: bool = False
+) -> nn.Module:
+    """D's logit of square pictures, in eval mode; ``same`` as in build_generator. Raises ModelError."""
     if len(layers) < 2 or layers[0].kind != CONVOLUTION or layers[-1].kind == NORM:
         raise ModelError(
             f"{where} is no discriminator of a DCGAN: it has {_shown(layers)}; expected convolutions that "
             f"halve a picture, and a last layer with one output{_OTHERWISE}"
         )
-    chain = _Chain(where, channels, side)
+    chain = _Chain(where, channels, side, same)
     for index, layer in enumerate(layers):
         if layer.kind == NORM:
             chain.norm(layer)

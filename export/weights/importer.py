@@ -12,12 +12,13 @@ from torch import nn
 from edgefill.errors import InputError, ModelError
 from edgefill.export.bundle import PRECISIONS, export_bundle, silent
 from edgefill.export.weights.dcgan import Shape, build_discriminator, build_generator
-from edgefill.export.weights.formats import OTHER, format_of
+from edgefill.export.weights.formats import OTHER, TENSORFLOW, format_of
 from edgefill.export.weights.layers import Layer
 from edgefill.export.weights.onnx_files import Picture, read_discriminator, read_generator
 from edgefill.export.weights.picking import picked
 from edgefill.export.weights.reading import State, read_states
 from edgefill.export.weights.statistics import USUAL, Assumption, assumed
+from edgefill.export.weights.tensorflow import DISCRIMINATOR
 from edgefill.model.manifest import PRIORS, Manifest
 
 _ODD = 1.0  # the misfit from which statistics are of another network
@@ -116,21 +117,31 @@ def check_precision(precision: str) -> None:
 
 def _of_states(file: Path, other: Path | None, prior: str | None) -> Found:
     states = read_states(file)
-    build = partial(_generator, prior=prior)
+    build = partial(_generator, prior=prior, same=_is_same(file))
     (generator, shape, assumption), where = picked(states, build, file.name, _GENERATOR)
     picture = (shape.channels, shape.side, shape.side)
     judged, about = None, _without_d(other is None)
     if other is not None:
         judged, about = _judged_by(other, picture)
     elif where or len(states) > 1:
-        judged = _beside(states, partial(_discriminator, picture=picture), file.name)
-        about = _convolutions(judged) if judged else about
+        judge = partial(_discriminator, picture=picture, same=_is_same(file))
+        judged, why = _beside(states, judge, file.name)
+        about = _convolutions(judged) if judged else _without_d(True, why)
     said = [f"G{f' is {where} in {file.name}' * bool(where)}: {shape}", *_about(assumption, prior), about]
     return Found(generator, judged, shape.z_dim, shape.spatial_z, assumption.prior, tuple(said))
 
 
-def _generator(layers: list[Layer], where: str, *, prior: str | None) -> tuple[nn.Module, Shape, Assumption]:
-    build_generator(layers, where)
+def _is_same(file: Path) -> bool:
+    """Whether the maps of a network in ``file`` have TensorFlow's borders."""
+    return format_of(file) == TENSORFLOW
+
+
+def _generator(
+    layers: list[Layer], where: str, *, prior: str | None, same: bool
+) -> tuple[nn.Module, Shape, Assumption]:
+    network, shape = build_generator(layers, where, same=same)
+    if same:  # the programs that write these checkpoints say it
+        return network, shape, Assumption(prior or "uniform", 0.0, known=True)
     assumption = assumed(layers, where, prior)
     return *build_generator(layers, where, assumption.slope), assumption
 
@@ -156,34 +167,40 @@ def _judged_by(path: Path, picture: Picture) -> tuple[nn.Module, str]:
         D = read_discriminator(path, picture)
         cut = "; its sigmoid is cut off" if D.last == "Sigmoid" else ""
         return D.network, f"D is an ONNX network, within {D.moved:.0e} of ONNX Runtime{cut}"
-    judge = partial(_discriminator, picture=picture)
+    judge = partial(_discriminator, picture=picture, same=_is_same(path))
     judged, _ = picked(read_states(path), judge, path.name, _DISCRIMINATOR)
     return judged, _convolutions(judged)
 
 
-def _discriminator(layers: list[Layer], where: str, *, picture: Picture) -> nn.Module:
+def _discriminator(layers: list[Layer], where: str, *, picture: Picture, same: bool) -> nn.Module:
     channels, height, width = picture
     if height != width:
         raise ModelError(
             f"{where} holds weights alone, which are read for square pictures; G draws {height}×{width}; "
             "expected the D as an ONNX file"
         )
-    return build_discriminator(layers, channels, height, where)
+    return build_discriminator(layers, channels, height, where, same=same)
 
 
 def _beside(
     states: dict[str, State], judge: Callable[[list[Layer], str], nn.Module], file: str
-) -> nn.Module | None:
-    """The D in the file of G, if there is one."""
-    try:
-        return picked(states, judge, file, _DISCRIMINATOR)[0]
-    except ModelError:
-        return None
+) -> tuple[nn.Module | None, str]:
+    """The D in the file of G, if there is one, and what keeps one that is called so from being it."""
+    called = {name: state for name, state in states.items() if name == DISCRIMINATOR}
+    why = ""
+    for each in (states, called):
+        try:
+            return picked(each, judge, file, _DISCRIMINATOR)[0], ""
+        except ModelError as error:
+            why = str(error)
+    return None, why if called else ""
 
 
 def _about(assumption: Assumption, prior: str | None) -> list[str]:
     """Where the prior and the activations come from."""
     what = f"z from the {assumption.prior} prior, {_activation(assumption.slope)} in G"
+    if assumption.known:
+        return [f"as the programs have it that write such checkpoints: {what}"]
     if assumption.misfit is None:
         return [f"taken as usual, since its batch norms remember nothing: {what}{_HINT * (not prior)}"]
     said = [f"as its batch norms remember it: {what}"]
@@ -204,5 +221,6 @@ def _convolutions(network: nn.Module) -> str:
     return f"D has {count} convolutions"
 
 
-def _without_d(hint: bool) -> str:
-    return f"no D: the search has no perceptual loss{'; --discriminator FILE brings one' * hint}"
+def _without_d(hint: bool, why: str = "") -> str:
+    brings = "; --discriminator FILE brings one" * hint
+    return f"no D: the search has no perceptual loss{brings}{f' ({why})' * bool(why)}"

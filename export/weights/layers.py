@@ -79,7 +79,8 @@ def _check_norm(name: str, tensors: State, where: str) -> None:
         lacks = missing[0] if missing else "weight" if "bias" in tensors else "bias"
         raise ModelError(f"{where} lacks {name}.{lacks}; save all of the state dict")
     features = {tuple(tensor.shape) for leaf, tensor in tensors.items() if leaf != "num_batches_tracked"}
-    if len(features) > 1:
+    if len(features) > 1 or any(len(shape) != 1 for shape in features):
         raise ModelError(
-            f"{where} has a batch norm {name} whose tensors have the shapes {sorted(features)}; expected one"
+            f"{where} has a batch norm {name} whose tensors have the shapes {sorted(features)}; expected "
+            "one, of one axis"
         )

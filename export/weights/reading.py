@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from edgefill.errors import ModelError
-from edgefill.export.weights.formats import SAFETENSORS, format_of
+from edgefill.export.weights.formats import SAFETENSORS, TENSORFLOW, format_of
+from edgefill.export.weights.tensorflow import read_checkpoint
 from edgefill.model.onnx_file import MAX_BYTES
 
 State = dict[str, Tensor]
@@ -21,12 +22,14 @@ _OF_CHECKPOINTS = 4  # times what a model may have: optimisers keep two more num
 
 
 def read_states(path: str | Path) -> dict[str, State]:
-    """The state dicts in a PyTorch or safetensors file by where they stand in it, "" for its top; float32.
+    """The state dicts in a file of weights by where they stand in it, "" for its top; float32.
 
     The order of a PyTorch file's tensors is that of the network's layers; of a safetensors file they are
     sorted by the numbers in their names. Raises ModelError for what holds code, is damaged, or holds none.
     """
     path = Path(path)
+    if format_of(path) == TENSORFLOW:
+        return read_checkpoint(path)
     size = path.stat().st_size
     if size > _OF_CHECKPOINTS * MAX_BYTES:
         raise ModelError(f"{path.name} has {size} bytes; at most {_OF_CHECKPOINTS * MAX_BYTES} are read")

@@ -24,11 +24,15 @@ _NUMBERS, _ROWS = 2**24, (16, 2048)  # of the largest maps together, and how man
 
 @dataclass(frozen=True)
 class Assumption:
-    """The prior of z and the slope of G's activations; ``misfit`` is None where nothing tells."""
+    """The prior of z and the slope of G's activations; ``misfit`` is None where nothing tells.
+
+    ``known`` is whether they are those of the one program that writes such files.
+    """
 
     prior: str
     slope: float
     misfit: float | None = None
+    known: bool = False
 
 
 def assumed(layers: Sequence[Layer], where: str, prior: str | None) -> Assumption:

@@ -14,6 +14,8 @@ from edgefill.export.weights.importer import examine_generator, import_generator
 from edgefill.model.bundle import Bundle
 from tests.export.weights.zoo import as_trained, latents, linear_d, linear_g, tutorial, tutorial_g
 
+NORM = ("weight", "bias", "running_mean", "running_var")
+
 
 @pytest.fixture(scope="module")
 def pair():
@@ -164,6 +166,7 @@ class Resident(nn.Module):
     [
         (_changed(main__1__running_var=None), "lacks main.1.running_var; save all"),
         (_changed(main__1__running_var=None, main__1__running_mean=None), "lacks main.1.running_mean and"),
+        (_changed(**{f"main__1__{each}": torch.ones(4, 4) for each in NORM}), "expected one, of one axis"),
         (_changed(main__3__weight=None), "does not fit: it is of 8 channels, where 16 come in"),
         (_changed(main__3__weight=torch.zeros(12, 8, 4, 4)), "main.3 (convolution, 12×8×4×4) does not fit"),
         (_changed(main__3__weight=torch.zeros(16, 8, 4, 3)), "with a square kernel takes 16 channels here"),
