@@ -8,6 +8,7 @@ arithmetic alone, so no shape depends on what a picture holds, and TensorRT can 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from edgefill.model.manifest import COMPLETION, Manifest
 from edgefill.model.onnx_file import check_compiles
 
 _EXAMPLE = 61, 67  # height and width while tracing: sizes that nothing else has
+_FED, _KEPT = "fed_", "kept_"  # what begins the names of what the network takes, and of what passes it by
 _LEVELS = 1  # of 255, by which rounding may differ from PyTorch
 _CASES = (  # size of a picture, rows and columns of its hole, for the proof
     ((64, 64), slice(16, 48), slice(16, 48)),
@@ -138,14 +140,15 @@ def _hole(mask: Tensor) -> Tensor:
     return (values > black).float()
 
 
-def _joined(around: _Around, network: ModelProto) -> ModelProto:
-    """One model of ``around.before``, ``network`` and ``around.after``."""
+@cache
+def _graphs(around: _Around) -> tuple[ModelProto, ModelProto]:
+    """What comes before any network of that interface, and what comes after, with what that needs beside."""
     whole = {
         "picture": torch.zeros(*_EXAMPLE, around.channels, dtype=torch.uint8),
         "mask": torch.zeros(*_EXAMPLE, dtype=torch.uint8),
     }
     feeds, sights = around.before(**whole)
-    kept = {**whole, **sights}  # what comes after needs it, beside what is drawn
+    kept = {**whole, **sights}
     sizes = {name: {0: "H", 1: "W"} for name in whole}
 
     def before(picture: Tensor, mask: Tensor) -> list[Tensor]:
@@ -155,18 +158,28 @@ def _joined(around: _Around, network: ModelProto) -> ModelProto:
     def after(**tensors: Tensor) -> list[Tensor]:
         return [around.after(**tensors)]
 
-    fed_names, kept_names = [f"fed_{name}" for name in feeds], [f"kept_{name}" for name in kept]
-    first = plain_graph(before, whole, [*fed_names, *kept_names], sizes)
-    output = around.interface.output
-    drawn = torch.zeros(_shape_of(around.interface), dtype=getattr(torch, output.dtype))
-    last = plain_graph(after, {**kept, "drawn": drawn}, ["completed"], sizes)
+    names = [*(f"{_FED}{name}" for name in feeds), *(f"{_KEPT}{name}" for name in kept)]
+    drawn = torch.zeros(_shape_of(around.interface), dtype=getattr(torch, around.interface.output.dtype))
+    return (
+        plain_graph(before, whole, names, sizes),
+        plain_graph(after, {**kept, "drawn": drawn}, ["completed"], sizes),
+    )
+
+
+def _joined(around: _Around, network: ModelProto) -> ModelProto:
+    """One model of ``around.before``, ``network`` and ``around.after``."""
+    first, last = _graphs(around)
     network, last = compose.add_prefix(network, "network_"), compose.add_prefix(last, "after_")
     network.ir_version = first.ir_version
-    links = [(f"fed_{name}", f"network_{name}") for name in feeds]
-    drawn_name = f"network_{output.name}"
-    model = compose.merge_models(first, network, io_map=links, outputs=[*kept_names, drawn_name])
-    links = [(f"kept_{name}", f"after_{name}") for name in kept]
-    model = compose.merge_models(model, last, io_map=[*links, (drawn_name, "after_drawn")])
+    names = [output.name for output in first.graph.output]
+    kept = [name.removeprefix(_KEPT) for name in names if name.startswith(_KEPT)]
+    fed = [name.removeprefix(_FED) for name in names if name.startswith(_FED)]
+    links = [(f"{_FED}{name}", f"network_{name}") for name in fed]
+    drawn = f"network_{around.interface.output.name}"
+    outputs = [*(f"{_KEPT}{name}" for name in kept), drawn]
+    model = compose.merge_models(first, network, io_map=links, outputs=outputs)
+    links = [(f"{_KEPT}{name}", f"after_{name}") for name in kept]
+    model = compose.merge_models(model, last, io_map=[*links, (drawn, "after_drawn")])
     onnx_passes.without_identities(model)
     _rename_output(model, "completed")
     onnx_passes.check_standard(model)
