@@ -74,7 +74,7 @@ bench: $(VENV)/.bench $(WIDTHS) $(MIGAN)
 	$(BIN)/python -m benchmarks.photographs --model $(MIGAN) --backends cpu,openvino --name photographs \
 		--sheet out/photographs.png --strip docs/images/kodak-strip.png
 	$(BIN)/python -m benchmarks.gradients --name gradients
-	$(BIN)/python -m benchmarks.serve --pictures 200 --rounds 3 --requests 3000 --name serve
+	$(BIN)/python -m benchmarks.serve --pictures 200 --rounds 3 --name serve
 	$(BIN)/python -m benchmarks.serve --model $(MIGAN) --folder ../shared/data/photos/kodak --pictures 24 --rounds 3 \
 		--requests 200 --backend openvino --name serve-migan
 
