@@ -13,11 +13,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Rule:
-    """How long to measure: an uncounted warm-up, then until both the time and the count are reached."""
+    """How long to measure: an uncounted warm-up, then until both the time and the count are reached.
+
+    Where the count takes longer than ``longest`` seconds, it is left at what was measured by then.
+    """
 
     warm_up: float = 0.2  # seconds
     seconds: float = 3.0
     iterations: int = 200
+    longest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,13 @@ def repeated(
         call()
     results: list[T] = []
     begin = clock()
-    while len(results) < rule.iterations or clock() - begin < rule.seconds:
+    while True:
         results.append(call())
-        progress(min(1.0, len(results) / rule.iterations, (clock() - begin) / rule.seconds))
-    return results
+        spent = clock() - begin
+        counted = max(len(results) / rule.iterations, spent / rule.longest if rule.longest else 0.0)
+        progress(min(1.0, counted, spent / rule.seconds if rule.seconds else 1.0))
+        if counted >= 1 and spent >= rule.seconds:
+            return results
 
 
 def _rank(ordered: Sequence[float], percent: int) -> float:

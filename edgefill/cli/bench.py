@@ -45,7 +45,13 @@ def bench(
     ] = "",
     warm_up: Annotated[float, typer.Option(min=0, max=3600, help="Seconds that are not counted.")] = 0.2,
     seconds: Annotated[float, number_option("seconds", "Measure steps, then pictures, so long.")] = 3.0,
-    iterations: Annotated[int, number_option("iterations", "And at least so many steps.")] = 200,
+    iterations: Annotated[
+        int | None,
+        number_option(
+            "iterations",
+            "And at least so many steps. [default: 200, or what five times as long is enough for]",
+        ),
+    ] = None,
     graph: Annotated[
         bool, typer.Option("--graph/--no-graph", help="Replay several steps as one CUDA graph, on a GPU.")
     ] = True,
@@ -104,7 +110,9 @@ def bench(
             backend,
             sizes,
             settings=settings,
-            rule=Rule(warm_up, seconds, iterations),
+            rule=Rule(warm_up, seconds, iterations)
+            if iterations
+            else Rule(warm_up, seconds, longest=5 * seconds),
             precision=precision,
             threads=threads,
             graph=graph,

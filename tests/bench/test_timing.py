@@ -70,3 +70,11 @@ def test_progress_is_the_share_of_what_takes_longer_and_ends_whole():
     shares.clear()
     repeated(clock.call(1.0), Rule(0.0, seconds=1.0, iterations=2), clock=clock, progress=shares.append)
     assert shares == [0.5, 1.0]
+
+
+def test_what_takes_too_long_is_measured_less_often():
+    clock = Clock()
+    rule = Rule(warm_up=0.0, seconds=1.0, iterations=200, longest=5.0)
+    assert len(repeated(clock.call(2.0), rule, clock=clock)) == 3
+    assert len(repeated(clock.call(90.0), rule, clock=clock)) == 1
+    assert len(repeated(clock.call(0.01), rule, clock=clock)) == 200

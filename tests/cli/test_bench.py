@@ -21,7 +21,8 @@ FIGURES = {
 SCHEMA = {
     "format": int, "edgefill": str, "model": str, "model_sha256": str,
     "backend": {"name": str, "runtime": str, "device": str, "steps_at_once": int, "precision": str},
-    "precision": str, "settings": dict, "rule": {"warm_up": float, "seconds": float, "iterations": int},
+    "precision": str, "settings": dict,
+    "rule": {"warm_up": float, "seconds": float, "iterations": int, "longest": (float, None)},
     "energy": (str, None), "environment": dict, "figures": [FIGURES], "graph": bool,
 }  # fmt: skip
 
@@ -48,7 +49,7 @@ def test_json_is_one_document_of_a_fixed_form(edgefill, model):
     assert done.code == 0 and done.err == ""
     assert [row["batch"] for row in document["figures"]] == [1, 3]
     assert document["settings"]["steps"] == 4 and document["settings"]["solver"] == "adam"
-    assert document["rule"] == {"warm_up": 0.0, "seconds": 0.001, "iterations": 3}
+    assert document["rule"] == {"warm_up": 0.0, "seconds": 0.001, "iterations": 3, "longest": None}
     assert document["backend"]["name"] == "cpu" and document["graph"] is False
     assert "commit" in document["environment"] and "onnxruntime" in document["environment"]["packages"]
     for row in document["figures"]:
