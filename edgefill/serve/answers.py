@@ -53,7 +53,7 @@ def encode(result: Result, model: str, format: str) -> Encoded:
     others = [encode_picture(each.picture, format, quick=True) for each in result.candidates[1:]]
     confidence = None
     if result.confidence is not None:
-        confidence = encode_picture(Picture(result.confidence[:, :, None]), quick=True)
+        confidence = encode_picture(Picture(result.confidence[:, :, None]))
     candidates = (picture, *others) if result.candidates else ()
     return Encoded(MEDIA_TYPES[format], picture, candidates, confidence, _about(result, model, candidates))
 

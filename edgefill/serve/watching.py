@@ -138,7 +138,7 @@ def _tell(job: Watched, progress: Progress) -> None:
 def _drawing(generated: Any) -> str:
     """G(z) as a data URL, at the size of the model: a page scales it itself."""
     values = from_unit(generated.transpose(1, 2, 0))
-    return "data:image/png;base64," + base64.b64encode(encode_picture(Picture(values), quick=True)).decode()
+    return "data:image/png;base64," + base64.b64encode(encode_picture(Picture(values))).decode()
 
 
 async def _lines(events: AsyncIterator[tuple[str, dict[str, Any]] | None]) -> AsyncIterator[bytes]:
