@@ -1,7 +1,7 @@
 """Milliseconds to a given quality: the default here against the reference preset in torch eager.
 
     python -m benchmarks.time_to_quality [--model faces64] [--folder PICTURES] [--pictures 200]
-        [--mask center] [--name NAME] [--chart CHART.png] [--sheet SHEET.png]
+        [--mask center] [--no-reference] [--name NAME] [--chart CHART.png] [--sheet SHEET.png]
 
 The contenders take turns on each batch of pictures, with the same weights, masks and seeds. The quality is
 the mean PSNR inside the hole of the best iterate so far, before blending; the time is that of everything from
@@ -46,6 +46,7 @@ from edgefill.runtimes.host import HostRuntime
 
 _LOOKS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000)  # steps
 _EAGER, _HERE, _DEFAULT = "reference preset, torch eager", "reference preset, edgefill", "default, edgefill"
+_ALONE = "default of z alone, edgefill"
 _RANDOM = "default without an encoder, edgefill"
 _OBJECTIVE = "reference objective from the encoder, 100 steps, edgefill"
 _SHOWN = 12  # pictures on a sheet
@@ -104,6 +105,9 @@ def main(
     name: Annotated[str, typer.Option(help="Of the recorded result; nothing is recorded without.")] = "",
     chart: Annotated[Path | None, typer.Option(help="Draw PSNR over milliseconds.")] = None,
     sheet_path: Annotated[Path | None, typer.Option("--sheet", help="Pictures of all contenders.")] = None,
+    reference: Annotated[
+        bool, typer.Option(help="Race the reference preset, and starts without the encoder.")
+    ] = True,
     eager: Annotated[bool, typer.Option(help="Race torch eager too, for the first mask.")] = True,
 ) -> None:
     bundle = Bundle.open(find(model))
@@ -116,7 +120,8 @@ def main(
         painted = _paint_mask(Path(place), bundle.manifest)
         for kind in mask.split(","):
             spec = painted if kind == "file" else parse_mask(kind)
-            contenders = _contenders(bundle, eager=eager and not masks, all_of_them=not masks)
+            first = reference and not masks
+            contenders = _contenders(bundle, reference, eager=eager and first, all_of_them=first)
             for start in range(0, len(paths), batch):
                 for contender in contenders.values():
                     _run(contender, paths[start : start + batch], spec, bundle.manifest)
@@ -136,12 +141,17 @@ def main(
         print(f"recorded in {record(name, figures)}")
 
 
-def _contenders(bundle: Bundle, *, eager: bool, all_of_them: bool) -> dict[str, Contender]:
+def _contenders(
+    bundle: Bundle, with_reference: bool, *, eager: bool, all_of_them: bool
+) -> dict[str, Contender]:
     here, reference = open_backend("cpu", bundle), PRESETS["reference"]
     encoder = bundle.manifest.has_encoder
     contenders = {_EAGER: Contender(TorchRuntime(networks_of(bundle)), reference)} if eager else {}
-    contenders[_HERE] = Contender(here, reference)
-    contenders[_DEFAULT] = Contender(here, default_settings(encoder=encoder))
+    if with_reference:
+        contenders[_HERE] = Contender(here, reference)
+    default = default_settings(encoder=encoder)
+    contenders[_ALONE] = Contender(here, replace(default, features=False))
+    contenders[_DEFAULT] = Contender(here, default)
     if all_of_them and encoder:
         contenders[_RANDOM] = Contender(here, default_settings(encoder=False))
         contenders[_OBJECTIVE] = Contender(

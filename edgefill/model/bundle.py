@@ -22,6 +22,7 @@ from edgefill.errors import ModelError, OutputError
 from edgefill.files import atomic_writer, standing_folder, write_folder
 from edgefill.limits import shown
 from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
+from edgefill.model.features import generator_of, widened
 from edgefill.model.manifest import (
     COMPLETION,
     ENCODER,
@@ -30,6 +31,7 @@ from edgefill.model.manifest import (
     GRAPHS,
     HALF,
     HALF_GRAPHS,
+    WIDE,
     WITHOUT_D,
     WITHOUT_FIT,
     Manifest,
@@ -96,6 +98,7 @@ class Bundle:
         self.manifest = manifest
         self.path = path
         self._files = files
+        self._widened: dict[str | None, tuple[bytes, int]] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -131,6 +134,32 @@ class Bundle:
         names = {file.removesuffix(".onnx"): file for file in self._files}
         return {name: self._files[file] for name, file in names.items() if not name.endswith(HALF)}
 
+    def features(self, precision: str | None = None) -> int:
+        """How many numbers the latent of the graphs WIDE has beside z; 0 where there are none.
+
+        Searches from the encoder's z move them: without an encoder nobody asks for them.
+        """
+        if precision not in self._widened:
+            latent, wide = self.manifest.latent, (b"", 0)
+            if latent and self.manifest.has_encoder:
+                wide = widened(self.graph(FIT, precision), latent.z_dim, latent.prior)
+            self._widened[precision] = wide
+        return self._widened[precision][1]
+
+    def signature(self, name: str) -> tuple[dict[str, Shape], dict[str, Shape]]:
+        """Inputs and outputs of the graph ``name``, those of WIDE among them."""
+        signatures = graph_signatures(self.manifest)
+        for plain, wide in WIDE.items():
+            if name == wide:
+                width = ("N", self.manifest.z_dim + self.features())
+                changed = dict.fromkeys(("z", "anchor", "grad_z"), width)
+                inputs, outputs = (
+                    {key: changed.get(key, shape) for key, shape in side.items()}
+                    for side in signatures[plain]
+                )
+                return inputs, outputs
+        return signatures[name]
+
     def precision_of(self, name: str, wanted: str | None = None) -> str:
         """What the graph ``name`` computes in where ``wanted`` is asked for; the encoder has one form."""
         return self.manifest.precision if name == ENCODER or wanted is None else wanted
@@ -141,6 +170,9 @@ class Bundle:
         ``precision`` is the manifest's unless given; the encoder is always in that. Raises ModelError where
         the graph is not there in it.
         """
+        if name in WIDE.values() and self.features(precision):
+            wide = self._widened[precision][0]
+            return wide if name == WIDE[FIT] else generator_of(wide)
         beside = self.precision_of(name, precision) != self.manifest.precision
         part = name == FIT and self.manifest.has_discriminator  # of the step's file
         file = f"{'step' if part else name}{HALF * beside}.onnx"

@@ -26,6 +26,8 @@ COMPLETION = "completion"  # All of a model that completes in one pass.
 ENCODER = "encoder"  # A model may have one, in the manifest's precision.
 FIT = "fit"  # The step without D: a part of the step's file, or where there is no D in its place.
 WITHOUT_D = ("generator", FIT)  # The graphs of a search where there is no D.
+# The same of a latent that reaches behind G's first layer; made of the fit where its G begins with a matrix.
+WIDE = {FIT: "wide_fit", "generator": "wide_generator"}
 HALF = ".fp16"  # Ends the name of a graph that computes in fp16 beside its fp32 form.
 INT8 = "int8"  # What only a network of one pass is exported in.
 HALF_GRAPHS = ("generator", "step")  # What a search needs; the whole of D is there for people who look.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgefill.errors import ModelError
+from edgefill.model import wire
 
 MAX_BYTES = 512 * 1024 * 1024
 MAX_NODES = 20_000
@@ -24,7 +25,6 @@ _SHAPED_BY_VALUES = {"NonZero", "Unique", "Compress", "NonMaxSuppression"}
 _MAX_TYPED_ELEMENTS = 1024  # A tensor above this size must lie in raw_data, where its length can be checked.
 
 Shape = tuple[int | str, ...]
-Fields = Iterator[tuple[int, int | memoryview]]
 
 
 @dataclass
@@ -109,17 +109,17 @@ def _compare(name: str, kind: str, found: Mapping[str, Shape], expected: Mapping
 def _read_model(data: memoryview, name: str) -> OnnxSummary:
     summary = OnnxSummary()
     graphs = 0
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number == 1:
-            summary.ir_version = _integer(value)
+            summary.ir_version = wire.integer(value)
         elif number == 7:
             graphs += 1
-            _read_graph(_message(value), summary, name)
+            _read_graph(wire.message(value), summary, name)
         elif number == 8:
-            _read_opset(_message(value), summary, name)
+            _read_opset(wire.message(value), summary, name)
         elif number == 14:
-            entry = dict(_fields(_message(value)))
-            summary.metadata[_text(entry.get(1))] = _text(entry.get(2))
+            entry = dict(wire.fields(wire.message(value)))
+            summary.metadata[wire.text(entry.get(1))] = wire.text(entry.get(2))
         elif number in (20, 25):
             raise ModelError(f"{name} carries functions or training graphs; expected one flat graph")
     if graphs != 1:
@@ -128,29 +128,29 @@ def _read_model(data: memoryview, name: str) -> OnnxSummary:
 
 
 def _read_opset(data: memoryview, summary: OnnxSummary, name: str) -> None:
-    entry = dict(_fields(data))
-    domain = _text(entry.get(1))
+    entry = dict(wire.fields(data))
+    domain = wire.text(entry.get(1))
     if domain not in ("", "ai.onnx"):
         raise ModelError(
             f"{name} uses operators of the domain {domain!r}; expected standard ONNX operators only"
         )
-    summary.opset = _integer(entry.get(2, 0))
+    summary.opset = wire.integer(entry.get(2, 0))
 
 
 def _read_graph(data: memoryview, summary: OnnxSummary, name: str) -> None:
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number == 1:
             summary.nodes += 1
             if summary.nodes > MAX_NODES:
                 raise ModelError(f"{name} has more than {MAX_NODES} nodes; expected a generator-sized graph")
-            summary.operators.add(_checked_node(_message(value), name))
+            summary.operators.add(_checked_node(wire.message(value), name))
         elif number == 5:
-            _check_tensor(_message(value), name)
+            _check_tensor(wire.message(value), name)
         elif number == 11:
-            key, dtype, shape = _read_value(_message(value))
+            key, dtype, shape = _read_value(wire.message(value))
             summary.inputs[key], summary.dtypes[key] = shape, dtype
         elif number == 12:
-            key, dtype, shape = _read_value(_message(value))
+            key, dtype, shape = _read_value(wire.message(value))
             summary.outputs[key], summary.dtypes[key] = shape, dtype
         elif number == 15:
             raise ModelError(f"{name} carries sparse weights; expected dense ones")
@@ -159,38 +159,38 @@ def _read_graph(data: memoryview, summary: OnnxSummary, name: str) -> None:
 def _checked_node(data: memoryview, name: str) -> str:
     """The operator of a node. Raises ModelError where it is none of ONNX's own."""
     operator = ""
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number == 4:
-            operator = _text(value)
-        if number == 7 and _text(value) not in ("", "ai.onnx"):
+            operator = wire.text(value)
+        if number == 7 and wire.text(value) not in ("", "ai.onnx"):
             raise ModelError(
-                f"{name} uses an operator of the domain {_text(value)!r}; expected standard ones only"
+                f"{name} uses an operator of the domain {wire.text(value)!r}; expected standard ones only"
             )
         if number == 5:
-            _check_attribute(_message(value), name)
+            _check_attribute(wire.message(value), name)
     return operator
 
 
 def _check_attribute(data: memoryview, name: str) -> None:
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number in (6, 11):
             raise ModelError(f"{name} has a graph inside a node; expected one flat graph")
         if number in (5, 10):
-            _check_tensor(_message(value), name)
+            _check_tensor(wire.message(value), name)
 
 
 def _check_tensor(data: memoryview, name: str) -> None:
     dims: list[int] = []
     element_type, raw, label = 0, None, ""
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number == 1:
-            dims += [value] if isinstance(value, int) else list(_packed(value))
+            dims += [value] if isinstance(value, int) else list(wire.packed(value))
         elif number == 2:
-            element_type = _integer(value)
+            element_type = wire.integer(value)
         elif number == 8:
-            label = _text(value)
+            label = wire.text(value)
         elif number == 9:
-            raw = len(_message(value))
+            raw = len(wire.message(value))
         elif number == 13 or (number == 14 and value != 0):
             raise ModelError(f"{name} keeps the weights {label!r} in another file; expected them inside")
     elements = math.prod(dims)
@@ -206,15 +206,16 @@ def _check_tensor(data: memoryview, name: str) -> None:
 
 def _read_value(data: memoryview) -> tuple[str, str, Shape]:
     """Name, type and shape of a graph's input or output: ValueInfoProto → TypeProto → Tensor → Dimension."""
-    value = dict(_fields(data))
-    key = _text(value.get(1))
-    tensor = dict(_fields(_message(dict(_fields(_message(value[2]))).get(1, b"")))) if 2 in value else {}
-    element = _integer(tensor.get(1, 0))
+    value = dict(wire.fields(data))
+    key = wire.text(value.get(1))
+    kind = dict(wire.fields(wire.message(value.get(2, b""))))
+    tensor = dict(wire.fields(wire.message(kind.get(1, b""))))
+    element = wire.integer(tensor.get(1, 0))
     shape: list[int | str] = []
-    for number, dimension in _fields(_message(tensor.get(2, b""))):
+    for number, dimension in wire.fields(wire.message(tensor.get(2, b""))):
         if number == 1:
-            entry = dict(_fields(_message(dimension)))
-            shape.append(_integer(entry[1]) if 1 in entry else _text(entry.get(2)) or "?")
+            entry = dict(wire.fields(wire.message(dimension)))
+            shape.append(wire.integer(entry[1]) if 1 in entry else wire.text(entry.get(2)) or "?")
     return key, _DTYPES.get(element, f"ONNX element type {element}"), tuple(shape)
 
 
@@ -227,130 +228,39 @@ def extracted(
     ``check_onnx``. Inputs of one number a row that are in ``constants`` become that number. Raises ModelError
     where an output is not there or a new name is taken.
     """
-    model = list(_fields(memoryview(content)))
-    (graph,) = (list(_fields(_message(value))) for number, value in model if number == 7)
+    model = list(wire.fields(memoryview(content)))
+    (graph,) = (list(wire.fields(wire.message(value))) for number, value in model if number == 7)
     needed = _needed(graph, set(outputs.values()))
     new_names = {old: new for new, old in outputs.items()}
-    declared = {_name_of(value): value for number, value in graph if number == 12}
+    declared = {wire.name_of(value): value for number, value in graph if number == 12}
     if set(new_names) - set(declared) or {new for old, new in new_names.items() if new != old} & needed:
         raise ModelError(
             f"cannot take {sorted(new_names.items())} from a model with the outputs {sorted(declared)}"
         )
     fixed = constants or {}
-    part = [_field(5, _as_tensor(name, value)) for name, value in fixed.items()]
+    part = [wire.wired(5, _as_tensor(name, value)) for name, value in fixed.items()]
     for number, value in graph:
         if number == 1:
-            message = _message(value)
-            if needed.intersection(_texts(message, 2)):
-                part.append(_field(1, _renamed(message, {1: new_names, 2: new_names})))
-        elif number == 12 or (number == 11 and _name_of(value) in fixed):
+            message = wire.message(value)
+            if needed.intersection(wire.texts(message, 2)):
+                part.append(wire.wired(1, wire.renamed(message, {1: new_names, 2: new_names})))
+        elif number == 12 or (number == 11 and wire.name_of(value) in fixed):
             pass  # outputs are below, in the order that is asked for
-        elif number not in (5, 11, 13) or _name_of(value, 8 if number == 5 else 1) in needed:
-            part.append(_field(number, value))
-    part += [_field(12, _renamed(_message(declared[old]), {1: new_names})) for old in new_names]
-    return b"".join(_field(number, b"".join(part) if number == 7 else value) for number, value in model)
+        elif number not in (5, 11, 13) or wire.name_of(value, 8 if number == 5 else 1) in needed:
+            part.append(wire.wired(number, value))
+    part += [wire.wired(12, wire.renamed(wire.message(declared[old]), {1: new_names})) for old in new_names]
+    return b"".join(wire.wired(number, b"".join(part) if number == 7 else value) for number, value in model)
 
 
 def _needed(graph: Sequence[tuple[int, int | memoryview]], outputs: set[str]) -> set[str]:
     """The names of all values that ``outputs`` are made of, these among them; nodes are in order."""
     needed = set(outputs)
     for number, value in reversed(graph):
-        if number == 1 and needed.intersection(_texts(_message(value), 2)):
-            needed.update(_texts(_message(value), 1))
+        if number == 1 and needed.intersection(wire.texts(wire.message(value), 2)):
+            needed.update(wire.texts(wire.message(value), 1))
     return needed
-
-
-def _renamed(message: memoryview, names: Mapping[int, Mapping[str, str]]) -> bytes:
-    """``message`` with the texts in some of its fields replaced by others, by field number."""
-    parts = []
-    for number, value in _fields(message):
-        new = names[number].get(_text(value)) if number in names else None
-        parts.append(_field(number, value if new is None else new.encode()))
-    return b"".join(parts)
-
-
-def _texts(message: memoryview, wanted: int) -> list[str]:
-    return [_text(value) for number, value in _fields(message) if number == wanted]
-
-
-def _name_of(value: int | memoryview, number: int = 1) -> str:
-    return next(iter(_texts(_message(value), number)), "")
-
-
-def _field(number: int, value: int | memoryview | bytes) -> bytes:
-    """One field of a model, graph, node or value: onnx.proto has no numbers of fixed length there."""
-    if isinstance(value, int):
-        return _as_varint(number << 3) + _as_varint(value)
-    return _as_varint(number << 3 | 2) + _as_varint(len(value)) + bytes(value)
 
 
 def _as_tensor(name: str, value: float) -> bytes:
     """A TensorProto of one float32."""
-    encoded = name.encode(), struct.pack("<f", value)
-    return b"".join([_field(1, 1), _field(2, 1), _field(8, encoded[0]), _field(9, encoded[1])])
-
-
-def _as_varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-def _fields(data: memoryview) -> Fields:
-    """Number and value of each field of one protobuf message."""
-    position = 0
-    while position < len(data):
-        key, position = _varint(data, position)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, position = _varint(data, position)
-            yield number, value
-            continue
-        length = {1: 8, 5: 4}.get(wire)
-        if wire == 2:
-            length, position = _varint(data, position)
-        if length is None:
-            raise ValueError(f"wire type {wire} at byte {position}")
-        if position + length > len(data):
-            raise ValueError(f"it ends {position + length - len(data)} bytes too early")
-        yield number, data[position : position + length]
-        position += length
-
-
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    result = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, position
-        shift += 7
-        if shift > 63:
-            raise ValueError(f"a number without end at byte {position}")
-
-
-def _packed(data: memoryview) -> Iterator[int]:
-    position = 0
-    while position < len(data):
-        value, position = _varint(data, position)
-        yield value
-
-
-def _message(value: int | memoryview | bytes) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError("a number where a message belongs")
-    return memoryview(value)
-
-
-def _integer(value: int | memoryview) -> int:
-    if not isinstance(value, int):
-        raise ValueError("a message where a number belongs")
-    return value
-
-
-def _text(value: int | memoryview | None) -> str:
-    return "" if value is None else bytes(_message(value)).decode()
+    return wire.joined((1, 1), (2, 1), (8, name.encode()), (9, struct.pack("<f", value)))

@@ -80,6 +80,13 @@ class Runtime(Protocol):
     @property
     def info(self) -> RuntimeInfo: ...
 
+    @property
+    def features(self) -> int:
+        """How many numbers behind G's first layer a search may move beside z; 0 where it moves z alone.
+
+        What takes a wider z takes both, one after the other.
+        """
+
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of ``graph`` by name, on the host, for ``feeds`` of the types that it declares.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgefill.errors import EdgefillError, ModelError
 from edgefill.machine import cores
+from edgefill.model.manifest import WIDE
 from edgefill.runtimes import Footprint, Interrupted, RuntimeInfo
 from edgefill.runtimes.host import HostRuntime
 from edgefill.runtimes.registry import Row
@@ -43,6 +44,11 @@ class CpuRuntime(HostRuntime):
         """How many rows go through a graph together; None is any number."""
         return None
 
+    @property
+    def features(self) -> int:
+        """Those of the bundle's graphs."""
+        return self._bundle.features(self._precision)
+
     def open_graph(self, graph: str) -> Run:
         """What runs ``graph`` with as many rows as it is given, at most ``rows_at_once``.
 
@@ -55,12 +61,13 @@ class CpuRuntime(HostRuntime):
         model, most = self._bundle.manifest, self.rows_at_once
         exactly = model.interface.rows if model.interface else None
         self._is_interrupted = False
-        with self._reported(graph):
-            if graph not in self._opened:
+        form = WIDE.get(graph, graph) if "z" in feeds and feeds["z"].shape[1] > model.z_dim else graph
+        with self._reported(form):
+            if form not in self._opened:
                 begin = time.perf_counter()
-                self._opened[graph] = self.open_graph(graph)
+                self._opened[form] = self.open_graph(form)
                 self._load_seconds += time.perf_counter() - begin
-            run = self._unless_interrupted(self._opened[graph])
+            run = self._unless_interrupted(self._opened[form])
             if exactly:
                 return in_whole_batches(run, model, graph, feeds, exactly)
             return in_portions(run, model, graph, feeds, most)

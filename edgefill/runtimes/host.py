@@ -19,6 +19,11 @@ class HostRuntime:
 
     info: RuntimeInfo
 
+    @property
+    def features(self) -> int:
+        """None: it runs the graphs as they are."""
+        return 0
+
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of ``graph`` by name, for ``feeds`` of any number of rows."""
         raise NotImplementedError

@@ -10,7 +10,6 @@ import numpy as np
 import onnxruntime
 
 from edgefill.errors import BackendUnavailable
-from edgefill.model.manifest import graph_signatures
 from edgefill.runtimes.cpu import CpuRuntime
 from edgefill.runtimes.registry import row_of
 from edgefill.runtimes.rows import Arrays, Run
@@ -50,7 +49,7 @@ class OnnxRuntime(CpuRuntime):
         options.add_session_config_entry("session.force_spinning_stop", "1")
         content = self._bundle.graph(graph, self._precision)
         session = onnxruntime.InferenceSession(content, options, providers=[_ROW.provider])
-        names = list(graph_signatures(self._bundle.manifest)[graph][1])
+        names = list(self._bundle.signature(graph)[1])
 
         def run(feeds: Arrays) -> dict[str, np.ndarray]:
             options = onnxruntime.RunOptions()  # one for each run: what it ended stays ended

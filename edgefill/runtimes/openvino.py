@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openvino
 
-from edgefill.model.manifest import graph_signatures
 from edgefill.runtimes.cpu import CpuRuntime
 from edgefill.runtimes.registry import row_of
 from edgefill.runtimes.rows import Arrays, Run
@@ -44,7 +43,7 @@ class OpenVino(CpuRuntime):
 
     def open_graph(self, graph: str) -> Run:
         """``graph``, compiled for one row, or for as many as it wants, of any size that it takes."""
-        inputs, outputs = graph_signatures(self._bundle.manifest)[graph]
+        inputs, outputs = self._bundle.signature(graph)
         sides = {"N": 1, "H": -1, "W": -1}
         shapes = {
             name: [sides[side] if isinstance(side, str) else side for side in shape]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -99,6 +99,7 @@ class PictureAnswer(Answer):
         generated, frames = np.stack([each.generated for each in found]), recording.frames()
         check_drawn(np.stack([*generated, *frames]), self.model, name)
         picture = self.photograph.finished(generated, self.order.request.blend)
+        trace = recording.trace()
         searched, is_one = all(each.steps for each in found), len(found) == 1
         return Result(
             self.order.source,
@@ -111,9 +112,9 @@ class PictureAnswer(Answer):
             steps=max(each.steps for each in found),
             ended=_ENDS.get(max(each.status for each in found), "steps"),
             seconds=sum(row.seconds for row in self.own),
-            z=found[0].z if is_one else None,
+            z=found[0].z[: self.model.z_dim] if is_one else None,
             generated=found[0].generated if is_one else None,
-            trace=recording.trace(),
+            trace=trace and replace(trace, z=trace.z[:, : self.model.z_dim]),
             frames=frames,
             misfit=worst(
                 [misfit(row.evidence, each.expected) for row, each in zip(self.own, found, strict=True)]

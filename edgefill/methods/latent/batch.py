@@ -81,7 +81,7 @@ def common(settings: SearchSettings) -> SearchSettings:
         steps = max(_SAME_RATES, steps)
     return replace(
         settings, start="random", starts=1, steps=steps, lam=float(settings.lam > 0), pull=0.0, power=1,
-        importance=0, milliseconds=None,
+        importance=0, milliseconds=None, features=settings.moves_features,
     )  # fmt: skip
 
 
@@ -90,7 +90,8 @@ class Batch:
 
     def __init__(self, settings: SearchSettings, model: Manifest, runtime: Runtime) -> None:
         self._settings, self._model, self._runtime = settings, model, runtime
-        self._rates = settings.rates()
+        width = model.z_dim + runtime.features * settings.features
+        self._rates = settings.rates(model.z_dim / width)
         self.searches: list[Search] = []  # one for each row of the state
         self._state: SearchState | None = None
         self._least = runtime.info.steps_at_once  # fewer are hardly quicker

@@ -130,7 +130,7 @@ class SearchState:
             task,
             settings,
             prior.bound,
-            rates=settings.rates(),
+            rates=settings.rates(prior.z_dim / z_dim),
             drawn={each.name: np.stack([one[each.name] for one in draws], axis=1) for each in solver.drawn},
             own={
                 name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in solver.shapes(z_dim).items()

@@ -70,6 +70,9 @@ class SearchSettings:
     goal: float | None = None  # or at this loss
     patience: int = 0  # or where its loss has not fallen within so many steps; 0 is never
     tolerance: float = 0.01  # by this share of itself
+    # Whether what G's first layer makes of z is moved too, where that can be: from the encoder's z, by
+    # L-BFGS, without D, on a CPU. It begins as that layer has it, and is pulled there with the same weight.
+    features: bool = True
 
     def __post_init__(self) -> None:
         for name, is_right, expected in _RULES:
@@ -117,15 +120,24 @@ class SearchSettings:
         return bool(self.patience) or self.goal is not None
 
     @property
+    def moves_features(self) -> bool:
+        """Whether it is a search that may move more than z."""
+        return self.features and self.start == "encoder" and isinstance(self.solver, LBFGS) and not self.lam
+
+    @property
     def graphs(self) -> tuple[str, ...]:
         """The graphs of a bundle that such a search runs."""
         return ("step" if self.lam else FIT, "generator", *["encoder"] * (self.start == "encoder"))
 
-    def rates(self) -> np.ndarray:
-        """What changes from step to step, [steps] of the solver's ``rate_struct``."""
+    def rates(self, share: float = 1.0) -> np.ndarray:
+        """What changes from step to step, [steps] of the solver's ``rate_struct``.
+
+        ``share`` is that of z in what is moved: steps are as long as if z were moved alone.
+        """
         t = np.arange(1, self.steps + 1, dtype=np.float64)
         rates = np.zeros(self.steps, self.solver.rate_struct().dtype)
         rates["lr"] = self.lr * (1 - (t - 1) / self.steps) if self.lr_falls else self.lr
+        rates["lr"] *= np.sqrt(share)
         for name, values in self.solver.rates(t).items():
             rates[name] = values
         return rates
@@ -156,6 +168,7 @@ _RULES: tuple[tuple[str, Any, str], ...] = (
     ("lr", *_within("lr")),
     ("lam", *_within("weight")),
     ("pull", *_within("weight")),
+    ("features", (False, True).__contains__, "True or False"),
     ("power", (1, 2).__contains__, "1 (L1) or 2 (L2)"),
     (
         "importance",

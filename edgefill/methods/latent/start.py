@@ -31,6 +31,8 @@ def begin(
     first, anchor = None, np.zeros((len(seeds), model.z_dim), np.float32)
     if settings.start == "encoder":
         first = anchor = np.clip(encode(runtime, *evidence.seen()), -prior.bound, prior.bound)
+        if settings.moves_features:  # as the first layer has them
+            first = anchor = np.pad(anchor, ((0, 0), (0, runtime.features)))
     task = Task.of(evidence, settings, anchor)
     if settings.starts > 1:
         first = _best_of(settings.starts, task, seeds, prior, runtime)

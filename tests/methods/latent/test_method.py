@@ -148,6 +148,51 @@ def test_the_search_begins_at_the_encoders_z_and_is_pulled_to_it():
     assert np.abs(held.z - 1).max() < 0.05
 
 
+class Wide(FakeRuntime):
+    """G draws a quarter of z and of as many numbers more, which a search may move too."""
+
+    features = MODEL.z_dim
+
+    def __init__(self):
+        healthy = fake_runtime(MODEL)
+        self.widths: list[int] = []
+
+        def quarters(z):
+            parts = z.reshape(len(z), -1, MODEL.z_dim)
+            return parts.sum(1) / 4
+
+        def step(z, task):
+            self.widths.append(z.shape[1])
+            found = healthy.step(quarters(z), task._replace(anchor=quarters(task.anchor)))
+            return found._replace(gradient=np.tile(found.gradient / 4, z.shape[1] // MODEL.z_dim))
+
+        def encode(picture, known):
+            return np.zeros((len(picture), MODEL.z_dim), np.float32)
+
+        super().__init__(step, lambda z: healthy.generate(quarters(z)), encode)
+
+
+def test_the_default_search_moves_what_lies_behind_the_first_layer_where_a_runtime_can():
+    model, runtime = replace(MODEL, files={"encoder.onnx": {}}), Wide()
+    completer = Completer(model, runtime)
+    result = completer.complete(grey(255), "left", candidates=2, trace=True)
+    assert set(runtime.widths) == {MODEL.z_dim, 2 * MODEL.z_dim}, "candidates are of z"
+    assert result.z.shape == (MODEL.z_dim,) and result.trace.z.shape == (result.steps, MODEL.z_dim)
+    for settings in (
+        SearchSettings(features=False),
+        SearchSettings(lam=0.1),
+        SearchSettings("adam", start="encoder", lam=0.0),
+    ):
+        runtime.widths.clear()
+        plain = completer.complete(grey(255), "left", settings=settings)
+        assert set(runtime.widths) == {MODEL.z_dim}
+        assert plain.contextual > 1.2 * result.contextual
+    known = np.zeros((3, 8, 8), bool)
+    known[:, :, 4:] = True
+    filled = completer.fill(np.full((3, 8, 8, 1), 255, np.uint8), known)
+    assert (filled[:, :, 4:] == 255).all() and runtime.widths[-1] == 2 * MODEL.z_dim
+
+
 def test_a_model_without_an_encoder_says_so_where_one_is_asked_for():
     completer = Completer(MODEL, fake_runtime(MODEL))
     with pytest.raises(ModelError, match=r"fake has no encoder.*--start random"):

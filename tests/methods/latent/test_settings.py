@@ -76,6 +76,7 @@ def test_a_search_names_the_graphs_that_it_runs():
         ("start", "there"), ("starts", 0), ("milliseconds", 0.0),
         ("solver", "sgd"), ("steps", 0), ("steps", 10**7), ("lr", 0.0), ("lr", float("nan")), ("lam", -1.0),
         ("lam", float("inf")), ("power", 3), ("importance", 4), ("importance", -1),
+        ("features", "yes"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_searched_with_is_refused_by_name(name, value):
@@ -119,6 +120,7 @@ def test_the_learning_rate_falls_linearly_if_it_falls():
     falling = SearchSettings(steps=4, lr=1.0, lr_falls=True)
     assert falling.rates()["lr"].tolist() == [1.0, 0.75, 0.5, 0.25]
     assert SearchSettings(steps=4, lr=1.0).rates()["lr"].tolist() == [1.0] * 4
+    assert SearchSettings(steps=1, lr=1.0).rates(0.25)["lr"].tolist() == [0.5], "as long as those of z alone"
 
 
 def test_a_stop_rule_ends_a_search_before_its_steps():

@@ -1,0 +1,196 @@
+"""The step with a latent that reaches behind G's first layer. It is made of the step, without onnx.
+
+Where G begins with a matrix, its first features are a = z W + b. The wide latent is z and F numbers more, e,
+with a = z W + b + unit · e: a unit is a number of deviations that each feature has over the prior. Where e
+is 0 it is the step as it was. e is pulled to its anchor as z is to its own.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgefill.model import wire
+from edgefill.model.onnx_file import extracted
+
+# Of a unit. With 3 or 6 a search takes longer to the same picture, with 24 its first steps are too long.
+_DEVIATIONS = 12.0
+_OF_Z = {"uniform": 1 / math.sqrt(3), "normal": 1.0}  # the deviation of a number of z
+_OWN = "edgefill."  # begins the names of what is added
+_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+_INT = 2  # AttributeProto.AttributeType
+
+Graph = Sequence[tuple[int, int | memoryview]]
+
+
+@dataclass(frozen=True)
+class _Node:
+    operator: str
+    inputs: list[str]
+    outputs: list[str]
+
+    @classmethod
+    def of(cls, value: int | memoryview) -> _Node:
+        message = wire.message(value)
+        return cls(wire.name_of(message, 4), wire.texts(message, 1), wire.texts(message, 2))
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Where the step is cut: names of its values, and how many numbers these have."""
+
+    weight: str  # W
+    features: str  # a
+    gradient: str  # by a
+    z_dim: int
+    count: int  # F
+
+
+def widened(fit: bytes, z_dim: int, prior: str) -> tuple[bytes, int]:
+    """The graph "fit" with F numbers more in ``z`` and ``anchor``, and F; b"" and 0 where G begins otherwise.
+
+    ``fit`` has passed ``check_onnx``.
+    """
+    model = list(wire.fields(memoryview(fit)))
+    (graph,) = (list(wire.fields(wire.message(value))) for number, value in model if number == 7)
+    cut = _found(graph, z_dim)
+    if cut is None:
+        return b"", 0
+    wide = wire.joined(*_parts(graph, cut, _DEVIATIONS * _OF_Z[prior]))
+    return wire.joined(*((number, wide if number == 7 else value) for number, value in model)), cut.count
+
+
+def generator_of(fit: bytes) -> bytes:
+    """The graph "generator" of as wide a latent as that of ``fit``."""
+    return extracted(fit, {"generated": "generated"})
+
+
+def _found(graph: Graph, z_dim: int) -> _Cut | None:
+    """Where a = z W + b is, and the gradient by it; None where G does anything else with z."""
+    nodes = [_Node.of(value) for number, value in graph if number == 1]
+    shapes = dict(_shape(value) for number, value in graph if number == 5)
+    makers = {output: node for node in nodes for output in node.outputs}
+    first = [node for node in nodes if node.operator == "Gemm" and node.inputs[0] == "z"]
+    sums = [makers[name] for name in makers["grad_z"].inputs if name in makers]
+    back = [node for node in sums if node.operator in ("MatMul", "Gemm")]
+    if makers["grad_z"].operator != "Add" or len(first) != 1 or len(back) != 1:
+        return None
+    weight, product = first[0].inputs[1], back[0].inputs[1]
+    shape = shapes.get(_source(weight, makers), [])  # [F, Z], which a Gemm may take too, is not known here
+    if len(shape) != 2 or shape[0] != z_dim or shape[1] == z_dim:
+        return None
+    if sorted(shapes.get(_source(product, makers), [])) != sorted(shape):
+        return None
+    return _Cut(weight, first[0].outputs[0], back[0].inputs[0], z_dim, shape[1])
+
+
+def _source(name: str, makers: Mapping[str, _Node]) -> str:
+    """The weights that ``name`` has, in whatever type and order."""
+    while name in makers and makers[name].operator in ("Cast", "Transpose"):
+        name = makers[name].inputs[0]
+    return name
+
+
+def _shape(value: int | memoryview) -> tuple[str, list[int]]:
+    """Name and shape of a TensorProto."""
+    shape: list[int] = []
+    for number, each in wire.fields(wire.message(value)):
+        if number == 1:
+            shape += [each] if isinstance(each, int) else list(wire.packed(each))
+    return wire.name_of(value, 8), shape
+
+
+def _parts(graph: Graph, cut: _Cut, unit: float) -> Iterator[tuple[int, int | memoryview | bytes]]:
+    """The fields of the wide graph."""
+    alone = {name: f"{_OWN}{name}" for name in ("z", "anchor", "loss", "grad_z")}
+    yield from _constants(cut, unit)
+    yield from _before()
+    for number, value in graph:
+        if number == 1:
+            own = {**alone, cut.features: f"{_OWN}features"}
+            yield 1, wire.renamed(wire.message(value), {1: alone, 2: own})
+            if cut.features in _Node.of(value).outputs:
+                yield from _around(cut)
+        elif number in (11, 12) and wire.name_of(value) in ("z", "anchor", "grad_z"):
+            yield number, _wider(value, cut.z_dim + cut.count)
+        else:
+            yield number, value
+    yield from _after(cut)
+
+
+def _constants(cut: _Cut, unit: float) -> list[tuple[int, bytes]]:
+    return [
+        (5, _whole("sides", cut.z_dim, cut.count)),
+        (5, _whole("rows", 0)),
+        (5, _whole("columns", 1)),
+        (
+            5,
+            wire.joined((1, 1), (2, _FLOAT), (8, f"{_OWN}deviations".encode()), (9, struct.pack("<f", unit))),
+        ),
+        (5, wire.joined((1, 1), (2, _FLOAT), (8, f"{_OWN}two".encode()), (9, struct.pack("<f", 2.0)))),
+    ]
+
+
+def _before() -> list[tuple[int, bytes]]:
+    """z and its anchor are parted."""
+    return [
+        _node("Split", ["z", "+sides"], ["+z", "+e"], axis=1),
+        _node("Split", ["anchor", "+sides"], ["+anchor", "+anchor of e"], axis=1),
+    ]
+
+
+def _around(cut: _Cut) -> list[tuple[int, bytes]]:
+    """What e adds to the features."""
+    return [
+        _node("Mul", [cut.weight, cut.weight], ["+squares"]),
+        _node("ReduceSum", ["+squares", "+rows"], ["+variances"], keepdims=0),
+        _node("Sqrt", ["+variances"], ["+spread"]),
+        _node("Mul", ["+spread", "+deviations"], ["+unit"]),
+        _node("Mul", ["+e", "+unit"], ["+moved"]),
+        _node("Add", ["+features", "+moved"], [cut.features]),
+    ]
+
+
+def _after(cut: _Cut) -> list[tuple[int, bytes]]:
+    """The pull of e, and the gradient by it."""
+    return [
+        _node("Sub", ["+e", "+anchor of e"], ["+gap"]),
+        _node("Mul", ["+gap", "+gap"], ["+far"]),
+        _node("ReduceSum", ["+far", "+columns"], ["+distance"], keepdims=0),
+        _node("Mul", ["pull", "+distance"], ["+pulled"]),
+        _node("Add", ["+loss", "+pulled"], ["loss"]),
+        _node("Mul", [cut.gradient, "+unit"], ["+slope"]),
+        _node("Mul", ["pull", "+two"], ["+twice"]),
+        _node("Unsqueeze", ["+twice", "+columns"], ["+column"]),
+        _node("Mul", ["+column", "+gap"], ["+back"]),
+        _node("Add", ["+slope", "+back"], ["+grad_e"]),
+        _node("Concat", ["+grad_z", "+grad_e"], ["grad_z"], axis=1),
+    ]
+
+
+def _node(operator: str, inputs: list[str], outputs: list[str], **attributes: int) -> tuple[int, bytes]:
+    """A NodeProto; names that begin with + are of what is added."""
+    named = [(1, name) for name in inputs] + [(2, name) for name in outputs]
+    parts = [(number, name.replace("+", _OWN).encode()) for number, name in named]
+    own = [(5, wire.joined((1, name.encode()), (3, value), (20, _INT))) for name, value in attributes.items()]
+    return 1, wire.joined(*parts, (4, operator.encode()), *own)
+
+
+def _whole(name: str, *values: int) -> bytes:
+    """A TensorProto of int64."""
+    return _tensor(name, _INT64, len(values), struct.pack(f"<{len(values)}q", *values))
+
+
+def _tensor(name: str, kind: int, count: int, content: bytes) -> bytes:
+    return wire.joined((1, count), (2, kind), (8, f"{_OWN}{name}".encode()), (9, content))
+
+
+def _wider(value: int | memoryview, width: int) -> bytes:
+    """An input or output [N, Z] as [N, ``width``]: ValueInfoProto → TypeProto → Tensor → Dimension."""
+    info = dict(wire.fields(wire.message(value)))
+    tensor = dict(wire.fields(wire.message(dict(wire.fields(wire.message(info[2])))[1])))
+    rows, _ = (side for number, side in wire.fields(wire.message(tensor[2])) if number == 1)
+    shape = wire.joined((1, rows), (1, wire.joined((1, width))))
+    return wire.joined((1, info[1]), (2, wire.joined((1, wire.joined((1, tensor[1]), (2, shape))))))

@@ -1,0 +1,79 @@
+"""The step behind G's first layer is what PyTorch computes of a G that is moved there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from edgefill.export.objective import Completion
+from edgefill.export.proof import random_case, run_graph
+from edgefill.model.bundle import Bundle
+from edgefill.model.features import generator_of, widened
+from edgefill.model.manifest import FIT
+from tests.bundles import Z, tiny_bundle, tiny_networks
+
+F = 64
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    path = tmp_path_factory.mktemp("features") / "tiny.edgefill"
+    path.write_bytes(tiny_bundle())
+    return Bundle.open(path)
+
+
+@pytest.fixture(scope="module")
+def wide(bundle):
+    graph, count = widened(bundle.graph(FIT), Z, "uniform")
+    assert count == F
+    return graph
+
+
+class Moved(torch.nn.Module):
+    """The tiny G of z and what its first features are moved by, in units of 12 deviations over the prior."""
+
+    def __init__(self):
+        super().__init__()
+        generator, _ = tiny_networks()
+        self.first, self.rest = generator[0], generator[1:]
+
+    def forward(self, latent):
+        unit = 12 * self.first.weight.square().sum(1).sqrt() / 3**0.5
+        return self.rest(self.first(latent[:, :Z]) + unit * latent[:, Z:])
+
+
+def test_its_loss_gradient_and_picture_are_pytorch_s(bundle, wide):
+    networks = Completion(Moved(), None)
+    z, rest = random_case(lambda z: networks.generate(torch.nn.functional.pad(z, (0, F))), bundle.manifest)
+    del rest["lam"]
+    random = torch.Generator().manual_seed(2)
+    moved, anchor = (torch.randn(len(z), F, generator=random) * 0.05 for _ in range(2))
+    latent = torch.cat([z, moved], 1).requires_grad_(True)
+    inputs = {**rest, "anchor": torch.cat([rest["anchor"], anchor], 1)}
+    loss, parts = networks.fit(latent, **inputs)
+    (gradient,) = torch.autograd.grad(loss.sum(), latent)
+    found = run_graph(wide, {"z": latent.detach(), **inputs})
+    for name, expected in {"loss": loss, "grad_z": gradient, **parts}.items():
+        np.testing.assert_allclose(found[name], expected.detach(), rtol=1e-4, atol=1e-4, err_msg=name)
+    drawn = run_graph(generator_of(wide), {"z": latent.detach()})["generated"]
+    np.testing.assert_allclose(drawn, parts["generated"].detach(), atol=1e-5)
+
+
+def test_where_nothing_is_moved_it_is_the_fit(bundle, wide):
+    z, rest = random_case(lambda z: torch.zeros(len(z), 1, 8, 8), bundle.manifest)
+    del rest["lam"]
+    plain = run_graph(bundle.graph(FIT), {"z": z, **rest})
+    padded = {
+        name: torch.nn.functional.pad(each, (0, F)) for name, each in (("z", z), ("anchor", rest["anchor"]))
+    }
+    found = run_graph(wide, {**rest, **padded})
+    for name, expected in plain.items():
+        np.testing.assert_array_equal(found[name][:, :Z] if name == "grad_z" else found[name], expected)
+
+
+def test_a_g_that_begins_otherwise_has_none(bundle):
+    fit = bundle.graph(FIT)
+    assert widened(fit, F, "uniform") == (b"", 0), "its matrix takes another z"
+    assert widened(fit.replace(b"Gemm", b"Gemv"), Z, "uniform") == (b"", 0)
+    assert bundle.features() == 0, "without an encoder no search begins where it would be used"
