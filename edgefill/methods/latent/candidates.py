@@ -56,16 +56,14 @@ class Alternatives:
         own = Task.of(self.photograph.evidence, self.searches[0].settings, np.zeros_like(z[None]))
         return float(evaluate(runtime, z[None], own).contextual[0])
 
-    def added_to(self, result: Result, contextual: float) -> Result:
+    def added_to(self, result: Result, contextual: float, of_z: float) -> Result:
         """``result`` with its alternatives, fewer than asked for where they look alike, and its confidence.
 
-        ``contextual`` is what its own z has.
+        ``contextual`` is what it has itself, ``of_z`` what its z has where that alone is moved.
         """
         if result.generated is None:
             return result
-        found = _Good.of(
-            [search.found for search in self.searches if search.found], contextual, self.photograph
-        )
+        found = _Good.of([search.found for search in self.searches if search.found], of_z, self.photograph)
         candidates = [Candidate(result.picture, contextual, result.generated)]
         for row in _unlike(found, _shown(self.photograph, result.generated), self.request.candidates - 1):
             drawn = found.generated[row]

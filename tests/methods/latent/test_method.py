@@ -149,7 +149,7 @@ def test_the_search_begins_at_the_encoders_z_and_is_pulled_to_it():
 
 
 class Wide(FakeRuntime):
-    """G draws a quarter of z and of as many numbers more, which a search may move too."""
+    """G draws a quarter of z and three of as many numbers more, which a search may move too."""
 
     features = MODEL.z_dim
 
@@ -158,13 +158,14 @@ class Wide(FakeRuntime):
         self.widths: list[int] = []
 
         def quarters(z):
-            parts = z.reshape(len(z), -1, MODEL.z_dim)
-            return parts.sum(1) / 4
+            shares = np.array([1, 3])[: z.shape[1] // MODEL.z_dim, None] / np.float32(4)
+            return (z.reshape(len(z), -1, MODEL.z_dim) * shares).sum(1).astype(np.float32)
 
         def step(z, task):
             self.widths.append(z.shape[1])
             found = healthy.step(quarters(z), task._replace(anchor=quarters(task.anchor)))
-            return found._replace(gradient=np.tile(found.gradient / 4, z.shape[1] // MODEL.z_dim))
+            gradient = np.concatenate([found.gradient / 4, 3 * found.gradient / 4], 1)[:, : z.shape[1]]
+            return found._replace(gradient=gradient)
 
         def encode(picture, known):
             return np.zeros((len(picture), MODEL.z_dim), np.float32)
@@ -172,11 +173,14 @@ class Wide(FakeRuntime):
         super().__init__(step, lambda z: healthy.generate(quarters(z)), encode)
 
 
-def test_the_default_search_moves_what_lies_behind_the_first_layer_where_a_runtime_can():
+def test_the_default_search_moves_what_lies_behind_the_first_layer_where_a_runtime_can(monkeypatch):
+    monkeypatch.setattr(candidates, "suited_settings", lambda *_: SearchSettings("adam", steps=200))
     model, runtime = replace(MODEL, files={"encoder.onnx": {}}), Wide()
     completer = Completer(model, runtime)
     result = completer.complete(grey(255), "left", candidates=2, trace=True)
     assert set(runtime.widths) == {MODEL.z_dim, 2 * MODEL.z_dim}, "candidates are of z"
+    assert len(result.candidates) == 2, "which fits less well"
+    assert result.candidates[0].contextual < result.candidates[1].contextual / 1.6
     assert result.z.shape == (MODEL.z_dim,) and result.trace.z.shape == (result.steps, MODEL.z_dim)
     for settings in (
         SearchSettings(features=False),
@@ -186,7 +190,7 @@ def test_the_default_search_moves_what_lies_behind_the_first_layer_where_a_runti
         runtime.widths.clear()
         plain = completer.complete(grey(255), "left", settings=settings)
         assert set(runtime.widths) == {MODEL.z_dim}
-        assert plain.contextual > 1.2 * result.contextual
+        assert plain.contextual > 1.6 * result.contextual
     known = np.zeros((3, 8, 8), bool)
     known[:, :, 4:] = True
     filled = completer.fill(np.full((3, 8, 8, 1), 255, np.uint8), known)
