@@ -108,7 +108,7 @@ class Trace:
     """What each step of one picture's search found."""
 
     loss: np.ndarray  # [steps]
-    z: np.ndarray  # [steps, Z], where that loss was
+    z: np.ndarray  # [steps, Z], where that loss was, but for what else was moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ class Result:
     # or the "time" was up, and this is the best so far.
     ended: str = "steps"
     seconds: float = 0.0  # this picture's share of its batch's search
-    z: np.ndarray | None = None  # [Z]
+    z: np.ndarray | None = None  # [Z]; what else was moved, as features are, is in generated alone
     # Of a search, which may tell by it that the picture is of another kind than the model's: the share of the
     # variance of what is known that the model's first guess leaves unexplained.
     misfit: float | None = None

@@ -85,15 +85,14 @@ class PictureAnswer(Answer):
         for each in found:
             if each.status == FAILED:
                 raise search_failed(name, each.steps)
-        # What z alone explains is what others, which move nothing else, are measured by.
-        fits = [
-            self.others.contextual(z, self.runtime) if self.others else math.inf
-            for z in (found[0].z, found[0].z[: self.model.z_dim])
-        ]
+        contextual = self.others.contextual(found[0].z, self.runtime) if self.others else math.inf
+        of_z = contextual
+        if self.others and len(found[0].z) > self.model.z_dim:  # others move z alone
+            of_z = self.others.contextual(found[0].z[: self.model.z_dim], self.runtime)
 
         def finish() -> Result:
             result = self._result(found, name)
-            return self.others.added_to(result, *fits) if self.others else result
+            return self.others.added_to(result, contextual, of_z) if self.others else result
 
         return finish
 
