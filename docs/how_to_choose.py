@@ -34,9 +34,12 @@ known (`lowres`, {lowres_psnr} dB, [masks]), or a word where the picture is not 
 **Which solver?** The default, L-BFGS from the encoder's z: {search_psnr} dB in {search_ms:.0f} ms a
 picture. Without an encoder the default is Adam, with {random_psnr} dB in {random_ms:.0f} ms, so train one;
 the thousand steps of `--preset reference` have {reference_psnr} dB in {reference_ms:,.0f} ms
-([time-to-quality]). They are ahead in one thing: where holes lie all over the picture (`random`) they have
-SSIM {reference_ssim} to {default_ssim}, in {random_times:.0f} times the time ([masks]). Leave D out: with
-it (`--lam`) a step takes {d_times:.1f} times as long ([step-faces64], [fit-faces64]).
+([time-to-quality]). Of z alone that was, and is on a GPU: on a processor the default moves what G's first
+layer makes of z too, and has {features_center} dB where z alone has {alone_center}, where holes lie all over
+the picture (`random`) {features_random} to {alone_random}, SSIM {features_ssim} to {alone_ssim}
+([features-faces64]), where the thousand steps have {reference_ssim} ([masks]). Leave D out: with it
+(`--lam`) nothing but z is moved, and a step takes {d_times:.1f} times as long ([step-faces64],
+[fit-faces64]).
 
 **Which precision?** On a processor fp32 for a search. For one pass INT8: {int8_psnr} dB instead of
 {pass_psnr}, in {int8_from} to {int8_to} of the time and {int8_bytes} MB instead of {fp32_bytes}
@@ -49,7 +52,7 @@ OpenVINO, where it is installed, for one pass: {vino_pass:.2f} of the time ([pho
 comes first where there is one; its speed is in none of these records."""
 _RECORDS = (
     "gallery", "one-pass", "time-to-quality", "masks", "foreign-faces64", "fit-faces64", "step-faces64",
-    "engines", "photographs",
+    "engines", "photographs", "features-faces64",
 )  # fmt: skip
 _WIDTH = 118
 _OURS = "edgefill (ONNX Runtime)"
@@ -96,14 +99,19 @@ def _of_searches(found: dict[str, Any]) -> dict[str, Any]:
         "reference": "reference preset, edgefill",
     }  # fmt: skip
     step, fit = (found[f"{name}-faces64"]["batch"]["1"][_OURS]["ms"] for name in ("step", "fit"))
-    reference, default = (random[names[name]] for name in ("reference", "search"))
+    features = {"alone": "default of z alone, edgefill", "features": names["search"]}
+    behind = {
+        (name, hole): found["features-faces64"]["masks"][hole][key]
+        for name, key in features.items()
+        for hole in ("center", "random")
+    }
     return {
         **{f"{name}_psnr": f"{center[key]['psnr_in_hole'][-1]:.2f}" for name, key in names.items()},
         **{f"{name}_ms": center[key]["ms_per_picture"][-1] for name, key in names.items()},
-        "reference_ssim": f"{reference['ssim_in_hole'][-1]:.3f}",
-        "default_ssim": f"{default['ssim_in_hole'][-1]:.3f}",
+        **{f"{name}_{hole}": f"{each['psnr_in_hole'][-1]:.2f}" for (name, hole), each in behind.items()},
+        **{f"{name}_ssim": f"{behind[name, 'random']['ssim_in_hole'][-1]:.3f}" for name in features},
+        "reference_ssim": f"{random[names['reference']]['ssim_in_hole'][-1]:.3f}",
         "lowres_psnr": f"{found['masks']['masks']['lowres'][names['search']]['psnr_in_hole'][-1]:.2f}",
-        "random_times": reference["ms_per_picture"][-1] / default["ms_per_picture"][-1],
         "d_times": step / fit,
     }
 
