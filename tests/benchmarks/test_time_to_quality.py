@@ -30,6 +30,12 @@ def raced(tmp_path, monkeypatch) -> dict:
         str(model), tmp_path, pictures=3, batch=2, mask="center,file", name="raced",
         chart=tmp_path / "chart.png", sheet_path=tmp_path / "sheet.png", eager=False,
     )  # fmt: skip
+    time_to_quality.main(
+        str(model), tmp_path, pictures=1, batch=1, mask="center", name="alone", reference=False, eager=False,
+        chart=None, sheet_path=None,
+    )  # fmt: skip
+    (alone,) = json.loads((tmp_path / "alone.json").read_text())["figures"]["masks"].values()
+    assert list(alone) == ["default of z alone, edgefill", "default, edgefill"]
     for name in ("chart.png", "sheet-center.png", "sheet-file.png"):
         with Image.open(tmp_path / name) as image:
             assert min(image.size) > 8
@@ -39,7 +45,7 @@ def raced(tmp_path, monkeypatch) -> dict:
 def test_what_is_recorded_is_what_ran(raced):
     assert raced["pictures"] == 3 and list(raced["masks"]) == ["center", "file"]
     centre = raced["masks"]["center"]
-    assert len(centre) == 4 and len(raced["masks"]["file"]) == 2
+    assert len(centre) == 5 and len(raced["masks"]["file"]) == 3
     for row in centre.values():
         assert row["steps"] == sorted(row["steps"]) and 0 < row["steps_taken"] <= row["steps"][-1]
         assert min(row["ms_per_picture"]) > 0
