@@ -182,22 +182,25 @@ def complete(
             pictures, out, share, format=format, extras=extras, sheet=sheet, skip_existing=skip_existing,
             force=force,
         )  # fmt: skip
+    run = Run(request, plan, Sheet() if sheet else None, quality)
+    if out is not None and not plan.pictures:
+        run.finish(out, json=json)  # of a model that nothing is left for nothing is loaded
+        return
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
         own = completer.model
         searches, encoder = own.latent is not None, own.has_encoder
         say(f"{own.name} on {completer.backend.info}; licence of the model: {own.licence}")
         if searches and not encoder and preset == "default" and start is None:
             say(f"{completer.model.name} has no encoder: searches start at random, which takes longer")
-        settings = None
         if searches or is_asked:
             settings = search_settings(
                 preset, encoder=encoder, solver=solver, start=start, until=until, **numbers
             )
-        run = Run(completer, replace(request, settings=settings), plan, Sheet() if sheet else None, quality)
+            run.request = replace(request, settings=settings)
         if out is None:
-            run.complete_piped(check_format(format))
+            run.complete_piped(completer, check_format(format))
             return
-        run.complete(batch)
+        run.complete(completer, batch)
     run.finish(out, json=json)
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 class Run:
     """What happened to the pictures of one command."""
 
-    completer: Completer
     request: Request
     plan: Plan
     sheet: Sheet | None = None
@@ -34,13 +33,15 @@ class Run:
     results: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     interrupted: int = 0  # the signal
+    completer: Completer | None = None  # once there was something to complete
 
-    def complete(self, batch: int) -> None:
+    def complete(self, completer: Completer, batch: int) -> None:
         """Completes the pictures of the plan; another thread writes each as soon as it is there."""
+        self.completer = completer
         sources = [outputs.source for outputs in self.plan.pictures]
         with progress_bar() as bar, Writer() as writer, interrupts_raised():
             task = bar.add_task("completing", total=len(sources), note="")
-            outcomes = self.completer.complete_many(
+            outcomes = completer.complete_many(
                 sources, self.request, batch=batch, progress=lambda done: bar.advance(task, done)
             )
             try:
@@ -53,11 +54,12 @@ class Run:
             except Interrupted as interruption:
                 self.interrupted = interruption.signal
 
-    def complete_piped(self, kind: str) -> None:
+    def complete_piped(self, completer: Completer, kind: str) -> None:
         """Completes the picture on stdin and writes it to stdout. Raises EdgefillError."""
         from edgefill.completion import Failure
 
-        (outcome,) = self.completer.complete_many([read_stdin()], self.request)
+        self.completer = completer
+        (outcome,) = completer.complete_many([read_stdin()], self.request)
         if isinstance(outcome, Failure):
             raise outcome.error
         for notice in outcome.notices:

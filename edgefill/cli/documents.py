@@ -13,18 +13,21 @@ if TYPE_CHECKING:
     from edgefill.completion import Completer, Request, Result
 
 
-def of_run(completer: Completer, request: Request) -> dict[str, Any]:
-    """What is needed to make the same pictures again; goes into every PNG."""
-    model, info = completer.model, completer.backend.info
+def of_run(completer: Completer | None, request: Request) -> dict[str, Any]:
+    """What is needed to make the same pictures again; goes into every PNG.
+
+    Where nothing was to be completed there is no ``completer``, and null in the place of what it is.
+    """
+    model, info = (completer.model, completer.backend.info) if completer else (None, None)
     spec = request.mask_spec
     return {
         "edgefill": __version__,
-        "model": model.name,
-        "model_sha256": model.digest,
-        "licence": model.licence,
-        "backend": info.name,
-        "runtime": info.runtime,
-        "precision": info.precision,
+        "model": model and model.name,
+        "model_sha256": model and model.digest,
+        "licence": model and model.licence,
+        "backend": info and info.name,
+        "runtime": info and info.runtime,
+        "precision": info and info.precision,
         "mask": spec.path.name if spec.path else request.mask,
         "seed": request.seed,
         "box": request.box and list(request.box),

@@ -75,12 +75,16 @@ def signer_of(bundle: Bundle, signers: Path) -> str:
 
 
 def open_model(model: str | Path) -> Bundle:
-    """The verified bundle of ``model``, a name or a path, to be run.
+    """The bundle of ``model``, a name or a path, to be run. Raises as ``find`` and ``trusted`` do."""
+    return trusted(find(model))
 
-    Where EDGEFILL_SIGNERS names a file of signers, one of them must have signed it. Raises as ``find``,
-    ``Bundle.open`` and, then, ``signer_of`` do.
+
+def trusted(path: Path) -> Bundle:
+    """The bundle at ``path``, to be run: signed by one of EDGEFILL_SIGNERS where that is set.
+
+    Raises as ``Bundle.open`` does, and then as ``signer_of`` does.
     """
-    bundle = Bundle.open(find(model))
+    bundle = Bundle.open(path)
     signers = trusted_signers()
     if signers is not None:
         signer_of(bundle, signers)
