@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgefill import __version__
-from edgefill.extras import install_line
+from edgefill.extras import EXTRAS, install_line
 from edgefill.runtimes.registry import ROWS, Row
 from edgefill.surroundings import Surroundings
 
@@ -21,7 +21,6 @@ OK, MISSING, PROBLEM = "ok", "missing", "problem"
 _KERNELS_NEED_CUDA = (12, 0)  # cubins of CUDA 12.0 and PTX of ISA 8.0
 _DRIVERS = {12: 525, 13: 580}  # the first driver release that runs this major release of CUDA
 _REQUIRED = ("numpy", "pillow")
-_TRAINING = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
 _NAME_ENDS = r"(?![\w.-])"
 _USERS = r"([/\\](?:home|Users|media|mnt|data|scratch)[/\\])"  # folders of folders named after users
 
@@ -37,7 +36,7 @@ class Finding:
 
 
 def examine(around: Surroundings) -> list[Finding]:
-    """Everything there is to say about ``around``, machine first, backends last."""
+    """Everything there is to say about ``around``, machine first, then backends, extras and models."""
     findings = [
         *_machine(around),
         *_gpu(around),
@@ -46,7 +45,8 @@ def examine(around: Surroundings) -> list[Finding]:
         *_folders(around),
         *_tools(around),
         *(_backend(row, around) for row in ROWS),
-        _training(around),
+        *(_extra(name, around) for name in EXTRAS),
+        *_models(around),
     ]
     return [replace(it, found=redact(it.found), mend=redact(it.mend)) for it in findings]
 
@@ -243,11 +243,28 @@ def _repair(name: str, around: Surroundings) -> str:
     return f"pip install --force-reinstall --no-deps {' '.join(distributions)}"
 
 
-def _training(around: Surroundings) -> Finding:
-    absent = [name for name in _TRAINING if around.package(name).problem]
+def _extra(name: str, around: Surroundings) -> Finding:
+    extra = EXTRAS[name]
+    broken = [each for each in extra.packages if around.package(each).problem]
+    absent = [each for each in broken if not around.package(each).installed]
     if absent:
-        return Finding("train and export", MISSING, f"without {', '.join(absent)}", install_line("train"))
-    return Finding("train and export", OK, "ready")
+        return Finding(extra.brings, MISSING, f"without {', '.join(absent)}", install_line(name))
+    if broken:
+        found = f"{broken[0]}: {around.package(broken[0]).problem}"
+        return Finding(extra.brings, PROBLEM, found, _repair(broken[0], around))
+    return Finding(extra.brings, OK, "ready")
+
+
+def _models(around: Surroundings) -> Iterator[Finding]:
+    for entry in around.models:
+        subject = f"model {entry.name}"
+        if entry.manifest is None:
+            yield Finding(subject, PROBLEM, entry.problem, "copy or export it again, or remove it")
+        elif not entry.manifest.is_sealed:
+            unsealed = f"{entry.source}, not sealed: an edited manifest would not be noticed"
+            yield Finding(subject, OK, unsealed, "export it again, which seals it")
+        else:
+            yield Finding(subject, OK, entry.source)
 
 
 def _architectures(around: Surroundings) -> str:

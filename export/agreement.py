@@ -14,6 +14,7 @@ from edgefill.export.proof import run_graph
 
 _BATCHES = (2, 5)
 _LIMIT = 1e-3  # of the largest number of an output
+_NOTHING = 1e-6  # of the loss, or of 1 if that is less: what an output that is zero in eager mode may be
 _NUDGE = 1e-6  # by which inputs are moved, relatively, to see how much of a difference is rounding
 _SLACK = 20.0  # times what a nudge changes
 
@@ -49,10 +50,11 @@ def check(model: ModelProto, evaluate: Eager, examples: Mapping[str, Tensor], sh
                     f"the objective gives another {name} each time that it is called: does it draw random "
                     "numbers, or remember its last call? Make what changes an input"
                 )
-            _compare(name, found[name], value, nudged[name])
+            nothing = _NOTHING * max(1.0, float(expected["loss"].abs().max()))
+            _compare(name, found[name], value, nudged[name], nothing)
 
 
-def _compare(name: str, found: Tensor, expected: Tensor, nudged: Tensor) -> None:
+def _compare(name: str, found: Tensor, expected: Tensor, nudged: Tensor, nothing: float) -> None:
     if found.shape != expected.shape:
         raise ModelError(
             f"the exported {name} has the shape {list(found.shape)}, PyTorch's {list(expected.shape)}; does "
@@ -62,7 +64,8 @@ def _compare(name: str, found: Tensor, expected: Tensor, nudged: Tensor) -> None
         error, limit = float((found != expected).sum()), 0.0
     else:
         error = float((found - expected).abs().max())
-        limit = _LIMIT * float(expected.abs().max()) + _SLACK * float((nudged - expected).abs().max())
+        largest = float(expected.abs().max())
+        limit = _LIMIT * largest + _SLACK * float((nudged - expected).abs().max()) if largest else nothing
     if not error <= limit:
         raise ModelError(
             f"the exported {name} is not what PyTorch computes: {error:.3g} off, not {limit:.3g}; "
@@ -75,15 +78,20 @@ def _case(
     eager: Eager, examples: Mapping[str, Tensor], shared: Sequence[str], batch: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Inputs where the objective is finite, and what it is there."""
+    refusal: ModelError | None = None  # of what was drawn last, such as no probabilities
     for draw in _draws():
         inputs = {
             name: draw(example.detach() if name in shared else _rows(example, batch))
             for name, example in examples.items()
         }
-        expected = eager(inputs)
+        try:
+            expected, refusal = eager(inputs), None
+        except ModelError as error:
+            refusal = error
+            continue
         if all(bool(torch.isfinite(value).all()) for value in expected.values()):
             return inputs, expected
-    raise ModelError(
+    raise refusal or ModelError(
         "the objective is not finite at numbers drawn at random, nor at example_inputs: give examples at "
         "which it and its gradient are finite, or check=False"
     )

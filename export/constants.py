@@ -18,12 +18,19 @@ aten = torch.ops.aten
 
 _BRANCHES = ("cond", "while_loop", "scan", "map")
 _INDEXED = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default)
+# Without a form in ONNX: of constants, such as weights that are kept orthogonal, the result is one too.
+_COMPUTED = (
+    aten.linalg_matrix_exp.default,
+    aten._linalg_svd.default,
+    aten._linalg_eigh.default,
+    aten.linalg_pinv.atol_rtol_tensor,
+)
 
 
 class KnownConstants(TorchDispatchMode):
     """Answers with numbers, where a trace knows none, what is asked of constants and of what is made of them.
 
-    Nothing else is computed here: the trace sees every operator as before.
+    Nothing else is computed here but a few functions of matrices: the trace sees every operator as before.
     """
 
     supports_higher_order_operators = True
@@ -44,7 +51,7 @@ class KnownConstants(TorchDispatchMode):
         if operator in _INDEXED and not (args[2:] and args[2].numel() == 1):
             args = (args[0], self._counted(args[1]), *args[2:])
         known = self._is_known(operator, args, kwargs)
-        if known and _asks(operator):
+        if known and (_asks(operator) or operator in _COMPUTED):
             return self._answer(operator, args, kwargs)
         result = operator(*args, **kwargs)
         if known and isinstance(result, FakeTensor):

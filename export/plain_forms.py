@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.nn import functional as f
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.onnx._internal.exporter import _registration
 
@@ -34,6 +36,9 @@ def plain_forms() -> Iterator[None]:
         forms.enter_context(sdpa_kernel(SDPBackend.MATH))
         forms.enter_context(torch.backends.mkldnn.flags(enabled=False))
         forms.enter_context(mock.patch.object(torch, "affine_grid_generator", affine_grid))
+        forms.enter_context(mock.patch.object(f, "gaussian_nll_loss", gaussian_nll_loss))
+        for owner in (torch, Tensor):
+            forms.enter_context(mock.patch.object(owner, "take_along_dim", take_along_dim))
         forms.enter_context(
             mock.patch.object(torch, "fake_quantize_per_channel_affine", fake_quantize_per_channel)
         )
@@ -71,6 +76,45 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool) -> Tensor:
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     points = torch.stack([columns, rows, torch.ones_like(rows)], -1).reshape(1, -1, 3)
     return (points @ theta.mT).unflatten(1, (height, width))
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """−log of the normal density of ``target``, without the constant unless ``full`` (Nix and Weigend 1994).
+
+    PyTorch's own asks whether any variance is negative.
+    """
+    variance = var if isinstance(var, Tensor) else torch.full_like(input, var)
+    if variance.dim() < input.dim() and variance.shape == input.shape[:-1]:
+        variance = variance.unsqueeze(-1)
+    # The limit is no part of the gradient.
+    limited = variance + (variance.clamp(min=eps) - variance).detach()
+    loss = 0.5 * (limited.log() + (input - target) ** 2 / limited)
+    loss = loss + 0.5 * math.log(2 * math.pi) if full else loss
+    return {"mean": loss.mean, "sum": loss.sum, "none": lambda: loss}[reduction]()
+
+
+def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """What ``x`` has at ``indices`` of ``dim``; other dimensions of one place count for all.
+
+    PyTorch's own asks for the batch as a number.
+    """
+    if dim is None:
+        return x.flatten()[indices.flatten()]
+    for axis in range(x.dim()):
+        if axis != dim % x.dim():
+            one, other = x.shape[axis], indices.shape[axis]
+            x = x.expand(*(other if place == axis and one == 1 else -1 for place in range(x.dim())))
+            indices = indices.expand(
+                *(one if place == axis and other == 1 else -1 for place in range(x.dim()))
+            )
+    return x.gather(dim, indices)
 
 
 def _centres(side: int, align_corners: bool, dtype: torch.dtype) -> Tensor:

@@ -38,7 +38,7 @@ _SCRIPTED = (
     "a function or a module that torch.jit.script compiled keeps one batch size for good; "
     "hand over the module as it was before torch.jit.script, or torch.jit.trace it in its place"
 )
-_OPERATOR = re.compile(r"(?:OpOverload\(op='|torch\.ops\.|<OpOverload\(op=')((?:aten|prims)\.\w+)")
+_OPERATOR = re.compile(r"(?:OpOverload\(op='|torch\.ops\.|<OpOverload\(op=')(\w+\.\w+)")
 _ADVICE = {
     "linalg_lstsq": (
         "for a matrix of full column rank write Q, R = torch.linalg.qr(a) and "

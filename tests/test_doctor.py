@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from edgefill.doctor import OK, Finding, examine, redact
-from edgefill.extras import install_line
+from edgefill.extras import EXTRAS, install_line
 from edgefill.machine import Driver, Gpu, Jetson
+from edgefill.model.catalogue import Entry
+from edgefill.model.manifest import Manifest
 from edgefill.surroundings import ABSENT, Package, Surroundings
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -32,7 +34,7 @@ def desktop(**changes) -> Surroundings:
             "pycuda": HERE,
             "cuda.bindings": HERE,
             **dict.fromkeys(("numpy", "pillow"), HERE),
-            **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors", "tensorboard"), HERE),
+            **{name: HERE for extra in EXTRAS.values() for name in extra.packages if name != "onnxruntime"},
         },
         cubins=(75, 80, 86, 87, 89, 90),
         cache=Path("/var/cache/edgefill"),
@@ -262,9 +264,31 @@ def test_broken_numpy_stops_every_backend_but_not_the_doctor():
         assert find(around, f"backend {name}").found.startswith("numpy: ImportError")
 
 
-def test_training_names_what_is_missing():
+def test_each_extra_names_what_is_missing():
     finding = find(without(desktop(), "torch", "onnx"), "train and export")
     assert finding.found == "without torch, onnx" and finding.mend == install_line("train")
+    for name, extra in EXTRAS.items():
+        assert find(desktop(), extra.brings).found == "ready"
+        missing = find(without(desktop(), *extra.packages), extra.brings)
+        assert missing.status == "missing" and missing.mend == install_line(name)
+        assert missing.found == f"without {', '.join(extra.packages)}"
+    torn = Package("4.14", "ImportError: libGL.so.1: cannot open", ("opencv-python",))
+    faces = find(without(desktop(), opencv=torn), "find faces")
+    assert faces.status == "problem" and "libGL.so.1" in faces.found
+    assert faces.mend == "pip install --force-reinstall --no-deps opencv-python"
+
+
+def test_models_that_are_damaged_or_not_sealed_are_named():
+    models = (
+        Entry("whole", Path("a"), "bundled", 1, Manifest("whole", seal="of it")),
+        Entry("old", Path("b"), "cached", 1, Manifest("old")),
+        Entry("torn", Path("c"), "cached", 1, None, problem="torn.edgefill cannot be read"),
+    )
+    around = desktop(models=models)
+    assert find(around, "model whole").found == "bundled"
+    assert "not sealed" in find(around, "model old").found and find(around, "model old").status == "ok"
+    torn = find(around, "model torn")
+    assert (torn.status, torn.found) == ("problem", "torn.edgefill cannot be read") and torn.mend
 
 
 def test_report_names_no_user_and_no_home(monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgefill import extras
+from edgefill.surroundings import PACKAGES
 
 _PYPROJECT = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text("utf-8")
 _EXTRAS = re.findall(
@@ -49,3 +50,10 @@ def test_building_engines_needs_no_compiler():
     for path in (Path(__file__).resolve().parents[1] / room).rglob("*.py"))))  # fmt: skip
 def test_extra_that_is_named_exists(word):
     assert word in _EXTRAS
+
+
+def test_the_doctor_knows_every_extra_that_users_install():
+    runtimes = {"cpu", "rtx", "rtx-build", "tensorrt", "openvino", "gpu"}  # each a backend's
+    made_of_others = {"export", "bench", "dev", "page", "demo"}
+    assert set(_EXTRAS) == {*extras.EXTRAS, *runtimes, *made_of_others}
+    assert {name for extra in extras.EXTRAS.values() for name in extra.packages} <= set(PACKAGES)

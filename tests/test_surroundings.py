@@ -11,6 +11,12 @@ import pytest
 from edgefill import machine, surroundings
 
 
+@pytest.fixture(autouse=True)
+def _no_models(monkeypatch):
+    """Opening those that are installed takes longer than all else here."""
+    monkeypatch.setattr(surroundings, "catalogue", list)
+
+
 def touch(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()

@@ -1,6 +1,19 @@
 """The command line: one Typer app, one file per command."""
 
-from edgefill.cli import bench, build, complete, doctor, export, import_, models, sample, serve, train
+from edgefill.cli import (
+    bench,
+    build,
+    complete,
+    doctor,
+    export,
+    import_,
+    models,
+    sample,
+    serve,
+    sign,
+    train,
+    verify,
+)
 from edgefill.cli.app import main
 
 __all__ = [
@@ -14,5 +27,7 @@ __all__ = [
     "models",
     "sample",
     "serve",
+    "sign",
     "train",
+    "verify",
 ]

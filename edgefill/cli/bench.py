@@ -84,8 +84,7 @@ def bench(
     from edgefill.cli.outputs import refuse_existing
     from edgefill.completion import search_settings
     from edgefill.files import check_writable, write_atomically
-    from edgefill.model.bundle import Bundle
-    from edgefill.model.catalogue import find
+    from edgefill.model.signature import open_model
 
     sizes = numbers("--batch", batch)
     search_settings(preset, solver=solver, start=start, steps=steps, until=until)  # wrong ones are said first
@@ -94,7 +93,7 @@ def bench(
         format = plot_format(plot.suffix)
         refuse_existing([] if force else [plot])
         check_writable([plot])
-    bundle = Bundle.open(find(model))
+    bundle = open_model(model)
     settings = None
     if bundle.manifest.latent:
         encoder = bundle.manifest.has_encoder

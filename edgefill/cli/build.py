@@ -52,11 +52,10 @@ def build(
 ) -> None:
     """Build the TensorRT engines of a model for this machine; completion then starts without building."""
     from edgefill.export.engines.store import Engines
-    from edgefill.model.bundle import Bundle
-    from edgefill.model.catalogue import find
+    from edgefill.model.signature import open_model
 
     sizes, architectures = numbers("--batch", batch), numbers("--sm", sm, "sm") if sm else []
-    bundle = Bundle.open(find(model))
+    bundle = open_model(model)
     engines = Engines(bundle, library or _installed(), precision=precision, say=say, folder=out)
     engines.check_targets(architectures)
     if engines.precision == "fp32" and precision is None:

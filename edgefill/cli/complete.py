@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgefill import __version__
 from edgefill.cli.app import app
 from edgefill.cli.console import (
     a_path,
     number_option,
     path_option,
-    print_bytes,
-    print_json,
-    progress_bar,
-    read_stdin,
     say,
 )
 from edgefill.cli.examples import examples
-from edgefill.cli.stopping import Interrupted, interrupts_held, interrupts_raised
-from edgefill.cli.writer import Writer
-from edgefill.errors import EdgefillError, InputError
-from edgefill.files import check_writable
+from edgefill.errors import InputError
 from edgefill.kernels.names import in_words, shipped_solvers
-from edgefill.memory import too_large
 from edgefill.runtimes.registry import choice
 
 if TYPE_CHECKING:
-    from edgefill.cli.outputs import Outputs
-    from edgefill.completion import Completer, Failure, Request, Result
+    pass
 
 _MASKS = (
     "What to fill: center[:scale], random[:fraction], pattern[:fraction], left, right, top, bottom, grid, "
@@ -144,7 +133,9 @@ def complete(
 
     A folder goes on after a picture that fails; the exit code and a line at the end say so.
     """
-    from edgefill.cli.outputs import GIF_FRAMES, SHEET_NAME, Sheet, plan_outputs, refuse_existing
+    from edgefill.cli.completing import Run
+    from edgefill.cli.outputs import GIF_FRAMES, SHEET_NAME, Sheet
+    from edgefill.cli.planning import Plan, plan_run
     from edgefill.cli.shards import shard_of
     from edgefill.completion import Request, load, search_settings
     from edgefill.faces.eyes import read_eyes
@@ -185,167 +176,32 @@ def complete(
         check_piped(pictures, out, format, bool(extras or sheet or json or shard))
     elif out is None:
         raise typer.BadParameter("it is missing; expected a folder for the pictures", param_hint="--out")
-    folder = out or Path()
-    plan = [] if out is None else plan_outputs(pictures, out, format=format, extras=extras, sheet=sheet)
-    everything = len(plan)
-    plan = [outputs for outputs in plan if share.takes(outputs.name)]
-    planned = len(plan)
-    if not share.is_whole:
-        say(f"shard {share} by {share.says}: {planned} of {everything} pictures; --shard 1/1 takes all")
-    if skip_existing:
-        plan = [outputs for outputs in plan if not outputs.exist]
-    elif not force:
-        refuse_existing([path for outputs in plan for path in outputs.paths] + [folder / SHEET_NAME] * sheet)
-    check_writable([path for outputs in plan for path in outputs.paths] + [folder / SHEET_NAME] * sheet)
+    plan = Plan((), share)
+    if out is not None:
+        plan = plan_run(
+            pictures, out, share, format=format, extras=extras, sheet=sheet, skip_existing=skip_existing,
+            force=force,
+        )  # fmt: skip
+    run = Run(request, plan, Sheet() if sheet else None, quality)
+    if out is not None and not plan.pictures:
+        run.finish(out, json=json)  # of a model that nothing is left for nothing is loaded
+        return
     with load(model, backend, precision=precision, threads=threads, engines=engines, say=say) as completer:
         own = completer.model
         searches, encoder = own.latent is not None, own.has_encoder
         say(f"{own.name} on {completer.backend.info}; licence of the model: {own.licence}")
         if searches and not encoder and preset == "default" and start is None:
             say(f"{completer.model.name} has no encoder: searches start at random, which takes longer")
-        settings = None
         if searches or is_asked:
             settings = search_settings(
                 preset, encoder=encoder, solver=solver, start=start, until=until, **numbers
             )
-        run = _Run(
-            completer,
-            replace(request, settings=settings),
-            Sheet() if sheet else None,
-            skipped=planned - len(plan),
-            shard=None if share.is_whole else {"shard": str(share), "others": everything - planned},
-            quality=quality,
-        )
+            run.request = replace(request, settings=settings)
         if out is None:
-            run.complete_piped(check_format(format))
+            run.complete_piped(completer, check_format(format))
             return
-        run.complete(plan, batch)
-    run.finish(folder / SHEET_NAME, len(plan), json=json)
-
-
-@dataclass
-class _Run:
-    """What happened to the pictures of one command."""
-
-    completer: Completer
-    request: Request
-    sheet: Any
-    results: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[dict[str, Any]] = field(default_factory=list)
-    skipped: int = 0
-    shard: dict[str, Any] | None = None  # which one this is, and how many pictures the others have
-    quality: int | None = None  # of JPEG
-    interrupted: int = 0  # the signal
-
-    def complete(self, plan: list[Outputs], batch: int) -> None:
-        """Completes the pictures of ``plan``; another thread writes each as soon as it is there."""
-        sources = [outputs.source for outputs in plan]
-        with progress_bar() as bar, Writer() as writer, interrupts_raised():
-            task = bar.add_task("completing", total=len(plan), note="")
-            outcomes = self.completer.complete_many(
-                sources, self.request, batch=batch, progress=lambda done: bar.advance(task, done)
-            )
-            try:
-                for number, (outputs, outcome) in enumerate(zip(plan, outcomes, strict=True), start=1):
-                    with interrupts_held():
-                        writer.put(partial(self._take, outcome, outputs))
-                    bar.update(task, completed=max(number, bar.tasks[task].completed))
-            except Interrupted as interruption:
-                self.interrupted = interruption.signal
-
-    def complete_piped(self, kind: str) -> None:
-        """Completes the picture on stdin and writes it to stdout. Raises EdgefillError."""
-        from edgefill.cli.outputs import encoded
-        from edgefill.completion import Failure
-
-        (outcome,) = self.completer.complete_many([read_stdin()], self.request)
-        if isinstance(outcome, Failure):
-            raise outcome.error
-        for notice in outcome.notices:
-            say(notice)
-        print_bytes(encoded(outcome, kind, self._record(), self.quality))
-
-    def finish(self, sheet_path: Path, total: int, *, json: bool) -> None:
-        """Writes the sheet, says what happened, and ends the command with its exit code."""
-        folder = sheet_path.parent
-        document = {**self._record(), **(self.shard or {}), "results": self.results, "failed": self.failed}
-        document |= self._saved_sheet(sheet_path)
-        failure = max((item["exit_code"] for item in self.failed), default=0)
-        exit_code = 128 + self.interrupted if self.interrupted else failure
-        if self.interrupted:
-            document["interrupted"] = True
-            say(
-                f"stopped: {len(self.results)} of {total} pictures are done and kept; "
-                "go on with --skip-existing"
-            )
-        elif total > 1 or self.results:
-            where = f"; written to {folder}" if self.results else ""
-            say(f"completed {len(self.results)} of {total} pictures{self._failures()}{where}")
-        if self.skipped:
-            document["skipped"] = self.skipped
-            say(f"left out {self.skipped} pictures whose outputs are there")
-        if json:
-            print_json(document)
-        if exit_code:
-            raise typer.Exit(exit_code)
-
-    def _saved_sheet(self, path: Path) -> dict[str, Any]:
-        """What is said of the sheet; where it cannot be written, that is one failure more."""
-        try:
-            if not (self.sheet and self.sheet.save(path)):
-                return {}
-        except EdgefillError as error:
-            say(f"error: {error}")
-            self.failed.append(_failure(path, error))
-            return {}
-        if self.sheet.left_out:
-            say(f"{path.name} shows the first pictures only; {self.sheet.left_out} are left out")
-        return {"sheet": str(path)}
-
-    def _take(self, outcome: Result | Failure, outputs: Outputs) -> None:
-        from edgefill.cli.outputs import write_result
-        from edgefill.completion import Failure
-
-        try:
-            if isinstance(outcome, Failure):
-                raise outcome.error
-            told = write_result(outcome, outputs, self._record(), self.request.blend, self.quality)
-        except (EdgefillError, MemoryError) as failure:
-            error = failure if isinstance(failure, EdgefillError) else too_large(outputs.source)
-            say(f"error: {error}")
-            self.failed.append(_failure(outputs.source, error))
-            return
-        notices = [*outcome.notices, *told]
-        for notice in notices:
-            say(f"{outputs.source.name}: {notice}")
-        self.results.append({**_success(outcome, outputs), "notices": notices})
-        if self.sheet:
-            self.sheet.add(outcome)
-
-    def _record(self) -> dict[str, Any]:
-        """What is needed to make the same picture again; goes into every PNG."""
-        request, model, info = self.request, self.completer.model, self.completer.backend.info
-        spec = request.mask_spec
-        return {
-            "edgefill": __version__,
-            "model": model.name,
-            "model_sha256": model.digest,
-            "licence": model.licence,
-            "backend": info.name,
-            "runtime": info.runtime,
-            "precision": info.precision,
-            "mask": spec.path.name if spec.path else self.request.mask,
-            "seed": request.seed,
-            "box": request.box and list(request.box),
-            "align": request.aligns,
-            "eyes": list(request.eyes),
-            "blend": request.blend,
-            "candidates": request.candidates,
-            "settings": request.settings.document() if request.settings else {},
-        }
-
-    def _failures(self) -> str:
-        return f"; {len(self.failed)} failed, see above" if self.failed else ""
+        run.complete(completer, batch)
+    run.finish(out, json=json)
 
 
 def check_piped(pictures: list[Path], out: Path | None, format: str, others: bool) -> None:
@@ -355,49 +211,3 @@ def check_piped(pictures: list[Path], out: Path | None, format: str, others: boo
             "- completes one picture from stdin to stdout: expected no other picture, no --out, no extras, "
             "no --json and a format by name; leave these out"
         )
-
-
-def _success(result: Result, outputs: Outputs) -> dict[str, Any]:
-    return {
-        "input": str(outputs.source),
-        "output": str(outputs.picture),
-        **{name: str(path) for name, path in outputs.extras.items() if "candidate" not in name},
-        **({"eyes": [[round(place, 2) for place in pair] for pair in result.eyes]} if result.eyes else {}),
-        "ended": result.ended,
-        **({} if result.ended == "pass" else _of_search(result)),
-        "seconds": round(result.seconds, 4),
-        **_answers(result, outputs),
-    }
-
-
-def _of_search(result: Result) -> dict[str, Any]:
-    return {
-        "steps": result.steps,
-        "loss": result.loss,
-        "contextual": result.contextual,
-        "perceptual": result.perceptual,
-        "prior": result.prior,
-        "misfit": result.misfit,
-        "foreign": result.is_foreign,
-    }
-
-
-def _answers(result: Result, outputs: Outputs) -> dict[str, Any]:
-    """What is said of the candidates and of the confidence in what was filled, if they were asked for."""
-    answers: dict[str, Any] = {}
-    if result.candidates:
-        paths = [outputs.picture, *(path for name, path in outputs.extras.items() if "candidate" in name)]
-        answers["candidates"] = [
-            {"output": str(path), "contextual": candidate.contextual}
-            for path, candidate in zip(paths, result.candidates, strict=False)  # fewer where they look alike
-        ]
-    if result.confidence is not None:
-        missing = ~result.photograph.known
-        inside = result.photograph.box.cut(result.confidence)[missing]
-        answers["confidence_mean"] = round(float(inside.mean()) / 255, 4) if inside.size else 1.0
-    return answers
-
-
-def _failure(source: Path, error: EdgefillError) -> dict[str, Any]:
-    kind = type(error).__name__
-    return {"input": str(source), "kind": kind, "message": str(error), "exit_code": error.exit_code}

@@ -24,16 +24,18 @@ _EXAMPLES = {
         "edgefill import network.onnx --dry-run --mask-means hole",
         "edgefill import netG.pth --discriminator netD.pth --out faces.edgefill",
     ),
-    "models": ("edgefill models", "edgefill models --known"),
+    "models": ("edgefill models", "edgefill models --known", "edgefill models --signers signers"),
     "sample": (
         "edgefill sample --out samples.png --count 64",
         "edgefill sample --out walk.gif --interpolate 7,42",
     ),
+    "sign": ("edgefill sign mine.edgefill --key ~/.ssh/id_ed25519",),
     "train": (
         "edgefill train pictures --out runs/mine --epochs 25",
         "edgefill train runs/mine --stage encoder",
         "edgefill train pictures --out runs/mine --resume",
     ),
+    "verify": ("edgefill verify mine.edgefill --signers signers",),
 }
 
 

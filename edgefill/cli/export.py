@@ -151,8 +151,8 @@ def _size(manifest: Manifest) -> int:
 
 def _is_exported(source: str) -> bool:
     """Whether ``source`` is a model and no training. Raises ModelError where it is neither."""
-    from edgefill.model.bundle import MANIFEST
     from edgefill.model.catalogue import find
+    from edgefill.model.container import MANIFEST
 
     path = Path(source)
     if (path / CONFIG).is_file():

@@ -46,7 +46,10 @@ def import_generator_to(
     from edgefill.export.weights.importer import check_precision, examine_generator, write_generator
 
     check_precision(precision)
-    say(f"importing {file}: the generator is exported with its gradient (some seconds to half a minute)")
+    say(
+        f"reading {file}: what follows from its shapes and its numbers"
+        + "; nothing is written" * (out is None)
+    )
     found = examine_generator(file, discriminator, prior=prior)
     for line in found.found:
         say(f"  {line}")
@@ -54,6 +57,7 @@ def import_generator_to(
         if as_json:
             print_json({"generator": _described(found)})
         return
+    say(f"exporting it to {out} with its gradient (some seconds to half a minute)")
     manifest = write_generator(
         found, out, picture_range=picture_range, name=name, precision=precision, licence=licence or "unknown",
         origin=origin or file.name, report=lambda line: say(f"  {line}"),

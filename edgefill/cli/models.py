@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import print_json, say, show
+from edgefill.cli.console import path_option, print_json, say, show
 from edgefill.cli.examples import examples
 
 if TYPE_CHECKING:
     from edgefill.model.catalogue import Entry
+    from edgefill.model.manifest import Manifest
 
 
 @app.command(epilog=examples("models"))
@@ -22,6 +24,15 @@ def models(
             "--known", help="List instead the public networks that can be imported; nothing is downloaded."
         ),
     ] = False,
+    signers: Annotated[
+        Path | None,
+        path_option(
+            "Also say whose each is: OpenSSH's allowed signers, as git reads them; also EDGEFILL_SIGNERS.",
+            "--signers",
+            envvar="EDGEFILL_SIGNERS",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """List the models that came with the package and those in the cache folder; smooth needs no file."""
@@ -30,7 +41,7 @@ def models(
         return
     from edgefill.model.catalogue import HOW_TO_GET_THEM, SEPARATE, SUFFIX, absent, cache_folder, catalogue
 
-    entries, missing = catalogue(), absent()
+    entries, missing = catalogue(signers), absent()
     if json:
         others = [{"name": name, "licence": SEPARATE[name], "install": HOW_TO_GET_THEM} for name in missing]
         print_json({"models": [_document(entry) for entry in entries], "absent": others})
@@ -88,6 +99,9 @@ def _document(entry: Entry) -> dict[str, Any]:
         )
         document |= {name: getattr(entry.manifest, name) for name in described}
         document["precisions"] = list(entry.precisions)
+        document |= {"sealed": entry.manifest.is_sealed, "signed": entry.is_signed}
+        if entry.signed_by:
+            document["signed_by"] = entry.signed_by
     return document
 
 
@@ -101,4 +115,15 @@ def _line(entry: Entry) -> str:
         f"{entry.name}  {model.family}, {model.method}, {model.width}×{model.height} {colours}, "
         f"{precisions}, "
         f"{entry.bytes / 1e6:.1f} MB, {entry.source}; from {model.origin}; licence {model.licence}"
+        f"{_whose(entry, model)}"
     )
+
+
+def _whose(entry: Entry, model: Manifest) -> str:
+    """What its seal and its signature say, where there is anything to say."""
+    if entry.signed_by:
+        return f"; signed by {entry.signed_by}"
+    unsealed = "" if model.is_sealed else "; not sealed: an edited manifest would not be noticed"
+    if entry.distrust:
+        return f"{unsealed}; not trusted: {entry.distrust}" if entry.is_signed else f"{unsealed}; not signed"
+    return unsealed + "; signed, by whom was not asked: --signers" * entry.is_signed

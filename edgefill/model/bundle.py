@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
-import struct
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgefill.errors import ModelError, OutputError
-from edgefill.files import atomic_writer, standing_folder, write_folder
+from edgefill.errors import ModelError
 from edgefill.limits import shown
 from edgefill.methods import FEED_FORWARD, LATENT_SEARCH
+from edgefill.model.container import MANIFEST, SIGNATURE, ZIP_ERRORS, Entry, opened, write
 from edgefill.model.features import generator_of, widened
 from edgefill.model.manifest import (
     COMPLETION,
@@ -41,14 +35,7 @@ from edgefill.model.manifest import (
 )
 from edgefill.model.onnx_file import MAX_BYTES, Shape, check_onnx, extracted
 
-MANIFEST = "manifest.json"
-_MAX_MANIFEST_BYTES = 1024 * 1024
-_MOST_EXPANSION = 50  # times: weights hardly shrink, and no graph to a fiftieth
 _FIT_OUTPUTS = {"loss": "fit", "grad_z": "grad_z_fit"}  # as the step's file calls them
-_ZIP_ERRORS = (
-    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, NotImplementedError,
-    OSError, OverflowError, RuntimeError, UnicodeError, ValueError,
-)  # fmt: skip
 
 
 class _Files(NamedTuple):
@@ -94,9 +81,18 @@ def _file_signature(manifest: Manifest, name: str) -> tuple[dict[str, Shape], di
 class Bundle:
     """A verified model: its manifest, and its graphs as bytes for a runtime."""
 
-    def __init__(self, manifest: Manifest, path: Path, files: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        path: Path,
+        files: Mapping[str, bytes],
+        statement: bytes = b"",
+        signature: bytes = b"",
+    ) -> None:
         self.manifest = manifest
         self.path = path
+        self.statement = statement  # The manifest as it stands there, which is what somebody signs.
+        self.signature = signature  # Of that, in OpenSSH's format; nobody has compared them yet.
         self._files = files
         self._widened: dict[str | None, tuple[bytes, int]] = {}
 
@@ -105,14 +101,15 @@ class Bundle:
         """The bundle at ``path``, a folder or a zip, with every file's sha256 checked. Raises ModelError."""
         path = Path(path)
         try:
-            with _opened(path) as entries:
-                manifest = Manifest.from_json(entries[MANIFEST].read(), str(path))
-                check_known(manifest, entries[MANIFEST].read(), str(path))
-                graphs = {name: entry for name, entry in entries.items() if name != MANIFEST}
-                _check_names(manifest, set(graphs), path)
-                _check_sizes(manifest, graphs, path)
-                files = {name: entry.read() for name, entry in graphs.items()}
-        except _ZIP_ERRORS as error:
+            with opened(path, _ALL_FILES) as entries:
+                statement = entries.pop(MANIFEST).read()
+                signature = entries.pop(SIGNATURE).read() if SIGNATURE in entries else b""
+                manifest = Manifest.from_json(statement, str(path))
+                check_known(manifest, statement, str(path))
+                _check_names(manifest, set(entries), path)
+                _check_sizes(manifest, entries, path)
+                files = {name: entry.read() for name, entry in entries.items()}
+        except ZIP_ERRORS as error:
             raise ModelError(f"{path} cannot be read as a model: {error}; export or copy it again") from error
         for name, content in files.items():
             found, expected = hashlib.sha256(content).hexdigest(), manifest.files[name].get("sha256")
@@ -121,7 +118,7 @@ class Bundle:
                     f"{name} in {path} has sha256 {found[:12]}…; its manifest says {str(expected)[:12]}…: "
                     "the file is damaged or was changed; export or copy the model again"
                 )
-        return cls(manifest, path, files)
+        return cls(manifest, path, files, statement, signature)
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -211,12 +208,13 @@ def write_bundle(path: str | Path, manifest: Manifest, graphs: Mapping[str, byte
     }
     manifest = dataclasses.replace(manifest, files=hashes, format=FORMAT).sealed()
     contents = {MANIFEST: manifest.to_json().encode(), **files}
-    if path.suffix:
-        with atomic_writer(path) as file:
-            file.write(_zip_bytes(contents))
-    else:
-        _write_folder(path, contents)
+    write(path, contents)
     return manifest
+
+
+def write_signed(path: str | Path, bundle: Bundle, signature: bytes) -> None:
+    """Writes ``bundle`` to ``path`` as it is, with this ``signature`` of its manifest. Raises OutputError."""
+    write(Path(path), {MANIFEST: bundle.statement, SIGNATURE: signature, **bundle._files})
 
 
 def annotate(path: str | Path, **changes: Any) -> Manifest:
@@ -224,85 +222,6 @@ def annotate(path: str | Path, **changes: Any) -> Manifest:
     bundle = Bundle.open(path)
     graphs = {name.removesuffix(".onnx"): content for name, content in bundle._files.items()}
     return write_bundle(path, dataclasses.replace(bundle.manifest, **changes), graphs)
-
-
-def _zip_bytes(contents: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in contents.items():
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)
-    return buffer.getvalue()
-
-
-def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
-    if path.exists() and not (path.is_dir() and (path / MANIFEST).exists()):
-        raise OutputError(f"cannot write the model to {path}: something else lies there; choose another name")
-    write_folder(path, contents)
-
-
-class _Entry(NamedTuple):
-    """One file of a bundle that is not read yet."""
-
-    size: int
-    read: Callable[[], bytes]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[dict[str, _Entry]]:
-    """The files of the bundle at ``path`` by name, the manifest among them. Raises ModelError."""
-    place = standing_folder(path)
-    if place.is_dir():
-        yield _with_manifest(_of_folder(place), path)
-        return
-    if not path.exists():
-        raise ModelError(f"{path} does not exist; `edgefill models` lists the models that are there")
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        raise ModelError(
-            f"{path} is no edgefill model (neither a folder nor a zip); make one with `edgefill export`"
-        )
-    with zipfile.ZipFile(path) as archive:
-        yield _with_manifest(_of_zip(archive, path), path)
-
-
-def _of_folder(path: Path) -> dict[str, _Entry]:
-    entries = {}
-    for file in sorted(path.iterdir()):
-        _check_name(file.name, path)
-        if file.is_symlink() or not file.is_file():
-            raise ModelError(f"{file} is a link or no file; expected the plain files of a model")
-        entries[file.name] = _Entry(file.stat().st_size, file.read_bytes)
-    return entries
-
-
-def _of_zip(archive: zipfile.ZipFile, path: Path) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
-    for entry in archive.infolist():
-        _check_name(entry.filename, path)
-        if entry.filename in entries:
-            raise ModelError(f"{path} holds {entry.filename!r} twice; export the model again")
-        if (entry.external_attr >> 16) & 0o170000 == 0o120000:
-            raise ModelError(f"{path} holds the link {entry.filename!r}; expected plain files")
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ModelError(
-                f"{path} holds {entry.filename!r} compressed by method {entry.compress_type}; expected it "
-                "stored, as it is exported, or deflated"
-            )
-        entries[entry.filename] = _Entry(entry.file_size, partial(archive.read, entry))
-    claimed, real = sum(entry.size for entry in entries.values()), path.stat().st_size
-    if claimed > _MOST_EXPANSION * real + _MAX_MANIFEST_BYTES:
-        raise ModelError(
-            f"{path} has {real:,} bytes and claims to hold {claimed:,}; expected at most "
-            f"{_MOST_EXPANSION} times as many; export or copy the model again"
-        )
-    return entries
-
-
-def _check_name(name: str, path: Path) -> None:
-    if name != MANIFEST and name not in _ALL_FILES:
-        raise ModelError(f"{path} holds the file {name!r}; expected {MANIFEST} and the graphs of a model")
 
 
 def _check_names(manifest: Manifest, names: set[str], path: Path) -> None:
@@ -315,7 +234,7 @@ def _check_names(manifest: Manifest, names: set[str], path: Path) -> None:
         )
 
 
-def _check_sizes(manifest: Manifest, entries: Mapping[str, _Entry], path: Path) -> None:
+def _check_sizes(manifest: Manifest, entries: Mapping[str, Entry], path: Path) -> None:
     """Raises ModelError where a file has not the size that the manifest says, or they are too large."""
     for name, entry in entries.items():
         listed = manifest.files[name].get("bytes", entry.size)
@@ -327,16 +246,3 @@ def _check_sizes(manifest: Manifest, entries: Mapping[str, _Entry], path: Path) 
     total = sum(entry.size for entry in entries.values())
     if total > MAX_BYTES:
         raise ModelError(f"{path} holds {total:,} bytes; at most {MAX_BYTES:,} are read")
-
-
-def _with_manifest(entries: dict[str, _Entry], path: Path) -> dict[str, _Entry]:
-    if MANIFEST not in entries:
-        raise ModelError(
-            f"{path} has no {MANIFEST}; make a model with `edgefill export RUN --out MODEL.edgefill`"
-        )
-    if entries[MANIFEST].size > _MAX_MANIFEST_BYTES:
-        raise ModelError(
-            f"{MANIFEST} in {path} has {entries[MANIFEST].size:,} bytes; at most {_MAX_MANIFEST_BYTES:,} are "
-            "read"
-        )
-    return entries

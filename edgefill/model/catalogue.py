@@ -9,7 +9,7 @@ import difflib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,9 @@ class Entry:
     manifest: Manifest | None
     precisions: tuple[str, ...] = ()  # that a search can compute in
     problem: str = ""  # what is wrong with the file
+    is_signed: bool = False  # by whoever it may be
+    signed_by: str = ""  # the name of a signer that was asked for, where the signature is theirs
+    distrust: str = ""  # why there is no such name, where signers were given
 
 
 def cache_folder() -> Path | None:
@@ -58,9 +61,9 @@ def cache_folder() -> Path | None:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "edgefill"
 
 
-def catalogue() -> list[Entry]:
-    """Every bundled and cached model, by name; each is verified."""
-    return [_describe(name, path, source) for name, (path, source) in _known().items()]
+def catalogue(signers: Path | None = None) -> list[Entry]:
+    """Every bundled and cached model, by name; each is verified, and its signature against ``signers``."""
+    return [_describe(name, path, source, signers) for name, (path, source) in _known().items()]
 
 
 def find(model: str | Path) -> Path:
@@ -116,8 +119,9 @@ def _models_in(folder: Path) -> Iterator[Path]:
         return
 
 
-def _describe(name: str, path: Path, source: str) -> Entry:
+def _describe(name: str, path: Path, source: str, signers: Path | None) -> Entry:
     from edgefill.model.bundle import Bundle
+    from edgefill.model.signature import signer_of
 
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
@@ -125,4 +129,10 @@ def _describe(name: str, path: Path, source: str) -> Entry:
         bundle = Bundle.open(path)
     except ModelError as error:
         return Entry(name, path, source, size, None, problem=str(error))
-    return Entry(name, path, source, size, bundle.manifest, bundle.precisions)
+    entry = Entry(
+        name, path, source, size, bundle.manifest, bundle.precisions, is_signed=bool(bundle.signature)
+    )
+    try:
+        return replace(entry, signed_by=signer_of(bundle, signers) if signers else "")
+    except ModelError as error:
+        return replace(entry, distrust=str(error))

@@ -118,6 +118,11 @@ class Manifest:
         return LATENT_SEARCH if self.latent else FEED_FORWARD if self.interface else SMOOTH
 
     @property
+    def is_sealed(self) -> bool:
+        """Whether a change of it would be noticed; those of older formats have no seal."""
+        return bool(self.seal)
+
+    @property
     def has_encoder(self) -> bool:
         """Whether an encoder finds a first z."""
         return ENCODER_FILE in self.files
@@ -221,7 +226,8 @@ class Manifest:
             raise ModelError(f"the manifest of {where} is a {type(values).__name__}; expected an object")
         _check_format(values.get("format"), where)
         manifest = f"the manifest of {where}"
-        if values["format"] > WITHOUT_SEAL and values.get("seal") != seal_of(values):
+        must_be_sealed = values["format"] > WITHOUT_SEAL or "seal" in values
+        if must_be_sealed and values.get("seal") != seal_of(values):
             raise ModelError(
                 f"{manifest} was changed after the model was written; get the model as it was, or export it "
                 "again (--licence and --origin say what it is to say)"

@@ -14,9 +14,9 @@ from edgefill.completion.scheduler import Scheduler
 from edgefill.errors import EdgefillError, InputError
 from edgefill.jobs.job import Job
 from edgefill.jobs.request import Request
-from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import SUFFIX, find
 from edgefill.model.manifest import Manifest
+from edgefill.model.signature import trusted
 from edgefill.runtimes import Runtime, open_backend
 from edgefill.serve.problems import Problem
 
@@ -106,7 +106,7 @@ def open_models(
     with ExitStack() as opened:
         served: list[Served] = []
         for name, path in _paths(names).items():
-            bundle = Bundle.open(path)
+            bundle = trusted(path)
             runtime = open_backend(backend, bundle, say=say, **options)
             served.append(Served(name, bundle.manifest, runtime, batch=batch, waiting=waiting))
             opened.callback(served[-1].close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -43,8 +43,7 @@ def cumprod(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
     x = x if dtype is None else x.to(dtype)
     size, shift, dim = int(x.shape[dim]), 1, dim % x.dim()
     while shift < size:
-        pads = [0, 0] * (x.dim() - 1 - dim) + [shift, 0]
-        x = x * aten.constant_pad_nd(aten.slice(x, dim, 0, size - shift), pads, 1.0)
+        x = x * _shifted(x, dim, shift, 1.0)
         shift *= 2
     return x
 
@@ -125,11 +124,64 @@ def cdist_backward(grad: Tensor, a: Tensor, b: Tensor, p: float, distance: Tenso
 
 def median(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The lower of the middle ones along ``dim``, and where it is."""
-    values, indices = torch.sort(x, dim)
-    middle = (int(x.shape[dim]) - 1) // 2
-    pair = (aten.slice(part, dim, middle, middle + 1) for part in (values, indices))
+    return kth_value(x, (int(x.shape[dim]) - 1) // 2 + 1, dim, keepdim)
+
+
+def kth_value(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The ``k`` smallest along ``dim``, counted from 1, and where it is."""
+    pair = (aten.slice(part, dim, k - 1, k) for part in torch.sort(x, dim))
     value, index = pair if keepdim else (part.squeeze(dim) for part in pair)
     return value, index
+
+
+def cumulative_maximum(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The largest of all up to each place of ``dim``, and where it was met last."""
+    return _furthest(x, dim, torch.greater, -math.inf)
+
+
+def cumulative_minimum(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The smallest of all up to each place of ``dim``, and where it was met last."""
+    return _furthest(x, dim, torch.less, math.inf)
+
+
+def _furthest(
+    x: Tensor, dim: int, beats: Callable[[Tensor, Tensor], Tensor], nothing: float
+) -> tuple[Tensor, Tensor]:
+    """Each round reaches twice as far back; an earlier one counts where it ``beats`` a later one."""
+    size, dim, shift = int(x.shape[dim]), dim % x.dim(), 1
+    place = torch.arange(size).reshape(-1, *[1] * (x.dim() - 1 - dim)).expand(x.shape)
+    while shift < size:
+        earlier = _shifted(x, dim, shift, nothing)
+        further = beats(earlier, x)
+        place = torch.where(further, _shifted(place, dim, shift, 0), place)
+        x = torch.where(further, earlier, x)
+        shift *= 2
+    return x, place
+
+
+def _shifted(x: Tensor, dim: int, shift: int, filling: float) -> Tensor:
+    """``x`` moved up by ``shift`` places of ``dim``, the first of which are ``filling``."""
+    pads = [0, 0] * (x.dim() - 1 - dim) + [shift, 0]
+    return aten.constant_pad_nd(aten.slice(x, dim, 0, int(x.shape[dim]) - shift), pads, filling)
+
+
+def searchsorted(
+    sorted_sequence: Tensor,
+    values: Tensor,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+) -> Tensor:
+    """How many numbers of the last dimension of ``sorted_sequence`` lie before each of ``values``."""
+    if sorter is not None:
+        sorted_sequence = sorted_sequence.gather(-1, sorter)
+    if sorted_sequence.dim() > 1:
+        sorted_sequence = sorted_sequence.unsqueeze(-2)
+    value, after = values.unsqueeze(-1), right or side == "right"
+    passed = sorted_sequence <= value if after else sorted_sequence < value
+    return passed.to(torch.int32 if out_int32 else torch.int64).sum(-1)
 
 
 def copy(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+from edgefill.surroundings import PACKAGES
+
 
 def test_report_is_plain_text_with_a_status_on_each_line(run_edgefill, tmp_path):
     home = tmp_path / "home" / "alice"
@@ -20,16 +22,20 @@ def test_report_is_plain_text_with_a_status_on_each_line(run_edgefill, tmp_path)
 
 
 def test_doctor_needs_none_of_the_packages_that_it_looks_for():
+    """In its own process, that is: those in which it imports them are another's."""
     blocked = ("numpy", "PIL", "onnxruntime", "torch", "onnx", "tensorrt_rtx", "pycuda", "openvino")
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({blocked})); sys.argv = ['edgefill', 'doctor']; "
+        "from edgefill import surroundings; surroundings.PACKAGES = {'tensorrt': ('none', ())}; "
         "from edgefill.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "") and "backend cpu" in done.stdout
 
 
-def test_json_is_one_document_with_the_same_findings(edgefill):
+def test_json_is_one_document_with_the_same_findings(edgefill, monkeypatch):
+    needed = {name: PACKAGES[name] for name in ("numpy", "pillow", "onnxruntime", "tensorrt")}
+    monkeypatch.setattr("edgefill.surroundings.PACKAGES", needed)
     findings = json.loads(edgefill("doctor", "--json").out)["findings"]
     by_subject = {finding["subject"]: finding for finding in findings}
     assert by_subject["backend cpu"] == {

@@ -22,7 +22,8 @@ def test_a_dry_run_says_what_it_is_and_writes_nothing(tmp_path, file, run_edgefi
     done = run_edgefill("import", file, "-d", tmp_path / "d.pth", "--prior", "uniform", "--dry-run", "--json")
     found = json.loads(done.stdout)["generator"]
     assert (found["z_dim"], found["prior"], found["discriminator"]) == (8, "uniform", True)
-    assert "pictures of 16×16" in done.stderr
+    assert "pictures of 16×16" in done.stderr and "nothing is written" in done.stderr
+    assert "export" not in done.stderr and "gradient" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.pth", "g.pth"]
 
 

@@ -121,6 +121,24 @@ def test_command_takes_its_share_and_says_so(edgefill, photos, tmp_path, monkeyp
     assert len(list((tmp_path / "out").rglob("*.png"))) == 40
 
 
+def test_where_nothing_is_left_no_model_is_loaded(edgefill, photos, tmp_path):
+    """One that would fail: of a run that is done, and of a shard without pictures."""
+    command = ("complete", photos, "--out", tmp_path / "out", "--json", "--model")
+    assert edgefill(*command, "smooth").code == 0
+    broken = tmp_path / "broken.edgefill"
+    broken.write_bytes(b"no model")
+    done = edgefill(*command, broken, "--skip-existing", "--sheet")
+    document = json.loads(done.out)
+    assert (done.code, document["skipped"], document["results"], document["model"]) == (0, 40, [], None)
+    assert "left out 40 pictures whose outputs are there" in done.err
+    one = photos / "0.png"
+    empty = next(n for n in range(1, 17) if not Shard(n, 16).takes(PurePosixPath(one.name)))
+    command = ("complete", one, "--out", tmp_path / "other", "--json", "--model")
+    done = edgefill(*command, broken, "--shard", f"{empty}/16")
+    assert done.code == 0 and json.loads(done.out)["others"] == 1 and not (tmp_path / "other").exists()
+    assert edgefill(*command, broken).code == 4
+
+
 def test_two_sources_of_one_output_are_refused_in_every_share(edgefill, photos, tmp_path):
     (photos / "0.bmp").write_bytes(b"")
     for number in (1, 2):

@@ -44,6 +44,12 @@ def orders(x: Tensor) -> Tensor:
         x.median(2)[0],
         x.sort(2)[0][:, :, :2],
         x.topk(2, 2)[0],
+        x.kthvalue(4, 1)[0],
+        x.cummax(2)[0] * MATRIX,
+        x.cummin(1)[0] * MATRIX,
+        x * torch.searchsorted(torch.tensor([-0.5, 0.0, 1.0]), x, right=True),
+        torch.take_along_dim(x, x.argmax(2, keepdim=True), 2),
+        x.take_along_dim(x.sum(2, keepdim=True).argsort(1), 1),
         x.amax((1, 2))[:, None],
     )
 
@@ -182,6 +188,15 @@ def factors(x: Tensor) -> Tensor:
     return squares(factor, torch.linalg.solve_triangular(factor, SIDE, upper=False))
 
 
+def densities() -> Callable[[Tensor], Tensor]:
+    turned = nn.utils.parametrizations.orthogonal(nn.Linear(5, 5))
+
+    def objective(x: Tensor) -> Tensor:
+        return F.gaussian_nll_loss(x, turned(x), x.square(), full=True, eps=0.1, reduction="none").sum(1)
+
+    return objective
+
+
 class OwnSlope(torch.autograd.Function):
     """A gradient that is not the slope: the graph has to have it all the same."""
 
@@ -239,6 +254,7 @@ OBJECTIVES: dict[str, tuple[Callable[..., Tensor], Inputs, str | tuple[str, ...]
     "functions of numbers": (numbers, _x(4, 5), "x"),
     "a codebook": (codebook, _x(3, 5), "x"),
     "Cholesky": (factors, _x(3, 3), "x"),
+    "densities": (densities(), _x(5), "x"),
     "a gradient of its own": (own_gradient, _x(5), "x"),
     "autocast and compiled": (other_precision(), _x(5), "x"),
 }

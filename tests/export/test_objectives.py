@@ -64,6 +64,37 @@ def test_code_that_asks_for_the_type_of_its_input_is_found():
     assert "type of a tensor" in message
 
 
+def test_a_gradient_that_is_zero_may_be_a_rounding_of_zero():
+    zero = torch.zeros(2, 3)
+    agreement._compare("grad_x", zero + 1e-8, zero, zero, nothing=1e-6)
+    with pytest.raises(ModelError, match="grad_x is not what PyTorch computes"):
+        agreement._compare("grad_x", zero + 1e-5, zero, zero, nothing=1e-6)
+
+
+def test_numbers_at_which_an_objective_raises_are_not_those_it_is_checked_at():
+    def surprise(x):
+        return F.binary_cross_entropy(x, torch.full_like(x, 0.2), reduction="none").sum(1)
+
+    gradient_graph(surprise, {"x": torch.full((1, 4), 0.5)}, wrt="x")
+    outside = {"x": torch.full((1, 4), 1.5)}
+    with pytest.raises(ModelError, match="between 0 and 1"):
+        gradient_graph(lambda x: surprise(x + 3), outside, wrt="x")
+
+
+def test_an_operator_of_ones_own_is_named():
+    @torch.library.custom_op("edgefill_tests::squared", mutates_args=())
+    def squared(x: torch.Tensor) -> torch.Tensor:
+        return x * x
+
+    squared.register_fake(torch.empty_like)
+    squared.register_autograd(
+        lambda ctx, grad: 2 * grad * ctx.saved_tensors[0],
+        setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+    )
+    message = refused(lambda x: squares(squared(x)))
+    assert "edgefill_tests.squared cannot be exported" in message and "other operators" in message
+
+
 def test_branch_that_pytorch_keeps_is_refused_with_what_to_write():
     message = refused(lambda x: torch.cond(x.sum() > 0, squares, lambda y: squares(2 * y), (x,)))
     assert "torch.cond" in message and "torch.where" in message and "test_objectives.py" in message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import onnx.parser
 import pytest
 from PIL import Image
 
@@ -72,6 +73,23 @@ def test_without_its_packages_the_eyes_can_be_said(monkeypatch):
     finding._detector.cache_clear()
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(BackendUnavailable, match=r"--eyes x,y,x,y.*install"):
+        finding.check_detector()
+    monkeypatch.undo()
+    finding.check_detector()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"half a file", "another network"])
+def test_weights_that_are_none_are_an_error_in_words(monkeypatch, tmp_path, content):
+    """The file is not there, was damaged, or OpenCV reads it and it finds no faces."""
+    if content == "another network":
+        graph = "g (float[1, 3, 320, 320] input) => (float[1, 3, 320, 320] out) { out = Relu (input) }"
+        model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 13]> {graph}')
+        content = model.SerializeToString()
+    if content is not None:
+        (tmp_path / finding._WEIGHTS).write_bytes(content)
+    monkeypatch.setattr(finding, "files", lambda _: tmp_path)
+    finding._detector.cache_clear()
+    with pytest.raises(BackendUnavailable, match=r"not YuNet's: OpenCV.*--eyes x,y,x,y.*force-reinstall"):
         finding.check_detector()
     monkeypatch.undo()
     finding.check_detector()

@@ -21,8 +21,9 @@ from onnxruntime import InferenceSession
 
 from edgefill import assets
 from edgefill.errors import ModelError, OutputError
-from edgefill.model.bundle import MANIFEST, Bundle, write_bundle
+from edgefill.model.bundle import Bundle, write_bundle
 from edgefill.model.catalogue import find
+from edgefill.model.container import MANIFEST
 from edgefill.model.manifest import FORMAT, GRAPHS, HALF, Manifest, graph_signatures, seal_of
 from edgefill.model.onnx_file import extracted
 from tests.bundles import Z, tiny_bundle
@@ -409,6 +410,19 @@ def test_bundle_of_an_older_format_opens_and_fits_alike(path, number):
     for name, value in _run(old.graph("fit"), feeds).items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
     assert [value.name for value in onnx.load_from_string(old.graph("step")).graph.output][-1] == "perceptual"
+
+
+def test_seal_cannot_be_avoided_by_claiming_an_older_format(path):
+    entries = contents(path)
+    manifest = json.loads(entries[MANIFEST]) | {"format": FORMAT - 1, "licence": "for any use"}
+    rezip(path, (entries | {MANIFEST: json.dumps(manifest).encode()}).items())
+    assert "was changed" in refused(path)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path(assets.__path__[0]).glob("*.edgefill")))
+def test_every_model_that_comes_along_is_sealed(name):
+    with zipfile.ZipFile(find(name)) as archive:
+        assert Manifest.from_json(archive.read(MANIFEST), name).is_sealed
 
 
 def _feeds(bundle) -> dict[str, np.ndarray]:
