@@ -143,7 +143,7 @@ class Bundle:
             self._widened[precision] = wide
         return self._widened[precision][1]
 
-    def signature(self, name: str) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    def shapes(self, name: str) -> tuple[dict[str, Shape], dict[str, Shape]]:
         """Inputs and outputs of the graph ``name``, those of WIDE among them."""
         signatures = graph_signatures(self.manifest)
         for plain, wide in WIDE.items():

@@ -49,7 +49,7 @@ class OnnxRuntime(CpuRuntime):
         options.add_session_config_entry("session.force_spinning_stop", "1")
         content = self._bundle.graph(graph, self._precision)
         session = onnxruntime.InferenceSession(content, options, providers=[_ROW.provider])
-        names = list(self._bundle.signature(graph)[1])
+        names = list(self._bundle.shapes(graph)[1])
 
         def run(feeds: Arrays) -> dict[str, np.ndarray]:
             options = onnxruntime.RunOptions()  # one for each run: what it ended stays ended

@@ -43,7 +43,7 @@ class OpenVino(CpuRuntime):
 
     def open_graph(self, graph: str) -> Run:
         """``graph``, compiled for one row, or for as many as it wants, of any size that it takes."""
-        inputs, outputs = self._bundle.signature(graph)
+        inputs, outputs = self._bundle.shapes(graph)
         sides = {"N": 1, "H": -1, "W": -1}
         shapes = {
             name: [sides[side] if isinstance(side, str) else side for side in shape]
