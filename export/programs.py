@@ -26,6 +26,7 @@ from torch.export.graph_signature import (
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.onnx._internal.exporter import _decomp, _fx_passes, _registration
+from torch.onnx._internal.fx.passes import type_promotion
 
 Registry = _registration.ONNXRegistry  # which has no public name
 _registry = functools.cache(Registry.from_torchlib)  # the forms in ONNX of PyTorch's operators
@@ -90,10 +91,25 @@ def taken_as_they_are() -> Iterator[None]:
     """
     with (
         mock.patch.object(_fx_passes, "decompose_with_registry", lambda program, _: program),
+        mock.patch.object(type_promotion._TypePromotionInterpreter, "run_node", _promoted),
         # Collected anew for every graph, forms take as long as the rest.
         mock.patch.object(Registry, "from_torchlib", staticmethod(_registry)),
     ):
         yield
+
+
+_run_node = type_promotion._TypePromotionInterpreter.run_node
+
+
+def _promoted(self: Any, node: fx.Node) -> Any:
+    """Casts the arguments of ``node`` to one type; its result is what the trace knows, and not found anew."""
+    if node.op != "call_function":
+        return _run_node(self, node)
+    with self._set_current_node(node):
+        rule = type_promotion.get_type_promotion_rule(node, self.type_promotion_table)
+        if rule:
+            self._maybe_promote_node(node, rule)
+    return node.meta["val"]
 
 
 def program(graph: fx.GraphModule) -> ExportedProgram:

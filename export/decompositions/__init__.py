@@ -52,8 +52,9 @@ _KEPT = (
 )
 
 
+@functools.cache  # PyTorch's own are collected anew each time
 def decomposition_table(*, allow_scatter: bool = False) -> dict[Any, Callable[..., Any]]:
-    """Operator overload → function of the same arguments, for ``make_fx``.
+    """Operator overload → function of the same arguments, for ``make_fx``; not to be written into.
 
     ``allow_scatter`` leaves writes to counted places what they are in PyTorch.
     """
