@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from onnxscript.rewriter import RewriteRule
 from torch import Tensor, fx
 from torch._dispatch.python import enable_python_dispatcher
 from torch._dynamo import config
@@ -95,10 +96,23 @@ def taken_as_they_are() -> Iterator[None]:
     with (
         mock.patch.object(_fx_passes, "decompose_with_registry", lambda program, _: program),
         mock.patch.object(type_promotion._TypePromotionInterpreter, "run_node", _promoted),
+        mock.patch.object(RewriteRule, "try_rewrite", _tried),
         # Collected anew for every graph, forms take as long as the rest.
         mock.patch.object(Registry, "from_torchlib", staticmethod(_registry)),
     ):
         yield
+
+
+_try_rewrite = RewriteRule.try_rewrite
+
+
+def _tried(rule: RewriteRule, model: Any, graph: Any, node: Any, **options: Any) -> Any:
+    """Looks no closer where ``node`` is another operator than the last of what ``rule`` rewrites."""
+    last = next(iter(rule._target_pattern.output_nodes), None)
+    operator_of_last = last.op_identifier() if last is not None else None
+    if operator_of_last is not None and operator_of_last[1] != node.op_type:
+        return None
+    return _try_rewrite(rule, model, graph, node, **options)
 
 
 _run_node = type_promotion._TypePromotionInterpreter.run_node
