@@ -12,8 +12,6 @@ from unittest import mock
 from onnxscript.rewriter import RewriteRule
 from torch import Tensor, fx
 from torch._dispatch.python import enable_python_dispatcher
-from torch._dynamo import config
-from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import ExportedProgram
 from torch.export.exported_program import ModuleCallEntry
@@ -59,6 +57,8 @@ def traced(
 
     Open sizes that are equal in the examples are equal for good.
     """
+    from torch._dynamo import config  # a second, which whoever exports nothing saves
+
     # What it remembers of operators with open sizes takes longer to compare than to find out anew.
     with config.patch(fake_tensor_cache_enabled=False):
         mode = FakeTensorMode(allow_fallback_kernels=False, allow_non_fake_inputs=True, shape_env=ShapeEnv())
@@ -74,6 +74,8 @@ def traced(
 
 
 def _fake(mode: FakeTensorMode, example: Tensor, name: str, open_sizes: Mapping[int, str]) -> Tensor:
+    from torch._dynamo.source import ConstantSource
+
     sizes = [DimDynamic.DUCK if place in open_sizes else DimDynamic.STATIC for place in range(example.dim())]
     context = StatelessSymbolicContext(dynamic_sizes=sizes)
     fake: Tensor = mode.from_tensor(example, source=ConstantSource(name), symbolic_context=context)
