@@ -136,7 +136,7 @@ def _scores(results: list[tuple[Result, float]], features: AlexNet) -> dict[str,
     for result, seconds in results:
         original, completed = (to_unit(each.values) for each in (result.photograph.picture, result.picture))
         hole = ~result.photograph.known
-        seen = [features(torch.from_numpy(each.transpose(2, 0, 1))[None]) for each in (original, completed)]
+        seen = [features(_in_colour(each)) for each in (original, completed)]
         rows.append(
             (
                 psnr(original, completed, hole),
@@ -151,6 +151,12 @@ def _scores(results: list[tuple[Result, float]], features: AlexNet) -> dict[str,
         key: round(float(value), 4)
         for key, value in zip(("psnr", "ssim", "lpips", "ms a picture", "steps"), means, strict=True)
     }
+
+
+def _in_colour(values: np.ndarray) -> torch.Tensor:
+    """``values [H, W, C]`` as one picture [1, 3, H, W]; a grey one has it thrice."""
+    height, width, _ = values.shape
+    return torch.from_numpy(values.transpose(2, 0, 1))[None].expand(1, 3, height, width)
 
 
 def _sheet(results: dict[str, list[tuple[Result, float]]]) -> Image.Image:
