@@ -343,7 +343,8 @@ def graph_signatures(
         ENCODER: ({"picture": picture, "known": weight}, {"z": z}),
     }
     if features:
-        wider = dict.fromkeys(("z", "anchor", "grad_z"), ("N", latent.z_dim + features))
+        width: Shape = ("N", latent.z_dim + features)
+        wider = dict.fromkeys(("z", "anchor", "grad_z"), width)
         for plain, wide in WIDE.items():
             inputs, outputs = signatures[plain]
             signatures[wide] = _changed(inputs, wider), _changed(outputs, wider)
