@@ -9,7 +9,7 @@ from edgefill.kernels.device import Device
 from edgefill.kernels.solvers import SHIPPED
 from edgefill.kernels.solvers.solver import Solver
 
-_STEP_BLOCKS = (128, 512)  # threads to a row, by its numbers; more have no registers on every GPU
+_STEP_BLOCKS = (128, 512)  # threads to a row, at least and at most; each may have 128 registers then
 _COMPOSE_BLOCK = 256
 
 

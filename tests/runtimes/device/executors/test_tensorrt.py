@@ -98,6 +98,19 @@ def test_a_default_search_there_moves_what_it_moves_on_the_cpu(rtx, path, driver
     assert (alone != there).any() and len(said) == 5 + rtx, "the fit and the generator of z"
 
 
+def test_with_the_engines_of_every_graph_a_default_search_builds_none(path, driver, monkeypatch, tmp_path):
+    gpu, said = Machine(driver, monkeypatch, rtx=True), []
+    path.write_bytes(tiny_bundle(encoder=True))
+    bundle, own = Bundle.open(path), tmp_path / "own"
+    for graph in bundle.graphs():
+        Engines(bundle, gpu.name, folder=own).build(graph, (2, 2, 2))
+    built = gpu.trt.count("build_serialized_network")
+    for settings in (None, SearchSettings(features=False), SETTINGS):
+        with load(path, gpu.name, engines=own, say=said.append) as completer:
+            completer.fill(*pictures(2), seeds=range(2), settings=settings)
+    assert gpu.trt.count("build_serialized_network") == built == 6 and not said
+
+
 @pytest.mark.parametrize("rtx", [False, True])
 def test_a_completion_in_one_pass_there_is_that_of_the_cpu_at_any_size(rtx, path, driver, monkeypatch):
     gpu, said = Machine(driver, monkeypatch, rtx=rtx), []
