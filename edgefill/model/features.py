@@ -40,7 +40,7 @@ class _Node:
         attributes = [
             dict(wire.fields(wire.message(each))) for number, each in wire.fields(message) if number == 5
         ]
-        own = (wire.integer(each[3]) for each in attributes if wire.text(each[1]) == "to")
+        own = (wire.integer(each.get(3, 0)) for each in attributes if wire.text(each.get(1)) == "to")
         return cls(wire.name_of(message, 4), wire.texts(message, 1), wire.texts(message, 2), next(own, 0))
 
 
@@ -91,9 +91,8 @@ def _found(graph: Graph, z_dim: int) -> _Cut | None:
     if kind not in (_FLOAT, _HALF):
         return None
     weight, product = first[0].inputs[1], back[0].inputs[1]
-    shape = shapes.get(
-        _source(weight, makers, *_SAME), []
-    )  # [F, Z], which a Gemm may take too, is not known here
+    # [F, Z], which a Gemm may take too, is not known here.
+    shape = shapes.get(_source(weight, makers, *_SAME), [])
     if len(shape) != 2 or shape[0] != z_dim or shape[1] == z_dim:
         return None
     if sorted(shapes.get(_source(product, makers, *_SAME), [])) != sorted(shape):
