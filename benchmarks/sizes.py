@@ -7,7 +7,7 @@
 The models take turns on each batch of pictures, with the default search, through everything from the file to
 the completed picture. Scores are taken at the pictures' own size: PSNR and SSIM inside the hole, LPIPS of the
 picture. ``--networks`` are sizes with filters whose costs are counted, trained or not: multiplications,
-numbers, and the time of a step of the search.
+numbers, and the time of a step of the default search, which asks no D.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from benchmarks.record import record
 from benchmarks.turns import Call, cores, measured
 from edgefill.completion import Completer, Failure, Request, Result, load
 from edgefill.export import export_bundle
-from edgefill.export.objective import Completion
 from edgefill.model.bundle import Bundle
+from edgefill.model.manifest import FIT
 from edgefill.networks.alexnet import AlexNet, load_alexnet
 from edgefill.networks.config import NetworkConfig
 from edgefill.networks.dcgan import Discriminator, Generator
@@ -65,7 +65,7 @@ def main(
     figures: dict[str, Any] = {"pictures": len(paths), "batch": batch, "costs": {}, "masks": {}}
     if networks:
         figures["costs"] = _costs([tuple(map(int, each.split(":"))) for each in networks.split(",")])
-        _print_table("a step of the search, one picture", figures["costs"])
+        _print_table("a step of the default search, one picture", figures["costs"])
     completers = {each: load(each) for each in model or ["hands64"]}
     features = load_alexnet(_FEATURES)
     for kind in mask.split(","):
@@ -84,7 +84,7 @@ def _costs(shapes: list[tuple[int, ...]]) -> dict[str, dict[str, float]]:
     for size, filters in shapes:
         config, label = NetworkConfig(size=size, filters=filters), f"{size}×{size}, {filters} filters"
         G, D = (network(config).eval().requires_grad_(False) for network in (Generator, Discriminator))
-        costs[label] = _counted(G, D, config)
+        costs[label] = _counted(G, config)
         with tempfile.TemporaryDirectory() as place:
             path = Path(place) / "network.edgefill"
             export_bundle(G, D, path, z_dim=config.z_dim)
@@ -94,15 +94,13 @@ def _costs(shapes: list[tuple[int, ...]]) -> dict[str, dict[str, float]]:
     return costs
 
 
-def _counted(G: nn.Module, D: nn.Module, config: NetworkConfig) -> dict[str, float]:
-    """Their weights, and the multiplications of products and convolutions in a step for one z, and back."""
-    networks, z = Completion(G, D, block=8), torch.zeros(1, config.z_dim, requires_grad=True)
+def _counted(G: nn.Module, config: NetworkConfig) -> dict[str, float]:
+    """The weights of G, and the multiplications of its products and convolutions for one z, and back."""
+    z = torch.zeros(1, config.z_dim, requires_grad=True)
     with FlopCounterMode(display=False) as flops:
-        generated = networks.generate(z)
-        generated.sum().add(networks.perceptual(generated).sum()).backward()
+        G(z).sum().backward()
     return {
         "numbers in G": sum(weight.numel() for weight in G.parameters()),
-        "numbers in D": sum(weight.numel() for weight in D.parameters()),
         "multiplications": flops.get_total_flops() // 2,  # the others are additions
     }
 
@@ -110,8 +108,8 @@ def _counted(G: nn.Module, D: nn.Module, config: NetworkConfig) -> dict[str, flo
 def _step(bundle: Bundle) -> Call:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
-    session = onnxruntime.InferenceSession(bundle.graph("step"), options, providers=["CPUExecutionProvider"])
-    inputs = example_inputs(bundle, 1)
+    session = onnxruntime.InferenceSession(bundle.graph(FIT), options, providers=["CPUExecutionProvider"])
+    inputs = {name: value for name, value in example_inputs(bundle, 1).items() if name != "lam"}
     return lambda: session.run(["grad_z"], inputs)[0]
 
 

@@ -41,16 +41,24 @@ def write_metadata(model: ModelProto, metadata: Mapping[str, str]) -> None:
 
 
 def batch_of_first_input(model: ModelProto) -> None:
-    """The batch size is read from the first input that has one, whichever of them tracing took it from.
+    """The batch size is read once, from the first input that has one, wherever tracing took it from.
 
     So no graph needs an input for its shape alone.
     """
     shapes = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
     inputs = [name for name, shape in shapes.items() if shape and shape[0].dim_param == "N"]
+    read: list[str] = []  # the first that reads it, and those in whose place it is taken
+    kept = []
     for node in model.graph.node:
+        node.input[:] = [read[0] if name in read else name for name in node.input]
         sizes = {item.name: item.i for item in node.attribute}
         if node.op_type == "Shape" and node.input[0] in inputs and sizes == {"start": 0, "end": 1}:
             node.input[0] = inputs[0]
+            read.append(node.output[0])
+            if len(read) > 1:
+                continue
+        kept.append(node)
+    replace_nodes(model, kept)
 
 
 def without_identities(model: ModelProto) -> None:

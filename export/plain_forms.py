@@ -7,7 +7,6 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from typing import Any
 from unittest import mock
 
@@ -15,13 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.onnx._internal.exporter import _registration
 
+from edgefill.export import programs
 from edgefill.export.decompositions import whole_upsampling
 from edgefill.export.decompositions.quantisation import fake_quantize_per_channel
-
-_Registry = _registration.ONNXRegistry  # which has no public name
-_registry = cache(_Registry.from_torchlib)
 
 
 @contextmanager
@@ -43,8 +39,7 @@ def plain_forms() -> Iterator[None]:
             mock.patch.object(torch, "fake_quantize_per_channel_affine", fake_quantize_per_channel)
         )
         forms.enter_context(whole_upsampling())
-        # Collected anew for every graph, operators take a fifth of the time.
-        forms.enter_context(mock.patch.object(_Registry, "from_torchlib", staticmethod(_registry)))
+        forms.enter_context(programs.taken_as_they_are())
         yield
 
 

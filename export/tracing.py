@@ -10,10 +10,9 @@ import torch
 from onnx import ModelProto
 from torch import Tensor, fx
 from torch.func import functionalize
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from edgefill.errors import ModelError
-from edgefill.export import onnx_passes
+from edgefill.export import onnx_passes, programs, traced_passes
 from edgefill.export.complex_parts import InParts, Parts, in_parts
 from edgefill.export.constants import KnownConstants
 from edgefill.export.decompositions import decomposition_table
@@ -27,8 +26,8 @@ from edgefill.export.refusals import (
     what_fixes,
 )
 
-OPSET = 18
 BATCH = "N"
+OPSET = programs.OPSET
 
 aten = torch.ops.aten
 
@@ -50,34 +49,28 @@ def to_onnx(
     ``output_names`` and ``batchless``, those of them that have no batch, are read after tracing.
     Raises ModelError that names the call which cannot be exported.
     """
-    names = sorted({name for sizes in dynamic.values() for name in sizes.values()})
-    symbols = {name: torch.export.Dim(name) for name in names}
-    shapes = [
-        {place: symbols[size] for place, size in dynamic.get(name, {}).items()} for name in example_inputs
-    ]
+    open_sizes = [dynamic.get(name, {}) for name in example_inputs]
     batched = [name for name in example_inputs if dynamic.get(name, {}).get(0) == BATCH]
     batch = _traced_batch(example_inputs, batched)
     examples = _with_batch(example_inputs, batched, batch)
     with plain_forms(), what_fixes(batch) as fixed_by, explained(step, examples, fixed_by):
-        graph = _functional(step, examples, decomposition_table(allow_scatter=allow_scatter))
+        graph = _functional(step, examples, open_sizes, decomposition_table(allow_scatter=allow_scatter))
         refuse_random_numbers(graph, step, examples)
         refuse_bfloat16(graph, step, examples)
+        sizes = dict(zip(example_inputs, open_sizes, strict=True))
+        fixed = _fixed_size(graph, sizes, output_names, batchless)
+        if fixed:
+            raise ModelError(fixed_batch(fixed_by, step, examples) if fixed == BATCH else fixed)
         program = torch.onnx.export(
-            graph.eval(),
-            tuple(examples),
+            programs.program(graph),
             dynamo=True,
-            dynamic_shapes=tuple(shapes),
+            dynamic_shapes=tuple(open_sizes),
             input_names=list(example_inputs),
             output_names=list(output_names),
             opset_version=OPSET,
             verbose=False,
         )
     model: ModelProto = program.model_proto
-    fixed = _fixed_size(model, dynamic, batchless)
-    if fixed == BATCH:
-        raise ModelError(fixed_batch(fixed_by, step, examples))
-    if fixed:
-        raise ModelError(fixed)
     # First: the traces name the operator that a refused node comes from.
     refused = onnx_passes.first_not_standard(model, allow_scatter=allow_scatter)
     if refused:
@@ -90,21 +83,20 @@ def to_onnx(
 
 
 def _functional(
-    step: Callable[..., Any], examples: Sequence[Tensor], table: Mapping[Any, Callable[..., Any]]
+    step: Callable[..., Any],
+    examples: Sequence[Tensor],
+    open_sizes: Sequence[Mapping[int, str]],
+    table: Mapping[Any, Callable[..., Any]],
 ) -> fx.GraphModule:
     """``step`` as a graph that writes into no tensor, and has no complex ones.
 
     Traced again where it does: autograd does not run inside of what makes functions of writes.
     """
-    graph = _traced(_with_constants(step), examples, table)
-    _views_may_copy(graph)
+    graph = programs.traced(_with_constants(step), examples, open_sizes, table)
+    traced_passes.views_may_copy(graph)
     if _writes(graph) or _has_complex_tensors(graph):
-        graph = _traced(_without_writes(graph), examples, table)
-    _without_checks(graph)
-    _numbers_as_tensors(graph)
-    _without_pooling_indices(graph)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
+        graph = programs.traced(_without_writes(graph), examples, open_sizes, table)
+    traced_passes.made_plain(graph)
     return graph
 
 
@@ -131,15 +123,6 @@ def _without_writes(traced: fx.GraphModule) -> Callable[..., Any]:
 
     # What makes functions of writes knows those tensors alone that it is given.
     return lambda *inputs: functionalize(run, remove="mutations")(constants, *inputs)
-
-
-def _traced(
-    step: Callable[..., Any], examples: Sequence[Tensor], table: Mapping[Any, Callable[..., Any]]
-) -> fx.GraphModule:
-    traced: fx.GraphModule = make_fx(
-        step, tracing_mode="symbolic", decomposition_table=dict(table), _allow_non_fake_inputs=True
-    )(*examples)
-    return traced
 
 
 def _writes(graph: fx.GraphModule) -> bool:
@@ -170,17 +153,24 @@ def _with_batch(example_inputs: Mapping[str, Tensor], batched: Sequence[str], ba
     ]
 
 
-def _fixed_size(model: ModelProto, dynamic: Mapping[str, Mapping[int, str]], batchless: Sequence[str]) -> str:
+def _fixed_size(
+    graph: fx.GraphModule,
+    open_sizes: Mapping[str, Mapping[int, str]],
+    output_names: Sequence[str],
+    batchless: Sequence[str],
+) -> str:
     """ "N" where the batch became a number, or which other size did, in a sentence; empty where none did."""
-    for value in model.graph.input:
-        for place, size in dynamic.get(value.name, {}).items():
-            found = value.type.tensor_type.shape.dim[place]
-            if not found.dim_param:
-                return BATCH if size == BATCH else _fixed(value.name, size, found.dim_value)
-    if any(BATCH in sizes.values() for sizes in dynamic.values()):
-        for value in model.graph.output:
-            shape = value.type.tensor_type.shape.dim
-            if value.name not in batchless and not (shape and shape[0].dim_param):
+    inputs = graph.graph.find_nodes(op="placeholder")
+    for (name, sizes), node in zip(open_sizes.items(), inputs, strict=True):
+        for place, size in sizes.items():
+            found = programs.number_of(node.meta["val"].shape[place])
+            if found is not None:
+                return BATCH if size == BATCH else _fixed(name, size, found)
+    if any(BATCH in sizes.values() for sizes in open_sizes.values()):
+        (results,) = graph.graph.output_node().args
+        for name, node in zip(output_names, results, strict=True):
+            shape = node.meta["val"].shape
+            if name not in batchless and not (shape and programs.number_of(shape[0]) is None):
                 return BATCH
     return ""
 
@@ -190,45 +180,3 @@ def _fixed(name: str, size: str, found: int) -> str:
         f"the size {size} of {name} became fixed at {found} while tracing: a module turns a size into "
         "a number, as int(x.shape[2]) does"
     )
-
-
-def _views_may_copy(graph: fx.GraphModule) -> None:
-    """Our forms of an operator may lie in memory in another order than its own results."""
-    for node in graph.graph.nodes:
-        if node.target is aten.view.default:
-            node.target = aten.reshape.default
-    graph.recompile()
-
-
-def _without_checks(graph: fx.GraphModule) -> None:
-    """Nothing in a graph can raise: what PyTorch checks in its results shows as NaN."""
-    for node in list(graph.graph.nodes):
-        if node.target is aten._linalg_check_errors.default:
-            graph.graph.erase_node(node)
-
-
-def _numbers_as_tensors(graph: fx.GraphModule) -> None:
-    """A number that follows from the batch size is a tensor to ONNX, which has no operators for numbers."""
-    for node in graph.graph.nodes:
-        if getattr(node.target, "_overloadname", "") != "Scalar" or len(node.args) < 2:
-            continue
-        number, packet = node.args[1], node.target.overloadpacket
-        if isinstance(number, fx.Node) and hasattr(packet, "Tensor"):
-            with graph.graph.inserting_before(node):
-                dtype = node.args[0].meta["val"].dtype
-                tensor = graph.graph.call_function(aten.scalar_tensor.default, (number,), {"dtype": dtype})
-            node.target, node.args = packet.Tensor, (node.args[0], tensor, *node.args[2:])
-
-
-def _without_pooling_indices(graph: fx.GraphModule) -> None:
-    """max_pool2d in place of max_pool2d_with_indices: nothing reads the indices, and TensorRT has none."""
-    for node in list(graph.graph.nodes):
-        if node.target is not aten.max_pool2d_with_indices.default:
-            continue
-        if all(user.args[1] == 0 for user in node.users):
-            with graph.graph.inserting_before(node):
-                pooled = graph.graph.call_function(aten.max_pool2d.default, node.args, node.kwargs)
-            for value in list(node.users):
-                value.replace_all_uses_with(pooled)
-                graph.graph.erase_node(value)
-            graph.graph.erase_node(node)

@@ -34,6 +34,7 @@ from edgefill.export.decompositions.max_pooling import (
 from edgefill.export.decompositions.resampling import BY_MATRICES, whole_upsampling
 from edgefill.export.decompositions.sampling import grid_sampler_2d_backward
 from edgefill.export.decompositions.slices import select_backward, slice_backward
+from edgefill.export.programs import without_form
 
 __all__ = ["decomposition_table", "whole_upsampling"]
 
@@ -51,8 +52,9 @@ _KEPT = (
 )
 
 
+@functools.cache  # PyTorch's own are collected anew each time
 def decomposition_table(*, allow_scatter: bool = False) -> dict[Any, Callable[..., Any]]:
-    """Operator overload → function of the same arguments, for ``make_fx``.
+    """Operator overload → function of the same arguments, for ``make_fx``; not to be written into.
 
     ``allow_scatter`` leaves writes to counted places what they are in PyTorch.
     """
@@ -65,6 +67,7 @@ def decomposition_table(*, allow_scatter: bool = False) -> dict[Any, Callable[..
     table |= get_decompositions([aten.native_layer_norm])
     # What writes stays a write, which is made a function of its own afterwards.
     table = {overload: form for overload, form in table.items() if not overload._schema.is_mutable}
+    table = {**without_form(), **table}
     table |= {overload: form for packet, form in _FORMS.items() for overload in _overloads(packet)}
     for packet in (aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d):
         table[packet.default] = functools.partial(resampling.upsample, packet)

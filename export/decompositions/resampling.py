@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch._C import DispatchKey
 from torch._export import utils as _export_utils
+from torch._subclasses import fake_impls
 from torch.export import decomp_utils
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -43,7 +44,8 @@ def whole_upsampling() -> Iterator[None]:
                 packet.vec.py_kernels[key] = functools.partial(_upsample_vec, packet.default)
         for overload in overloads:
             overload._dispatch_cache.clear()
-        with ExitStack() as lists:
+        known = dict.fromkeys((packet.default for packet in packets), _resampled)
+        with mock.patch.dict(fake_impls.get_fast_op_impls(), known), ExitStack() as lists:
             for user in (_export_utils, decomp_utils):
                 lists.enter_context(mock.patch.object(user, _LISTING, _listed))
             yield
@@ -52,6 +54,13 @@ def whole_upsampling() -> Iterator[None]:
             overload.py_kernels.clear()
             overload.py_kernels.update(saved)
             overload._dispatch_cache.clear()
+
+
+def _resampled(mode: Any, x: Tensor, output_size: Sequence[int], *_: Any, **__: Any) -> Tensor:
+    """A tensor of the resampled shape, without the index arithmetic that PyTorch does for open sizes."""
+    with mode:
+        layout = torch._prims_common.suggest_memory_format(x)
+        return x.new_empty((*x.shape[:2], *output_size)).contiguous(memory_format=layout)
 
 
 def _upsample_vec(

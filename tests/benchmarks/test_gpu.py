@@ -8,12 +8,11 @@ import json
 import math
 import sys
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from itertools import count, islice
 from types import SimpleNamespace
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from benchmarks import gpu, gpu_executors, gpu_first, gpu_kernels
@@ -22,9 +21,9 @@ from benchmarks.gpu_table import NOT_MEASURED, markdown
 from edgefill import machine
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes import open_backend
+from tests.benchmarks.plugged import engines, plug
 from tests.bundles import tiny_bundle, tiny_one_pass
-from tests.driver import CAPTURE_INVALIDATED, StubDriver, floats
-from tests.fakes.tensorrt import FakeTensorRT
+from tests.driver import CAPTURE_INVALIDATED
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def cuda(driver, monkeypatch, tmp_path):
     monkeypatch.setattr(gpu_first, "REPLAYS", 16)
     monkeypatch.setattr(gpu_first, "RUNS", 10)
     monkeypatch.setattr(gpu_first, "MANY", 8)
-    monkeypatch.setattr(gpu_first, "PRELUDE", f"from {__name__} import plug\nplug()\n")
+    monkeypatch.setattr(gpu_first, "PRELUDE", f"from {plug.__module__} import plug\nplug()\n")
     return driver
 
 
@@ -50,41 +49,6 @@ def cuda(driver, monkeypatch, tmp_path):
 def model(tmp_path):
     (tmp_path / "tiny.edgefill").write_bytes(tiny_bundle(encoder=True))
     return tmp_path / "tiny.edgefill"
-
-
-def engines(cuda: StubDriver, monkeypatch, *, wrong: float = 0.0) -> None:
-    """TensorRT whose engines are run by ONNX Runtime, with ``wrong`` added to every gradient."""
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # others would wait actively, between graphs of microseconds
-
-    @cache
-    def opened(graph: bytes) -> onnxruntime.InferenceSession:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-    def execute(graph, addresses, shapes, stream) -> None:
-        views = {name: floats(addresses[name], *shapes[name]) for name in shapes}
-        session = opened(graph)
-
-        def run() -> None:
-            feeds = {value.name: views[value.name].copy() for value in session.get_inputs()}
-            names = [value.name for value in session.get_outputs()]
-            for name, found in zip(names, session.run(names, feeds), strict=True):
-                views[name][...] = found + wrong * (name == "grad_z")
-
-        cuda.enqueue(stream, run)
-
-    FakeTensorRT("10.16.1", sm=89, execute=execute).install(monkeypatch)
-
-
-def plug() -> None:
-    """The same GPU and TensorRT in a process of its own."""
-    driver = StubDriver().plug()
-    sys.path.insert(0, str(driver.pycuda))
-    patch = pytest.MonkeyPatch()
-    patch.setattr(machine, "free_memory", lambda: 10**9)
-    patch.setattr(machine, "driver", lambda: machine.Driver((machine.Gpu("Fake GPU", (8, 9), 10**9),)))
-    engines(driver, patch)
 
 
 def run(model, folder) -> tuple[dict, str]:

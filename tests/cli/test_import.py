@@ -30,30 +30,26 @@ def test_a_network_becomes_a_model_and_is_described(tmp_path, file, run_edgefill
     assert Bundle.open(tmp_path / "lama.edgefill").manifest.name == "lama"
 
 
-def test_what_is_there_is_replaced_by_force_only(tmp_path, file, run_edgefill):
+def test_what_is_there_is_replaced_by_force_only(tmp_path, file, edgefill):
     out = tmp_path / "lama.edgefill"
     out.write_text("mine")
-    done = run_edgefill("import", file, "--out", out, check=False)
-    assert (
-        done.returncode == 6
-        and "already there; choose another name or replace it with --force" in done.stderr
-    )
+    done = edgefill("import", file, "--out", out)
+    assert done.code == 6 and "already there; choose another name or replace it with --force" in done.err
     assert out.read_text() == "mine"
-    run_edgefill("import", file, "--out", out, "--force")
+    assert edgefill("import", file, "--out", out, "--force").code == 0
     assert Bundle.open(out)
 
 
-def test_a_dry_run_writes_nothing_but_the_contract_which_is_read_again(tmp_path, file, run_edgefill):
+def test_a_dry_run_writes_nothing_but_the_contract_which_is_read_again(tmp_path, file, edgefill):
     contract = tmp_path / "contract.json"
-    done = run_edgefill("import", file, "--dry-run", "--write-contract", contract, "--json")
-    assert json.loads(done.stdout)["interface"] == json.loads(contract.read_text())
+    done = edgefill("import", file, "--dry-run", "--write-contract", contract, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["interface"] == json.loads(contract.read_text())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["contract.json", "lama.onnx"]
-    run_edgefill("import", file, "--contract", contract, "--out", tmp_path / "lama.edgefill")
+    assert edgefill("import", file, "--contract", contract, "--out", tmp_path / "lama.edgefill").code == 0
     contract.write_text(json.dumps({"mask": {"known": 1.0, "missing": 0.0}}))
-    wrong = run_edgefill(
-        "import", file, "--contract", contract, "--out", tmp_path / "b.edgefill", check=False
-    )
-    assert wrong.returncode == 4 and wrong.stderr.strip().endswith("give --mask-means hole")
+    wrong = edgefill("import", file, "--contract", contract, "--out", tmp_path / "b.edgefill")
+    assert wrong.code == 4 and wrong.err.strip().endswith("give --mask-means hole")
     assert not (tmp_path / "b.edgefill").exists()
 
 
@@ -77,22 +73,22 @@ def test_a_dry_run_writes_nothing_but_the_contract_which_is_read_again(tmp_path,
         (["--mask-input", "hole"], 4, "has no input 'hole'; expected one of image, mask"),
     ],
 )
-def test_what_cannot_be_is_refused_and_nothing_is_written(tmp_path, file, run_edgefill, options, code, words):
-    done = run_edgefill("import", file, "--out", tmp_path / "it.edgefill", *options, "--json", check=False)
-    assert done.returncode == code and words in done.stderr
-    assert json.loads(done.stdout)["error"]["exit_code"] == code
+def test_what_cannot_be_is_refused_and_nothing_is_written(tmp_path, file, edgefill, options, code, words):
+    done = edgefill("import", file, "--out", tmp_path / "it.edgefill", *options, "--json")
+    assert done.code == code and words in done.err
+    assert json.loads(done.out)["error"]["exit_code"] == code
     assert [path.name for path in tmp_path.iterdir()] == ["lama.onnx"]
 
 
-def test_without_a_place_to_write_to_nothing_begins(file, run_edgefill):
-    done = run_edgefill("import", file, check=False)
-    assert done.returncode == 3 and "expected --out MODEL.edgefill, or --dry-run" in done.stderr
+def test_without_a_place_to_write_to_nothing_begins(file, edgefill):
+    done = edgefill("import", file)
+    assert done.code == 3 and "expected --out MODEL.edgefill, or --dry-run" in done.err
 
 
 @pytest.mark.parametrize("content", ["[]", '{"mask": {"unknown": 1}}', '{"rnge": "0..1"}', "{"])
-def test_a_contract_that_is_none_is_refused(tmp_path, file, run_edgefill, content):
+def test_a_contract_that_is_none_is_refused(tmp_path, file, edgefill, content):
     (tmp_path / "contract.json").write_text(content)
     out = tmp_path / "it.edgefill"
-    done = run_edgefill("import", file, "--contract", tmp_path / "contract.json", "--out", out, check=False)
-    assert done.returncode in (3, 4) and "contract" in done.stderr and "Traceback" not in done.stderr
+    done = edgefill("import", file, "--contract", tmp_path / "contract.json", "--out", out)
+    assert done.code in (3, 4) and "contract" in done.err and "Traceback" not in done.err
     assert not out.exists()

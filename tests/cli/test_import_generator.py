@@ -54,7 +54,7 @@ def test_an_onnx_file_that_takes_z_is_a_generator(tmp_path, edgefill):
         (["--output-range", "imagenet"], "expected -1..1, 0..1, 0..255 for what a generator draws"),
     ],
 )
-def test_options_of_other_networks_are_refused(tmp_path, file, run_edgefill, options, words):
-    done = run_edgefill("import", file, "--out", tmp_path / "it.edgefill", *options, check=False)
-    assert done.returncode == 3 and words in done.stderr
+def test_options_of_other_networks_are_refused(tmp_path, file, edgefill, options, words):
+    done = edgefill("import", file, "--out", tmp_path / "it.edgefill", *options)
+    assert done.code == 3 and words in done.err
     assert not (tmp_path / "it.edgefill").exists()
