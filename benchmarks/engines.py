@@ -18,9 +18,9 @@ from edgefill.export.engines.library import open_library
 from edgefill.export.engines.recipe import Recipe, input_shapes, static
 from edgefill.model.bundle import Bundle
 from edgefill.model.catalogue import find
-from edgefill.model.manifest import graph_signatures
+from edgefill.model.manifest import WIDE, graph_signatures
 
-_GRAPHS = ("fit", "step", "generator", "encoder", "completion")
+_GRAPHS = (*WIDE.values(), "fit", "step", "generator", "encoder", "completion")
 
 
 def main(
@@ -34,8 +34,8 @@ def main(
     recipes = [
         Recipe(graph, bundle.precision_of(graph, precision), "rtx", static(size))
         for graph in _GRAPHS
-        if graph in graph_signatures(bundle.manifest)
         for precision in bundle.precisions
+        if graph in graph_signatures(bundle.manifest, bundle.features(precision))
         for size in sizes
     ]
     built: dict[Recipe, list[Any]] = {recipe: [] for recipe in recipes}
@@ -45,7 +45,9 @@ def main(
                 build_plan(
                     bundle.graph(recipe.graph, recipe.precision),
                     recipe,
-                    shapes=input_shapes(bundle.manifest, recipe.graph, recipe.batch),
+                    shapes=input_shapes(
+                        bundle.manifest, recipe.graph, recipe.batch, bundle.features(recipe.precision)
+                    ),
                 )
             )
     rows = [

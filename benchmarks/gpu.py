@@ -82,8 +82,8 @@ class Session:
 
     def __init__(self, bundle: Bundle, batches: list[int], minutes: float) -> None:
         self._bundle, self._batches = bundle, batches
-        # Of z alone on the host too, which is compared with a GPU.
-        self._settings = replace(default_settings(encoder=bundle.manifest.has_encoder), features=False)
+        self._settings = default_settings(encoder=bundle.manifest.has_encoder)
+        self._alone = replace(self._settings, features=False)  # as PyTorch, which moves z alone, has it
         self._host = OnnxRuntime(bundle)
         self._end = time.monotonic() + 60 * minutes
         self._checks: list[tuple[str, Check]] = []
@@ -179,7 +179,8 @@ class Session:
         """An engine for every size that is measured: a larger one would do, and be slower."""
         for precision in self._bundle.precisions:
             engines = Engines(self._bundle, library, precision=precision, say=print)
-            for graph, batch in product(("step", *self._settings.graphs), self._batches):
+            graphs = self._settings.graphs(self._bundle.features(precision))
+            for graph, batch in product(("step", *graphs), self._batches):
                 engines.build(graph, static(batch))
 
     def _floor(self) -> None:
@@ -187,7 +188,7 @@ class Session:
         from benchmarks.gpu_contenders import asked, flops, matrix_rate
         from benchmarks.networks import networks_of
 
-        state = self._started(self._host, 1, self._settings)
+        state = self._started(self._host, 1, self._alone)
         self._flops = flops(asked(networks_of(self._bundle), state.task), state.z, state.task)
         self._matrix_rate = matrix_rate()
 
@@ -228,9 +229,9 @@ class Session:
         from benchmarks.gpu_contenders import torch_turns
         from benchmarks.networks import networks_of
 
-        state = self._started(self._host, batch, self._settings)
+        state = self._started(self._host, batch, self._alone)
         networks = networks_of(self._bundle)
-        turns, failed = torch_turns(networks, state.z, state.task, self._settings, precision)
+        turns, failed = torch_turns(networks, state.z, state.task, self._alone, precision)
         self._left_out += [f"{name}, {precision}, batch {batch}: {why}" for name, why in failed.items()]
         return {name: partial(_a_step, turn) for name, turn in turns.items()}
 
@@ -239,10 +240,11 @@ class Session:
         executor = open_executor(row_of(name), self._bundle, device, precision, say=print)
         backend = open_backend(name, self._bundle, precision=precision, say=print)
         steady = replace(self._settings, steps=_STEPS_A_TURN, patience=0, goal=None)
-        graph_name, turn = steady.graphs[0], self._turn(backend, batch, steady)
+        features = self._bundle.features(precision)
+        graph_name, turn = steady.graphs(features)[0], self._turn(backend, batch, steady)
         batch = executor.capacity(graph_name, batch)
         with device:
-            shapes = tensor_shapes(self._bundle.manifest, graph_name, batch)
+            shapes = tensor_shapes(self._bundle.manifest, graph_name, batch, features=features)
             buffers = Buffers(device, shapes)
             bound = executor.bind(graph_name, batch, buffers.address)
             for _ in range(2):  # a library may allocate in its first runs

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -71,8 +70,7 @@ class _Trial:
     def __init__(self, bundle: Bundle, precision: str, opened: Opened) -> None:
         self._bundle, self._model, self._precision = bundle, bundle.manifest, precision
         self._opened, self._host = opened, OnnxRuntime(bundle)
-        # Of z alone on the host too, which is compared with a GPU.
-        self._settings = replace(default_settings(encoder=self._model.has_encoder), features=False)
+        self._settings = default_settings(encoder=self._model.has_encoder)
 
     def first_call(self) -> tuple[bool, str]:
         """The first picture is that of the CPU, and so is the last of many."""

@@ -34,8 +34,8 @@ known (`lowres`, {lowres_psnr} dB, [masks]), or a word where the picture is not 
 **Which solver?** The default, L-BFGS from the encoder's z: {search_psnr} dB in {search_ms:.0f} ms a
 picture. Without an encoder the default is Adam, with {random_psnr} dB in {random_ms:.0f} ms, so train one;
 the thousand steps of `--preset reference` have {reference_psnr} dB in {reference_ms:,.0f} ms
-([time-to-quality]). Of z alone that was, and is on a GPU: on a processor the default moves what G's first
-layer makes of z too, and has {features_center} dB where z alone has {alone_center}, where holes lie all over
+([time-to-quality]). Of z alone that was (`--no-features`): the default moves what G's first layer makes
+of z too, and has {features_center} dB where z alone has {alone_center}, where holes lie all over
 the picture (`random`) {features_random} to {alone_random}, SSIM {features_ssim} to {alone_ssim}
 ([features-faces64]), where the thousand steps have {reference_ssim} ([masks]). Leave D out: with it
 (`--lam`) nothing but z is moved, and a step takes {d_times:.1f} times as long ([step-faces64],

@@ -9,7 +9,7 @@ from edgefill.kernels.device import Device
 from edgefill.kernels.solvers import SHIPPED
 from edgefill.kernels.solvers.solver import Solver
 
-_STEP_BLOCK = 128  # threads to a row: a latent of 100 numbers in one go
+_STEP_BLOCKS = (128, 512)  # threads to a row, at least and at most; each may have 128 registers then
 _COMPOSE_BLOCK = 256
 
 
@@ -32,8 +32,10 @@ class Kernels:
 
     def step(self, solver: Solver, arguments: np.ndarray) -> None:
         """Enqueues one step of ``solver`` for every row of ``arguments``, its struct."""
-        rows = int(arguments["search"]["rows"])
-        self._device.launch(self._functions[solver.kernel()], rows, _STEP_BLOCK, arguments)
+        rows, numbers = (int(arguments["search"][name]) for name in ("rows", "z_dim"))
+        least, most = _STEP_BLOCKS
+        block = min(max(least, 1 << (numbers - 1).bit_length()), most)
+        self._device.launch(self._functions[solver.kernel()], rows, block, arguments)
 
     def compose(self, arguments: np.ndarray) -> None:
         """Enqueues the composition that ``arguments``, a COMPOSE struct, describes."""

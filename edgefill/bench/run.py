@@ -118,7 +118,8 @@ def _built(
 
     engines = Engines(bundle, library, precision=precision, say=say)
     seconds = dict.fromkeys(batches, 0.0)
-    for graph, batch in product(settings.graphs if settings else (COMPLETION,), seconds):
+    graphs = settings.graphs(bundle.features(engines.precision)) if settings else (COMPLETION,)
+    for graph, batch in product(graphs, seconds):
         seconds[batch] += engines.build(graph, static(batch)).sidecar.build_seconds
     return seconds
 

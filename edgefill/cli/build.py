@@ -65,7 +65,7 @@ def build(
         )
     batches = [_range(sizes)] if dynamic else [(size, size, size) for size in sizes]
     options = {"sm": architectures, "level": optimization_level, "force": force}
-    graphs = bundle.manifest.graphs
+    graphs = bundle.graphs(engines.precision)
     entries = [_build(engines, graph, batch, **options) for graph in graphs for batch in batches]
     if json:
         print_json({"model": bundle.manifest.name, "engines": [_document(entry) for entry in entries]})

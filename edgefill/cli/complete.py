@@ -74,6 +74,14 @@ def complete(
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     lam: Annotated[float | None, typer.Option(help="Weight of the perceptual loss.")] = None,
     pull: Annotated[float | None, typer.Option(help="Weight of z's distance from what is expected.")] = None,
+    features: Annotated[
+        bool | None,
+        typer.Option(
+            "--features/--no-features",
+            help="Move what G's first layer makes of z too. [default: where that can be]",
+            show_default=False,
+        ),
+    ] = None,
     power: Annotated[int | None, typer.Option(help="1 sums absolute differences, 2 squared ones.")] = None,
     importance: Annotated[
         int | None, typer.Option(help="Weigh known pixels by what is missing in this odd window; 0: alike.")
@@ -143,7 +151,8 @@ def complete(
     from edgefill.pictures.images import check_format, is_folder
 
     numbers: dict[str, Any] = {
-        "steps": steps, "lr": lr, "lam": lam, "pull": pull, "power": power, "importance": importance
+        "steps": steps, "lr": lr, "lam": lam, "pull": pull, "features": features, "power": power,
+        "importance": importance,
     }  # fmt: skip
     # What cannot be asked is said before anything is read or loaded.
     region = Box.parse(box) if box else None

@@ -94,7 +94,7 @@ class Bundle:
         self.statement = statement  # The manifest as it stands there, which is what somebody signs.
         self.signature = signature  # Of that, in OpenSSH's format; nobody has compared them yet.
         self._files = files
-        self._widened: dict[str | None, tuple[bytes, int]] = {}
+        self._widened: dict[str, tuple[bytes, int]] = {}  # by precision
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -136,26 +136,33 @@ class Bundle:
 
         Searches from the encoder's z move them: without an encoder nobody asks for them.
         """
+        return self._wide_fit(precision)[1]
+
+    def _wide_fit(self, precision: str | None) -> tuple[bytes, int]:
+        """The fit of WIDE and how many features it has, made once; b"" and 0 where there is none."""
+        precision, latent = precision or self.manifest.precision, self.manifest.latent
         if precision not in self._widened:
-            latent, wide = self.manifest.latent, (b"", 0)
+            wide = b"", 0
             if latent and self.manifest.has_encoder:
                 wide = widened(self.graph(FIT, precision), latent.z_dim, latent.prior)
             self._widened[precision] = wide
-        return self._widened[precision][1]
+        return self._widened[precision]
 
-    def shapes(self, name: str) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    def shapes(self, name: str, precision: str | None = None) -> tuple[dict[str, Shape], dict[str, Shape]]:
         """Inputs and outputs of the graph ``name``, those of WIDE among them."""
-        signatures = graph_signatures(self.manifest)
-        for plain, wide in WIDE.items():
-            if name == wide:
-                width = ("N", self.manifest.z_dim + self.features())
-                changed = dict.fromkeys(("z", "anchor", "grad_z"), width)
-                inputs, outputs = (
-                    {key: changed.get(key, shape) for key, shape in side.items()}
-                    for side in signatures[plain]
-                )
-                return inputs, outputs
-        return signatures[name]
+        features = self.features(precision) if name in WIDE.values() else 0
+        return graph_signatures(self.manifest, features)[name]
+
+    def graphs(self, precision: str | None = None) -> tuple[str, ...]:
+        """The graphs that completing runs, those of WIDE first where there are such."""
+        wide = WIDE.values() if self.features(precision) else ()
+        return (*wide, *self.manifest.graphs)
+
+    def simplest_graph(self, precision: str | None = None) -> str:
+        """The one that shows soonest whether a runtime works here, of those that the default search runs."""
+        if self.manifest.interface:
+            return COMPLETION
+        return WIDE["generator"] if self.features(precision) else "generator"
 
     def precision_of(self, name: str, wanted: str | None = None) -> str:
         """What the graph ``name`` computes in where ``wanted`` is asked for; the encoder has one form."""
@@ -168,7 +175,7 @@ class Bundle:
         the graph is not there in it.
         """
         if name in WIDE.values() and self.features(precision):
-            wide = self._widened[precision][0]
+            wide, _ = self._wide_fit(precision)
             return wide if name == WIDE[FIT] else generator_of(wide)
         beside = self.precision_of(name, precision) != self.manifest.precision
         part = name == FIT and self.manifest.has_discriminator  # of the step's file

@@ -2,7 +2,8 @@
 
 Where G begins with a matrix, its first features are a = z W + b. The wide latent is z and F numbers more, e,
 with a = z W + b + unit · e: a unit is a number of deviations that each feature has over the prior. Where e
-is 0 it is the step as it was. e is pulled to its anchor as z is to its own.
+is 0 it is the step as it was. e is pulled to its anchor as z is to its own. Where G computes in fp16 the sum
+a is as exact as that, and all else of e is float32.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from edgefill.model.onnx_file import extracted
 # Of a unit. With 3 or 6 a search takes longer to the same picture, with 24 its first steps are too long.
 _DEVIATIONS = 12.0
 _OF_Z = {"uniform": 1 / math.sqrt(3), "normal": 1.0}  # the deviation of a number of z
+_SAME = ("Cast", "Transpose")  # weights, in another type or order
 _OWN = "edgefill."  # begins the names of what is added
-_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+_FLOAT, _INT64, _HALF = 1, 7, 10  # TensorProto.DataType
 _INT = 2  # AttributeProto.AttributeType
 
 Graph = Sequence[tuple[int, int | memoryview]]
@@ -30,11 +32,16 @@ class _Node:
     operator: str
     inputs: list[str]
     outputs: list[str]
+    to: int  # of a Cast
 
     @classmethod
     def of(cls, value: int | memoryview) -> _Node:
         message = wire.message(value)
-        return cls(wire.name_of(message, 4), wire.texts(message, 1), wire.texts(message, 2))
+        attributes = [
+            dict(wire.fields(wire.message(each))) for number, each in wire.fields(message) if number == 5
+        ]
+        own = (wire.integer(each.get(3, 0)) for each in attributes if wire.text(each.get(1)) == "to")
+        return cls(wire.name_of(message, 4), wire.texts(message, 1), wire.texts(message, 2), next(own, 0))
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class _Cut:
     gradient: str  # by a
     z_dim: int
     count: int  # F
+    kind: int  # of W, a and the gradient by it: _FLOAT or _HALF
 
 
 def widened(fit: bytes, z_dim: int, prior: str) -> tuple[bytes, int]:
@@ -72,23 +80,29 @@ def _found(graph: Graph, z_dim: int) -> _Cut | None:
     nodes = [_Node.of(value) for number, value in graph if number == 1]
     shapes = dict(_shape(value) for number, value in graph if number == 5)
     makers = {output: node for node in nodes for output in node.outputs}
-    first = [node for node in nodes if node.operator == "Gemm" and node.inputs[0] == "z"]
-    sums = [makers[name] for name in makers["grad_z"].inputs if name in makers]
-    back = [node for node in sums if node.operator in ("MatMul", "Gemm")]
+    casts = [node for node in nodes if node.operator == "Cast" and node.inputs == ["z"]]
+    kinds = {"z": _FLOAT, **{node.outputs[0]: node.to for node in casts}}
+    first = [node for node in nodes if node.operator == "Gemm" and node.inputs[0] in kinds]
+    sums = [makers.get(_source(name, makers, "Cast")) for name in makers["grad_z"].inputs]
+    back = [node for node in sums if node and node.operator in ("MatMul", "Gemm")]
     if makers["grad_z"].operator != "Add" or len(first) != 1 or len(back) != 1:
         return None
+    kind = kinds[first[0].inputs[0]]
+    if kind not in (_FLOAT, _HALF):
+        return None
     weight, product = first[0].inputs[1], back[0].inputs[1]
-    shape = shapes.get(_source(weight, makers), [])  # [F, Z], which a Gemm may take too, is not known here
+    # [F, Z], which a Gemm may take too, is not known here.
+    shape = shapes.get(_source(weight, makers, *_SAME), [])
     if len(shape) != 2 or shape[0] != z_dim or shape[1] == z_dim:
         return None
-    if sorted(shapes.get(_source(product, makers), [])) != sorted(shape):
+    if sorted(shapes.get(_source(product, makers, *_SAME), [])) != sorted(shape):
         return None
-    return _Cut(weight, first[0].outputs[0], back[0].inputs[0], z_dim, shape[1])
+    return _Cut(weight, first[0].outputs[0], back[0].inputs[0], z_dim, shape[1], kind)
 
 
-def _source(name: str, makers: Mapping[str, _Node]) -> str:
-    """The weights that ``name`` has, in whatever type and order."""
-    while name in makers and makers[name].operator in ("Cast", "Transpose"):
+def _source(name: str, makers: Mapping[str, _Node], *through: str) -> str:
+    """What ``name`` is made of ``through`` such operators alone."""
+    while name in makers and makers[name].operator in through:
         name = makers[name].inputs[0]
     return name
 
@@ -143,25 +157,35 @@ def _before() -> list[tuple[int, bytes]]:
 
 def _around(cut: _Cut) -> list[tuple[int, bytes]]:
     """What e adds to the features."""
+    half = cut.kind == _HALF
+    weight, alone, both = (
+        ("+weight", "+features alone", "+sum") if half else (cut.weight, "+features", cut.features)
+    )
     return [
-        _node("Mul", [cut.weight, cut.weight], ["+squares"]),
+        *[_node("Cast", [cut.weight], [weight], to=_FLOAT)] * half,
+        _node("Mul", [weight, weight], ["+squares"]),
         _node("ReduceSum", ["+squares", "+rows"], ["+variances"], keepdims=0),
         _node("Sqrt", ["+variances"], ["+spread"]),
         _node("Mul", ["+spread", "+deviations"], ["+unit"]),
         _node("Mul", ["+e", "+unit"], ["+moved"]),
-        _node("Add", ["+features", "+moved"], [cut.features]),
+        *[_node("Cast", ["+features"], [alone], to=_FLOAT)] * half,
+        _node("Add", [alone, "+moved"], [both]),
+        *[_node("Cast", [both], [cut.features], to=_HALF)] * half,
     ]
 
 
 def _after(cut: _Cut) -> list[tuple[int, bytes]]:
     """The pull of e, and the gradient by it."""
+    half = cut.kind == _HALF
+    gradient = "+gradient" if half else cut.gradient
     return [
+        *[_node("Cast", [cut.gradient], [gradient], to=_FLOAT)] * half,
         _node("Sub", ["+e", "+anchor of e"], ["+gap"]),
         _node("Mul", ["+gap", "+gap"], ["+far"]),
         _node("ReduceSum", ["+far", "+columns"], ["+distance"], keepdims=0),
         _node("Mul", ["pull", "+distance"], ["+pulled"]),
         _node("Add", ["+loss", "+pulled"], ["loss"]),
-        _node("Mul", [cut.gradient, "+unit"], ["+slope"]),
+        _node("Mul", [gradient, "+unit"], ["+slope"]),
         _node("Mul", ["pull", "+two"], ["+twice"]),
         _node("Unsqueeze", ["+twice", "+columns"], ["+column"]),
         _node("Mul", ["+column", "+gap"], ["+back"]),

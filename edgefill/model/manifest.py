@@ -153,11 +153,6 @@ class Manifest:
         return str(self.files.get(f"{main}.onnx", {}).get("sha256", ""))
 
     @property
-    def simplest_graph(self) -> str:
-        """The one that shows soonest whether a runtime works here."""
-        return "generator" if self.latent else COMPLETION
-
-    @property
     def searched(self) -> Latent:
         """Its latent. Raises ModelError where it has none."""
         self.check_latent("search with")
@@ -312,10 +307,18 @@ def completion_interface(channels: int, *, trained_side: int, sizes: Sizes, reac
     )
 
 
-def graph_signatures(manifest: Manifest) -> dict[str, tuple[dict[str, Shape], dict[str, Shape]]]:
+def wide_form(manifest: Manifest, graph: str, width: int) -> str:
+    """``graph``, or its form among WIDE where a latent of ``width`` numbers is more than z."""
+    return WIDE.get(graph, graph) if width > manifest.z_dim else graph
+
+
+def graph_signatures(
+    manifest: Manifest, features: int = 0
+) -> dict[str, tuple[dict[str, Shape], dict[str, Shape]]]:
     """Inputs and outputs of each graph of a bundle: names and shapes, "N" for the batch.
 
-    A network of one pass may leave "H" and "W" open too.
+    A network of one pass may leave "H" and "W" open too. The graphs WIDE are those of a latent that has
+    ``features`` numbers beside z; without such there are none.
     """
     if manifest.latent is None:
         return {COMPLETION: manifest.passed.signature}
@@ -332,18 +335,30 @@ def graph_signatures(manifest: Manifest) -> dict[str, tuple[dict[str, Shape], di
     step_outputs = {"loss": one, "grad_z": z, "generated": picture, "contextual": one, "perceptual": one}
     fit_inputs = {name: shape for name, shape in step_inputs.items() if name != "lam"}
     fit_outputs = {name: shape for name, shape in step_outputs.items() if name != "perceptual"}
-    return {
+    signatures = {
         "generator": ({"z": z}, {"generated": picture}),
         "discriminator": ({"picture": picture}, {"logit": one}),
         "step": (step_inputs, step_outputs),
         FIT: (fit_inputs, fit_outputs),
         ENCODER: ({"picture": picture, "known": weight}, {"z": z}),
     }
+    if features:
+        width: Shape = ("N", latent.z_dim + features)
+        wider = dict.fromkeys(("z", "anchor", "grad_z"), width)
+        for plain, wide in WIDE.items():
+            inputs, outputs = signatures[plain]
+            signatures[wide] = _changed(inputs, wider), _changed(outputs, wider)
+    return signatures
+
+
+def _changed(shapes: dict[str, Shape], others: dict[str, Shape]) -> dict[str, Shape]:
+    """``shapes`` with those of ``others`` in the place of theirs."""
+    return {name: others.get(name, shape) for name, shape in shapes.items()}
 
 
 def graph_dtypes(manifest: Manifest, graph: str) -> dict[str, str]:
     """The type of each input and output of ``graph``."""
     if manifest.interface:
         return manifest.interface.dtypes
-    inputs, outputs = graph_signatures(manifest)[graph]
+    inputs, outputs = graph_signatures(manifest, features=1)[graph]
     return dict.fromkeys((*inputs, *outputs), "float32")

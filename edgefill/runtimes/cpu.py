@@ -11,7 +11,7 @@ import numpy as np
 
 from edgefill.errors import EdgefillError, ModelError
 from edgefill.machine import cores
-from edgefill.model.manifest import WIDE
+from edgefill.model.manifest import wide_form
 from edgefill.runtimes import Footprint, Interrupted, RuntimeInfo
 from edgefill.runtimes.host import HostRuntime
 from edgefill.runtimes.registry import Row
@@ -61,7 +61,7 @@ class CpuRuntime(HostRuntime):
         model, most = self._bundle.manifest, self.rows_at_once
         exactly = model.interface.rows if model.interface else None
         self._is_interrupted = False
-        form = WIDE.get(graph, graph) if "z" in feeds and feeds["z"].shape[1] > model.z_dim else graph
+        form = wide_form(model, graph, feeds["z"].shape[1]) if "z" in feeds else graph
         with self._reported(form):
             if form not in self._opened:
                 begin = time.perf_counter()

@@ -37,14 +37,15 @@ def static(rows: int) -> Batch:
     return rows, rows, rows
 
 
-def input_shapes(model: Manifest, graph: str, batch: Batch) -> dict[str, Shapes]:
+def input_shapes(model: Manifest, graph: str, batch: Batch, features: int = 0) -> dict[str, Shapes]:
     """The smallest, the most likely and the largest shape of each input of ``graph`` at ``batch`` rows.
 
-    A completion network is shown frames of one size, whatever else it would take.
+    A completion network is shown frames of one size, whatever else it would take. ``features`` is how many
+    numbers the latent of a wide graph has beside z.
     """
     _, height, width = model.picture_shape
     opened = [{"N": rows, "H": height, "W": width} for rows in batch]
-    inputs, _ = graph_signatures(model)[graph]
+    inputs, _ = graph_signatures(model, features)[graph]
     return {
         name: tuple(tuple(own[side] if isinstance(side, str) else side for side in shape) for own in opened)
         for name, shape in inputs.items()

@@ -147,7 +147,8 @@ class Engines:
     def _build(self, recipe: Recipe, level: int | None, progress: Progress) -> Entry:
         source = self._bundle.graph(recipe.graph, recipe.precision)
         free, timings = machine.free_memory(), self._timings()
-        shapes = input_shapes(self._bundle.manifest, recipe.graph, recipe.batch)
+        features = self._bundle.features(recipe.precision)
+        shapes = input_shapes(self._bundle.manifest, recipe.graph, recipe.batch, features)
         plan = build_plan(
             source, recipe, shapes=shapes, level=level, free=free, timings=timings, progress=progress
         )

@@ -109,6 +109,23 @@ def test_a_picture_is_made_again_from_the_text_in_its_png(edgefill, model, tmp_p
     assert (tmp_path / "two" / "a.png").read_bytes() == (tmp_path / "one" / "a.png").read_bytes()
 
 
+def test_features_may_be_left_as_g_makes_them_of_z(edgefill, tmp_path):
+    source, model = picture(tmp_path / "a.png"), tmp_path / "tiny.edgefill"
+    model.write_bytes(tiny_bundle(encoder=True))
+    pixels = {}
+    for option in ("features", "no-features"):
+        out = tmp_path / option
+        assert edgefill("complete", source, "--model", model, "--out", out, f"--{option}", *FAST).code == 0
+        with Image.open(out / "a.png") as made:
+            pixels[option] = np.array(made)
+            settings = json.loads(made.text["edgefill"])["settings"]
+        assert settings["features"] is (option == "features")
+    edgefill("complete", source, "--model", model, "--out", tmp_path / "default", *FAST)
+    with Image.open(tmp_path / "default" / "a.png") as made:
+        assert np.array_equal(made, pixels["features"])
+    assert (pixels["features"] != pixels["no-features"]).any()
+
+
 def test_a_folder_goes_on_after_a_bad_file_and_says_so(edgefill, model, tmp_path):
     for name in ("a.png", "c.png"):
         picture(tmp_path / "in" / name)

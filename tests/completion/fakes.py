@@ -59,6 +59,33 @@ class FakeRuntime(HostRuntime):
         return outputs
 
 
+class WideRuntime(FakeRuntime):
+    """G draws a quarter of z and three of ``times`` as many numbers more, which a search may move too."""
+
+    features = 0
+
+    def __init__(self, model: Manifest, times: int = 1) -> None:
+        healthy, shares = fake_runtime(model), np.array([1, *[3] * times], np.float32) / 4
+        self.features = times * model.z_dim
+        self.widths: list[int] = []  # of the latents of steps
+
+        def drawn(z: np.ndarray) -> np.ndarray:
+            parts = z.reshape(len(z), -1, model.z_dim)
+            whole: np.ndarray = (parts * shares[: parts.shape[1], None]).sum(1)
+            return whole
+
+        def step(z: np.ndarray, task: Task) -> Evaluation:
+            self.widths.append(z.shape[1])
+            found = healthy.step(drawn(z), task._replace(anchor=drawn(task.anchor)))
+            gradient = found.gradient[:, None] * shares[: z.shape[1] // model.z_dim, None]
+            return found._replace(gradient=gradient.reshape(z.shape))
+
+        def encode(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+            return np.zeros((len(picture), model.z_dim), np.float32)
+
+        super().__init__(step, lambda z: healthy.generate(drawn(z)), encode)
+
+
 def fake_model(channels: int = 1, size: int = 8, block: int = 8) -> Manifest:
     return Manifest("fake", Latent(channels * size * size, channels, size, size, block))
 

@@ -15,9 +15,11 @@ import pytest
 from edgefill import machine
 from edgefill.errors import BackendUnavailable, EngineError, InputError
 from edgefill.extras import install_line
+from edgefill.kernels.arguments import SEARCH
 from edgefill.kernels.buffers import Buffers
 from edgefill.kernels.device import CaptureFailed, open_device, release_devices
 from edgefill.kernels.launcher import Kernels
+from edgefill.kernels.solvers import LBFGS
 
 LEFT = ("contexts", "current contexts", "streams", "events", "allocations", "pinned", "graphs", "executables")
 
@@ -209,6 +211,20 @@ def test_kernels_come_as_machine_code_for_known_gpus_and_as_ptx_for_newer_ones(s
     with device:
         Kernels(device)
     assert driver.count(f"modules of {form}") == 1
+
+
+@pytest.mark.parametrize(("numbers", "block"), [(1, 128), (100, 128), (200, 256), (4196, 512), (10**6, 512)])
+def test_a_wider_row_has_more_threads(numbers, block, driver, monkeypatch):
+    launched = []
+    solver = LBFGS()
+    with open_device() as device:
+        kernels = Kernels(device)
+        monkeypatch.setattr(device, "launch", lambda function, *sizes: launched.append(sizes[:2]))
+        arguments = np.zeros((), solver.struct(SEARCH).dtype)
+        arguments["search"]["rows"], arguments["search"]["z_dim"] = 3, numbers
+        kernels.step(solver, arguments)
+        kernels.close()
+    assert launched == [(3, block)]
 
 
 def test_kernels_that_do_not_load_name_the_driver(driver):

@@ -38,7 +38,7 @@ VECTORS = ("velocity", "first_moment", "second_moment", "z_before", "gradient_be
 SIZES = (1, 31, 32, 33, 100, 1023, 1024, 1025)
 LARGE = {"lbfgs": 100_000}  # whose sums are those of the others, and which takes ten times as long
 CASES = [(solver, z_dim) for solver in SOLVERS for z_dim in (*SIZES, LARGE.get(solver, 1_000_000))]
-BLOCKS = (32, 128, 256, 1024)
+BLOCKS = (32, 128, 512, 1024)
 
 
 def searching(settings: SearchSettings, z_dim: int, rows: int = 3, seed: int = 0) -> SearchState:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
+from edgefill.export.halves import networks_in_half
 from edgefill.export.objective import Completion
 from edgefill.export.proof import random_case, run_graph
+from edgefill.model import catalogue
 from edgefill.model.bundle import Bundle
 from edgefill.model.features import generator_of, widened
 from edgefill.model.manifest import FIT
@@ -58,6 +61,35 @@ def test_its_loss_gradient_and_picture_are_pytorch_s(bundle, wide):
         np.testing.assert_allclose(found[name], expected.detach(), rtol=1e-4, atol=1e-4, err_msg=name)
     drawn = run_graph(generator_of(wide), {"z": latent.detach()})["generated"]
     np.testing.assert_allclose(drawn, parts["generated"].detach(), atol=1e-5)
+
+
+def in_both(bundle: Bundle, half: bytes) -> tuple[dict, dict]:
+    """What the wide fit of ``bundle`` in fp32 and ``half``, the same in fp16, say of a search on its way."""
+    model, features = bundle.manifest, widened(half, bundle.manifest.z_dim, "uniform")[1]
+    z, rest = random_case(lambda z: torch.zeros(len(z), *model.picture_shape), model)
+    del rest["lam"]
+    moved = 0.05 * torch.randn(len(z), features, generator=torch.Generator().manual_seed(2))
+    feeds = {
+        **rest,
+        "z": torch.cat([z, moved], 1),
+        "anchor": torch.nn.functional.pad(rest["anchor"], (0, features)),
+    }
+    graphs = (widened(each, model.z_dim, "uniform")[0] for each in (bundle.graph(FIT), half))
+    full, half_ = (run_graph(graph, feeds) for graph in graphs)
+    return full, half_
+
+
+@pytest.mark.parametrize("name", ["tiny", "faces64"])
+def test_where_g_computes_in_fp16_it_is_that_of_fp32_but_for_g_s_rounding(name, bundle):
+    if name == "tiny":
+        half = networks_in_half(onnx.load_from_string(bundle.graph(FIT))).SerializeToString()
+    else:
+        bundle = Bundle.open(catalogue.find(name))
+        half = bundle.graph(FIT, "fp16")
+    full, found = in_both(bundle, half)
+    for key, expected in full.items():
+        error = np.linalg.norm(found[key] - expected) / np.linalg.norm(expected)
+        assert 0 < error < (5e-3 if key == "grad_z" else 1e-3), key
 
 
 def test_where_nothing_is_moved_it_is_the_fit(bundle, wide):

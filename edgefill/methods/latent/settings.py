@@ -11,7 +11,7 @@ import numpy as np
 from edgefill.errors import InputError
 from edgefill.kernels.solvers import LBFGS, Adam, Momentum, Solver, solver_of
 from edgefill.limits import LIMITS, shown, whole_number
-from edgefill.model.manifest import FIT
+from edgefill.model.manifest import FIT, WIDE
 
 STARTS = ("random", "encoder")
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class SearchSettings:
     patience: int = 0  # or where its loss has not fallen within so many steps; 0 is never
     tolerance: float = 0.01  # by this share of itself
     # Whether what G's first layer makes of z is moved too, where that can be: from the encoder's z, by
-    # L-BFGS, without D, on a CPU. It begins as that layer has it, and is pulled there with the same weight.
+    # L-BFGS, without D. It begins as that layer has it, and is pulled there with the same weight.
     features: bool = True
 
     def __post_init__(self) -> None:
@@ -124,10 +124,12 @@ class SearchSettings:
         """Whether it is a search that may move more than z."""
         return self.features and self.start == "encoder" and isinstance(self.solver, LBFGS) and not self.lam
 
-    @property
-    def graphs(self) -> tuple[str, ...]:
-        """The graphs of a bundle that such a search runs."""
-        return ("step" if self.lam else FIT, "generator", *["encoder"] * (self.start == "encoder"))
+    def graphs(self, features: int = 0) -> tuple[str, ...]:
+        """The graphs of a bundle that such a search runs where it can move ``features`` beside z."""
+        encoder = ("encoder",) * (self.start == "encoder")
+        if features and self.moves_features:
+            return (*WIDE.values(), *encoder)
+        return ("step" if self.lam else FIT, "generator", *encoder)
 
     def rates(self, share: float = 1.0) -> np.ndarray:
         """What changes from step to step, [steps] of the solver's ``rate_struct``.

@@ -16,7 +16,8 @@ from edgefill.runtimes.device.room import check_room
 class DeviceForward:
     """``graph`` bound to buffers of ``batch`` rows; the device's context is current in every call.
 
-    ``size`` is the height and width for a graph that takes any.
+    ``size`` is the height and width for a graph that takes any, ``features`` how many numbers the latent of a
+    wide one has beside z.
     """
 
     def __init__(
@@ -27,10 +28,11 @@ class DeviceForward:
         device: Device,
         executor: Executor,
         size: tuple[int, int] | None = None,
+        features: int = 0,
     ) -> None:
         self._device, self.batch = device, batch
-        inputs, _ = graph_signatures(model)[graph]
-        shapes = tensor_shapes(model, graph, batch, size)
+        inputs, _ = graph_signatures(model, features)[graph]
+        shapes = tensor_shapes(model, graph, batch, size, features)
         given = {name: shapes[name] for name in inputs}
         found = {name: shapes[name] for name in shapes if name not in inputs}
         check_room(device, batch, [given, found])

@@ -18,7 +18,7 @@ from edgefill.kernels.device import CaptureFailed, Device, open_device
 from edgefill.kernels.launcher import Kernels
 from edgefill.methods.latent.search import SearchState
 from edgefill.model.bundle import Bundle
-from edgefill.model.manifest import Manifest
+from edgefill.model.manifest import Manifest, wide_form
 from edgefill.runtimes import Footprint, RuntimeInfo, StepTimes
 from edgefill.runtimes.device.executors import Executor, open_executor, tensor_shapes
 from edgefill.runtimes.device.forward import DeviceForward
@@ -39,7 +39,10 @@ class _SearchKey(NamedTuple):
 
 
 class DeviceRuntime:
-    """A runtime that keeps the whole search on ``device``, with ``executor`` running the graphs."""
+    """A runtime that keeps the whole search on ``device``, with ``executor`` running the graphs.
+
+    ``features`` are those of the bundle's graphs in that precision.
+    """
 
     def __init__(
         self,
@@ -49,17 +52,18 @@ class DeviceRuntime:
         executor: Executor,
         *,
         precision: str = "fp32",
+        features: int = 0,
         graph: bool = True,
         say: Callable[[str], None] = warnings.warn,
     ) -> None:
         self._model, self._device, self._executor, self._say = model, device, executor, say
         self._wants_graph = graph
         self._searches: dict[_SearchKey, DeviceSearch] = {}
-        self._pictures: dict[int, DevicePictures] = {}
+        self._pictures: dict[tuple[int, int], DevicePictures] = {}  # width of the latent, batch
         self._forwards: dict[tuple[str, int, tuple[int, int] | None], DeviceForward] = {}  # batch, size
         with device:
             self._kernels = Kernels(device)
-        self._name, self._precision = name, precision
+        self._name, self._precision, self.features = name, precision, features
 
     @classmethod
     def open(
@@ -76,18 +80,16 @@ class DeviceRuntime:
         device = open_device()
         executor = open_executor(row, bundle, device, precision, engines=engines, say=say)
         executor.check()
-        return cls(row.name, bundle.manifest, device, executor, precision=precision, graph=graph, say=say)
+        model, features = bundle.manifest, bundle.features(precision)
+        return cls(
+            row.name, model, device, executor, precision=precision, features=features, graph=graph, say=say
+        )
 
     @property
     def info(self) -> RuntimeInfo:
         """What it runs on, and how many steps it replays at once."""
         at_once = STEPS_A_GRAPH if self._wants_graph else 1
         return RuntimeInfo(self._name, self._executor.runtime, self._device.name, at_once, self._precision)
-
-    @property
-    def features(self) -> int:
-        """None: its engines and buffers are of z."""
-        return 0
 
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place; fewer where every row stops before."""
@@ -138,7 +140,7 @@ class DeviceRuntime:
         """Pictures, uint8 [N, H, W, C]: ``target [N, C, H, W]`` where ``known [N, H, W]``, else G(z)."""
         portions = zip(_portions(z), _portions(target), _portions(known), strict=True)
         with self._device:
-            composed = [self._pictures_for(len(rows)).compose(rows, *rest) for rows, *rest in portions]
+            composed = [self._pictures_for(rows).compose(rows, *rest) for rows, *rest in portions]
         return np.concatenate(composed)
 
     def interrupt(self) -> None:
@@ -176,29 +178,31 @@ class DeviceRuntime:
             return None
 
     def _search_for(self, state: SearchState) -> DeviceSearch:
-        graph, rows, solver = state.task.graph, len(state.z), state.settings.solver
+        (rows, width), solver = state.z.shape, state.settings.solver
+        graph, generator = (wide_form(self._model, each, width) for each in (state.task.graph, "generator"))
         batch = self._batch_for(graph, rows, [key.batch for key in self._searches if key.graph == graph])
-        key = _SearchKey(graph, batch, solver.name, tuple(solver.shapes(self._model.z_dim).items()))
+        key = _SearchKey(graph, batch, solver.name, tuple(solver.shapes(width).items()))
         if key not in self._searches:
-            parts = (self._device, self._executor, self._kernels)
+            parts = (self._device, self._executor, self._kernels, self.features)
             self._searches[key] = DeviceSearch(self._model, graph, batch, solver, *parts)
-            if self._executor.at_hand("generator", rows) is None:  # it is built now, not when one has ended
-                self._forward_for("generator", batch, None)
+            if self._executor.at_hand(generator, rows) is None:  # it is built now, not when one has ended
+                self._forward_for(generator, batch, None)
         return self._searches[key]
 
-    def _pictures_for(self, rows: int) -> DevicePictures:
-        generator = self._forward_for("generator", rows, None)
-        if generator.batch not in self._pictures:
-            self._pictures[generator.batch] = DevicePictures(
-                self._model, generator, self._device, self._kernels
-            )
-        return self._pictures[generator.batch]
+    def _pictures_for(self, z: np.ndarray) -> DevicePictures:
+        rows, width = z.shape
+        generator = self._forward_for(wide_form(self._model, "generator", width), rows, None)
+        key = (width, generator.batch)
+        if key not in self._pictures:
+            self._pictures[key] = DevicePictures(self._model, generator, self._device, self._kernels)
+        return self._pictures[key]
 
     def _forward(
         self, graph: str, size: tuple[int, int] | None, feeds: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         rows = row_count(self._model, graph, feeds)
-        return self._forward_for(graph, rows, size)(feeds, rows)
+        form = wide_form(self._model, graph, feeds["z"].shape[1]) if "z" in feeds else graph
+        return self._forward_for(form, rows, size)(feeds, rows)
 
     def _forward_for(self, graph: str, rows: int, size: tuple[int, int] | None) -> DeviceForward:
         interface = self._model.interface
@@ -208,7 +212,8 @@ class DeviceRuntime:
             batch = self._batch_for(graph, rows, [own for kind, own, _ in self._forwards if kind == graph])
         key = (graph, batch, size)
         if key not in self._forwards:
-            self._forwards[key] = DeviceForward(self._model, graph, batch, self._device, self._executor, size)
+            parts = (self._device, self._executor, size, self.features)
+            self._forwards[key] = DeviceForward(self._model, graph, batch, *parts)
         return self._forwards[key]
 
     def _most(self, graph: str, size: tuple[int, int] | None) -> int:

@@ -23,9 +23,10 @@ _OUTPUTS = ("grad_z", "generated", "contextual", "perceptual")
 
 
 class DeviceSearch:
-    """The buffers of ``batch`` rows and what runs on them: ``graph`` ("step" or "fit") and the updates.
+    """The buffers of ``batch`` rows and what runs on them: ``graph`` and the updates.
 
-    The numbers of the ``solver`` may be others from search to search, but for those that say how much it
+    ``graph`` is "step" or "fit", or the wide fit of a latent that has ``features`` numbers beside z. The
+    numbers of the ``solver`` may be others from search to search, but for those that say how much it
     remembers. The device's context is current in every call.
     """
 
@@ -38,12 +39,15 @@ class DeviceSearch:
         device: Device,
         executor: Executor,
         kernels: Kernels,
+        features: int = 0,
     ) -> None:
         self._batch, self._device, self._kernels = batch, device, kernels
         kernels.check(solver)
-        tensors = tensor_shapes(model, "step", batch)  # of the fit too, which has a part of them
+        own_tensors = tensor_shapes(model, graph, batch, features=features)
+        tensors = {**tensor_shapes(model, "step", batch), **own_tensors}  # of which a fit has a part
+        (_, width), _ = own_tensors["z"]
         shapes: list[Shapes] = [
-            _ledger_shapes(batch, model.z_dim, solver),
+            _ledger_shapes(batch, width, solver),
             {name: tensors[name] for name in _TASK},
             {name: tensors[name] for name in _OUTPUTS},
         ]
@@ -59,7 +63,6 @@ class DeviceSearch:
         self._graph_is_of = b""
         own = {name: self._ledger.address[name] for name in ("z", "loss")}
         addresses = {**own, **self._task.address, **self._outputs.address}
-        own_tensors = tensor_shapes(model, graph, batch)
         self._executable = executor.bind(graph, batch, {name: addresses[name] for name in own_tensors})
         self._outputs.upload(perceptual=np.zeros(batch, np.float32))  # which the fit leaves alone
 

@@ -13,7 +13,7 @@ from edgefill.export.engines.recipe import input_shapes, static
 from edgefill.export.pipeline import export_pipeline
 from edgefill.model import catalogue
 from edgefill.model.bundle import Bundle
-from edgefill.model.manifest import GRAPHS, HALF_GRAPHS
+from edgefill.model.manifest import GRAPHS, HALF_GRAPHS, WIDE
 from edgefill.networks.config import GlcicConfig
 from edgefill.networks.glcic import CompletionNetwork
 from tests.bundles import tiny_joined
@@ -40,11 +40,15 @@ def graphs(bundle):
     for precision in bundle.precisions:
         for name in GRAPHS if precision == bundle.manifest.precision else HALF_GRAPHS:
             yield bundle.graph(name, precision)
+        for name in WIDE.values() if bundle.features(precision) else ():
+            yield bundle.graph(name, precision)
 
 
 @pytest.mark.parametrize("bundle", ["faces64", *FOREIGN], indirect=True)
 def test_every_graph_builds_without_a_warning(bundle):
     assert bundle.precisions == ("fp32", "fp16")
+    if bundle.manifest.name == "faces64":
+        assert bundle.features("fp32") == bundle.features("fp16") == 4096
     for graph in graphs(bundle):
         sizes = [len(build_engine(graph, batch).content) for batch in BATCHES]
         assert min(sizes) > 10_000

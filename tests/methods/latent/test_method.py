@@ -10,7 +10,7 @@ import pytest
 from edgefill.completion import Completer, Failure, Request, Result, SearchSettings, worker
 from edgefill.errors import ModelError
 from edgefill.methods.latent import candidates
-from tests.completion.fakes import Clock, FakeRuntime, fake_model, fake_runtime
+from tests.completion.fakes import Clock, FakeRuntime, WideRuntime, fake_model, fake_runtime
 
 MODEL = fake_model()
 SETTINGS = SearchSettings("adam", steps=60, lr=0.1)
@@ -148,34 +148,9 @@ def test_the_search_begins_at_the_encoders_z_and_is_pulled_to_it():
     assert np.abs(held.z - 1).max() < 0.05
 
 
-class Wide(FakeRuntime):
-    """G draws a quarter of z and three of as many numbers more, which a search may move too."""
-
-    features = MODEL.z_dim
-
-    def __init__(self):
-        healthy = fake_runtime(MODEL)
-        self.widths: list[int] = []
-
-        def quarters(z):
-            shares = np.array([1, 3])[: z.shape[1] // MODEL.z_dim, None] / np.float32(4)
-            return (z.reshape(len(z), -1, MODEL.z_dim) * shares).sum(1).astype(np.float32)
-
-        def step(z, task):
-            self.widths.append(z.shape[1])
-            found = healthy.step(quarters(z), task._replace(anchor=quarters(task.anchor)))
-            gradient = np.concatenate([found.gradient / 4, 3 * found.gradient / 4], 1)[:, : z.shape[1]]
-            return found._replace(gradient=gradient)
-
-        def encode(picture, known):
-            return np.zeros((len(picture), MODEL.z_dim), np.float32)
-
-        super().__init__(step, lambda z: healthy.generate(quarters(z)), encode)
-
-
 def test_the_default_search_moves_what_lies_behind_the_first_layer_where_a_runtime_can(monkeypatch):
     monkeypatch.setattr(candidates, "suited_settings", lambda *_: SearchSettings("adam", steps=200))
-    model, runtime = replace(MODEL, files={"encoder.onnx": {}}), Wide()
+    model, runtime = replace(MODEL, files={"encoder.onnx": {}}), WideRuntime(MODEL)
     completer = Completer(model, runtime)
     result = completer.complete(grey(255), "left", candidates=2, trace=True)
     assert set(runtime.widths) == {MODEL.z_dim, 2 * MODEL.z_dim}, "candidates are of z"

@@ -65,9 +65,11 @@ def test_a_start_that_is_none_says_what_is(start):
 
 
 def test_a_search_names_the_graphs_that_it_runs():
-    assert search_settings().graphs == ("fit", "generator")
-    assert search_settings(encoder=True).graphs == ("fit", "generator", "encoder")
-    assert search_settings("reference").graphs == ("step", "generator")
+    assert search_settings().graphs() == ("fit", "generator")
+    assert search_settings(encoder=True).graphs() == ("fit", "generator", "encoder")
+    assert search_settings(encoder=True).graphs(features=64) == ("wide_fit", "wide_generator", "encoder")
+    assert search_settings(encoder=True, features=False).graphs(64) == ("fit", "generator", "encoder")
+    assert search_settings("reference").graphs(64) == ("step", "generator")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgefill.errors import EngineError
 from edgefill.kernels.device import Device
-from edgefill.model.manifest import Manifest, graph_signatures
+from edgefill.model.manifest import WIDE, Manifest, graph_signatures
 from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import padded, tensor_shapes
 from edgefill.runtimes.host import HostRuntime
@@ -39,9 +39,9 @@ class FunctionExecutor:
     def bind(
         self, graph: str, batch: int, addresses: Mapping[str, int], size: tuple[int, int] | None = None
     ) -> _Run:
-        assert set(addresses) == {name for side in graph_signatures(self._model)[graph] for name in side}
+        shapes = tensor_shapes(self._model, graph, batch, size, self._host.features)
+        assert set(addresses) == set(shapes)
         self.bound.append((graph, batch))
-        shapes = tensor_shapes(self._model, graph, batch, size)
         tensors = {name: array(addresses[name], *shapes[name]) for name in shapes}
         return _Run(self, graph, tensors)
 
@@ -53,8 +53,9 @@ class FunctionExecutor:
 
     def run(self, graph: str, tensors: Mapping[str, np.ndarray]) -> None:
         self.ran.append(graph)
-        inputs, _ = graph_signatures(self._model)[graph]
-        for name, value in self._host.run(graph, {name: tensors[name].copy() for name in inputs}).items():
+        inputs, _ = graph_signatures(self._model, self._host.features)[graph]
+        plain = {wide: plain for plain, wide in WIDE.items()}.get(graph, graph)  # the host goes by its z
+        for name, value in self._host.run(plain, {name: tensors[name].copy() for name in inputs}).items():
             tensors[name][...] = value
 
 

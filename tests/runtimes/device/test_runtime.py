@@ -21,7 +21,7 @@ from edgefill.model.interface import Input, Interface, Mask, Output, Range
 from edgefill.model.manifest import Manifest
 from edgefill.runtimes.device.runtime import DeviceRuntime
 from edgefill.runtimes.host import HostRuntime
-from tests.completion.fakes import fake_model, fake_runtime
+from tests.completion.fakes import WideRuntime, fake_model, fake_runtime
 from tests.driver import CAPTURE_INVALIDATED
 from tests.runtimes.device.gpu import FunctionExecutor
 
@@ -38,12 +38,13 @@ ENDING = SearchSettings("lbfgs", steps=60, lr=0.1, patience=5, tolerance=0.005)
 class Gpu:
     """A runtime on the GPU that is plugged in, and everything around it."""
 
-    def __init__(self, driver, settings=SETTINGS["adam"], *, graph=True, **hardware):
+    def __init__(self, driver, settings=SETTINGS["adam"], *, graph=True, host=None, **hardware):
         self.driver, self.settings, self.said = driver.plug(**hardware), settings, []
-        self.host = fake_runtime(MODEL)
+        self.host = host or fake_runtime(MODEL)
         device = open_device()
         self.executor = FunctionExecutor(driver, device, MODEL, self.host)
-        self.runtime = DeviceRuntime("fake", MODEL, device, self.executor, graph=graph, say=self.said.append)
+        options = {"features": self.host.features, "graph": graph, "say": self.said.append}
+        self.runtime = DeviceRuntime("fake", MODEL, device, self.executor, **options)
 
     def start(self, rows=3, settings=None) -> SearchState:
         settings = settings or self.settings
@@ -52,6 +53,13 @@ class Gpu:
         known[:, 2:6, 2:6] = False
         task = pixel_task(pictures, known, MODEL, settings)
         return SearchState.start(task, settings, range(rows), Prior.of(MODEL))
+
+    def wide(self, rows=3) -> SearchState:
+        """A search that moves more than z, from its anchor."""
+        state = self.start(rows)
+        first = np.pad(state.z, ((0, 0), (0, self.runtime.features)))
+        task = state.task._replace(anchor=first)
+        return SearchState.start(task, self.settings, range(rows), Prior.of(MODEL), first)
 
     def solved(self, rows=3, settings=None, steps=60) -> SearchState:
         state = self.start(rows, settings)
@@ -99,6 +107,45 @@ def test_the_search_there_is_the_search_here(solver, graph, gpu):
         it.host.solve(here, n)
         assert_equal(there, here)
     assert there.steps.tolist() == [60] * 3
+
+
+WIDE = SearchSettings("lbfgs", steps=60, lr=0.02, lam=0.0, pull=1.0)
+
+
+def test_a_latent_of_1152_numbers_is_moved_there_as_here_beside_one_of_192(gpu):
+    it = gpu(WIDE, host=WideRuntime(MODEL, times=5))
+    searches = [(it.wide(), it.wide()), (it.start(), it.start())]
+    assert [there.z.shape for there, _ in searches] == [(3, 6 * 192), (3, 192)]
+    for n in (1, 8):
+        for there, here in searches:
+            it.runtime.solve(there, n)
+            it.host.solve(here, n)
+            assert_equal(there, here)
+    assert it.executor.bound == [("wide_fit", 4), ("fit", 4)]
+    assert it.driver.count("cuStreamBeginCapture") == 2 and not it.said, "each its own graph"
+    for there, _ in searches:
+        known = there.task.weight[:, 0] > 0
+        for asked in (generate, lambda runtime, z: runtime.compose(z, there.task.target, known)):  # noqa: B023
+            np.testing.assert_array_equal(asked(it.runtime, there.z), asked(it.host, there.z))
+        found, expected = (evaluate(runtime, there.z, there.task) for runtime in (it.runtime, it.host))
+        np.testing.assert_array_equal(found.gradient, expected.gradient)
+
+
+def test_a_generator_of_as_wide_a_latent_is_built_before_the_run(gpu, monkeypatch):
+    it = gpu(WIDE, host=WideRuntime(MODEL))
+    monkeypatch.setattr(it.executor, "at_hand", lambda graph, rows: None)
+    state = it.wide(5)
+    it.runtime.solve(state, 4)
+    assert it.executor.bound == [("wide_fit", 8), ("wide_generator", 8)]
+    generate(it.runtime, state.z[:1])
+    assert len(it.executor.bound) == 2
+
+
+def test_the_room_that_is_asked_for_is_that_of_the_wider_latent(gpu):
+    it = gpu(WIDE, host=WideRuntime(MODEL, times=5), memory=3_000_000)
+    it.solved(64, steps=4)
+    with pytest.raises(InputError, match=r"a batch of 64 pictures needs .* MB .* use --batch \d+"):
+        it.runtime.solve(it.wide(64), 4)
 
 
 def test_two_searches_may_take_turns(gpu):

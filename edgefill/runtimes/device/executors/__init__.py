@@ -86,14 +86,14 @@ def padded(rows: int) -> int:
 
 
 def tensor_shapes(
-    model: Manifest, graph: str, batch: int, size: tuple[int, int] | None = None
+    model: Manifest, graph: str, batch: int, size: tuple[int, int] | None = None, features: int = 0
 ) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
     """Every input and output of ``graph``: its shape at ``batch`` rows, and its type.
 
-    ``size`` is the height and width for a graph that takes any. Where the graph has a number of rows of its
-    own, or no axis for them, that stays.
+    ``size`` is the height and width for a graph that takes any, ``features`` how many numbers the latent of a
+    wide one has beside z. Where the graph has a number of rows of its own, or no axis for them, that stays.
     """
-    inputs, outputs = graph_signatures(model)[graph]
+    inputs, outputs = graph_signatures(model, features)[graph]
     sides, kinds = {"N": batch, **dict(zip("HW", size or (), strict=False))}, graph_dtypes(model, graph)
     return {
         name: (

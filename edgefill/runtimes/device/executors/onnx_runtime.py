@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edgefill.errors import BackendUnavailable, EngineError
-from edgefill.model.manifest import graph_signatures
 from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import padded, tensor_shapes
 from edgefill.runtimes.registry import row_of
@@ -36,7 +35,7 @@ class OnnxRuntimeExecutor:
 
     def check(self) -> None:
         """Opens a graph: a CUDA library that is missing is seen then."""
-        self._session(self._bundle.manifest.simplest_graph)
+        self._session(self._bundle.simplest_graph(self._precision))
 
     def capacity(self, graph: str, rows: int) -> int:
         """A power of two: the graphs take any batch."""
@@ -54,9 +53,10 @@ class OnnxRuntimeExecutor:
     ) -> _Bound:
         """``graph`` with its tensors at ``addresses``; see Executor."""
         session = self._session(graph)
-        inputs, _ = graph_signatures(self._bundle.manifest)[graph]
+        inputs, _ = self._bundle.shapes(graph, self._precision)
         binding = session.io_binding()
-        tensors = tensor_shapes(self._bundle.manifest, graph, batch, size)
+        features = self._bundle.features(self._precision)
+        tensors = tensor_shapes(self._bundle.manifest, graph, batch, size, features)
         for name, (shape, kind) in tensors.items():
             bind = binding.bind_input if name in inputs else binding.bind_output
             bind(name, "cuda", 0, kind, shape, addresses[name])

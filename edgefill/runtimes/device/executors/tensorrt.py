@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from edgefill.export.engines.library import Library, open_library
 from edgefill.export.engines.recipe import Recipe
 from edgefill.export.engines.store import Engines
-from edgefill.model.manifest import graph_signatures
 from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import padded, tensor_shapes
 from edgefill.runtimes.device.executors.engine import LoadedEngine
@@ -34,6 +33,7 @@ class TensorRTExecutor:
         say: Callable[[str], None],
     ) -> None:
         self._library, self._bundle, self._device = open_library(library), bundle, device
+        self._precision = precision
         self._engines = Engines(bundle, library, precision=precision, folder=folder, say=say)
         with device:
             self._runtime = self._library.create_runtime()
@@ -47,7 +47,7 @@ class TensorRTExecutor:
     def check(self) -> None:
         """Loads an engine of TensorRT for RTX, which builds for GPUs that it does not run on as well."""
         if self._library.names_targets:
-            simplest = self._bundle.manifest.simplest_graph
+            simplest = self._bundle.simplest_graph(self._precision)
             batches = self._engines.batches(simplest)
             self._choose(simplest, batches[0][2] if batches else 1)
 
@@ -75,8 +75,10 @@ class TensorRTExecutor:
         """``graph`` with its tensors at ``addresses``; see Executor."""
         engine = self._loaded[self._choose(graph, batch)]
         context = engine.create_context()
-        call, (inputs, _) = self._library.call, graph_signatures(self._bundle.manifest)[graph]
-        for name, (shape, _) in tensor_shapes(self._bundle.manifest, graph, batch, size).items():
+        call, (inputs, _) = self._library.call, self._bundle.shapes(graph, self._precision)
+        features = self._bundle.features(self._precision)
+        tensors = tensor_shapes(self._bundle.manifest, graph, batch, size, features)
+        for name, (shape, _) in tensors.items():
             if name in inputs:
                 call(f"run {graph} with {name} of {list(shape)}", context.set_input_shape, name, shape)
             call(f"put {name} of {graph} in its place", context.set_tensor_address, name, addresses[name])

@@ -17,7 +17,7 @@ from edgefill.model.bundle import Bundle
 from edgefill.model.manifest import graph_signatures
 from edgefill.runtimes.device.executors import tensor_shapes
 from edgefill.runtimes.device.executors.onnx_runtime import OnnxRuntimeExecutor
-from tests.bundles import tiny_bundle, tiny_one_pass
+from tests.bundles import Z, tiny_bundle, tiny_one_pass
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 
 
@@ -69,6 +69,20 @@ def test_a_graph_of_any_size_is_bound_at_the_size_that_is_asked_for(tmp_path, de
     assert session.providers[0][1]["cudnn_conv_algo_search"] == "HEURISTIC"
     assert binding.inputs["known"] == ("cuda", 0, np.float32, (1, 1, 12, 40), 2)
     assert binding.outputs["completed"] == ("cuda", 0, np.float32, (1, 1, 12, 40), 3)
+
+
+def test_a_wide_graph_is_bound_at_its_width_and_opened_first(tmp_path, device, monkeypatch):
+    (tmp_path / "tiny.edgefill").write_bytes(tiny_bundle(encoder=True))
+    library, bundle = FakeOnnxRuntime().install(monkeypatch), Bundle.open(tmp_path / "tiny.edgefill")
+    executor = OnnxRuntimeExecutor(bundle, device, precision="fp32")
+    executor.check()
+    tensors = tensor_shapes(bundle.manifest, "wide_fit", 2, features=64)
+    executor.bind("wide_fit", 2, dict.fromkeys(tensors, 256)).enqueue()
+    generator, fit = library.sessions
+    assert (generator.graph, fit.graph) == (bundle.graph("wide_generator"), bundle.graph("wide_fit"))
+    ((binding, _),) = fit.runs
+    wide = {**binding.inputs, **binding.outputs}
+    assert {wide[name][3] for name in ("z", "anchor", "grad_z")} == {(2, Z + 64)}
 
 
 def test_any_number_of_rows_runs_in_a_power_of_two(bundle, device, monkeypatch):

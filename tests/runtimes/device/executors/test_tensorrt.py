@@ -84,6 +84,34 @@ def test_a_completion_there_is_that_of_the_cpu(rtx, path, driver, monkeypatch):
 
 
 @pytest.mark.parametrize("rtx", [False, True])
+def test_a_default_search_there_moves_what_it_moves_on_the_cpu(rtx, path, driver, monkeypatch):
+    gpu, said = Machine(driver, monkeypatch, rtx=rtx), []
+    path.write_bytes(tiny_bundle(encoder=True))
+    with load(path, gpu.name, say=said.append) as completer, load(path, "cpu", threads=1) as here:
+        assert completer.backend.features == here.backend.features == 64
+        there, expected = (each.fill(*pictures(3), seeds=range(3)) for each in (completer, here))
+    assert np.abs(there.astype(int) - expected).max() <= 1 and (there == expected).mean() > 0.99
+    built = {path.name.split("-")[0] for path in (path.parent / "cache").rglob("*.engine")}
+    assert built == {"wide_fit", "wide_generator", "encoder"} and len(said) == 3 + rtx
+    with load(path, gpu.name, say=said.append) as completer:
+        alone = completer.fill(*pictures(3), seeds=range(3), settings=SearchSettings(features=False))
+    assert (alone != there).any() and len(said) == 5 + rtx, "the fit and the generator of z"
+
+
+def test_with_the_engines_of_every_graph_a_default_search_builds_none(path, driver, monkeypatch, tmp_path):
+    gpu, said = Machine(driver, monkeypatch, rtx=True), []
+    path.write_bytes(tiny_bundle(encoder=True))
+    bundle, own = Bundle.open(path), tmp_path / "own"
+    for graph in bundle.graphs():
+        Engines(bundle, gpu.name, folder=own).build(graph, (2, 2, 2))
+    built = gpu.trt.count("build_serialized_network")
+    for settings in (None, SearchSettings(features=False), SETTINGS):
+        with load(path, gpu.name, engines=own, say=said.append) as completer:
+            completer.fill(*pictures(2), seeds=range(2), settings=settings)
+    assert gpu.trt.count("build_serialized_network") == built == 6 and not said
+
+
+@pytest.mark.parametrize("rtx", [False, True])
 def test_a_completion_in_one_pass_there_is_that_of_the_cpu_at_any_size(rtx, path, driver, monkeypatch):
     gpu, said = Machine(driver, monkeypatch, rtx=rtx), []
     path.write_bytes(tiny_one_pass())
