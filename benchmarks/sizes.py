@@ -66,7 +66,8 @@ def main(
     if networks:
         figures["costs"] = _costs([tuple(map(int, each.split(":"))) for each in networks.split(",")])
         _print_table("a step of the default search, one picture", figures["costs"])
-    completers = {each: load(each) for each in model or ["hands64"]}
+    opened = [load(each) for each in model or ["hands64"]]
+    completers = {completer.model.name: completer for completer in opened}
     features = load_alexnet(_FEATURES)
     for kind in mask.split(","):
         results = _raced(completers, paths, kind, batch)

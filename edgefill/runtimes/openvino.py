@@ -6,6 +6,7 @@ quicker.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,10 @@ class OpenVino(CpuRuntime):
             "ENABLE_CPU_PINNING": False,  # The cores belong to others too.
         }
         self._core = openvino.Core()
+        # Its plugin gives the thread that loads it a stack for signals, and takes that back from whichever
+        # drops it. The main thread, left with one that is gone, would end at its next Ctrl-C.
+        with ThreadPoolExecutor(1) as another:
+            another.submit(self._core.get_property, "CPU", "FULL_DEVICE_NAME").result()
 
     @property
     def rows_at_once(self) -> int | None:

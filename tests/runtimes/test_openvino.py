@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -44,6 +46,28 @@ def test_a_network_of_any_size_draws_what_it_draws_in_onnx_runtime(size, one_pas
     there, here = OpenVino(one_pass, threads=1), OnnxRuntime(one_pass, threads=1)
     found, expected = (draw(each, one_pass.manifest, *pictures(2, *size)) for each in (there, here))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+DROPPED_ELSEWHERE = """
+import gc, signal, sys, threading
+from edgefill.model.bundle import Bundle
+from edgefill.runtimes.openvino import OpenVino
+kept = [OpenVino(Bundle.open(sys.argv[1]), threads=1)]
+kept[0].open_graph("completion")
+other = threading.Thread(target=lambda: (kept.clear(), gc.collect()))
+other.start()
+other.join()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_is_heard_after_another_thread_has_dropped_it(one_pass):
+    command = [sys.executable, "-c", DROPPED_ELSEWHERE, one_pass.path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 @pytest.mark.parametrize("library", [OnnxRuntime, OpenVino])
