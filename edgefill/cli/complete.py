@@ -5,31 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from edgefill.cli.app import app
-from edgefill.cli.console import (
-    a_path,
-    number_option,
-    path_option,
-    say,
-)
+from edgefill.cli.console import a_path, number_option, path_option, say
 from edgefill.cli.examples import examples
 from edgefill.errors import InputError
 from edgefill.kernels.names import in_words, shipped_solvers
 from edgefill.runtimes.registry import choice
 
-if TYPE_CHECKING:
-    pass
-
 _MASKS = (
     "What to fill: center[:scale], random[:fraction], pattern[:fraction], left, right, top, bottom, grid, "
     "lowres, full, alpha (what is transparent), a mask file (white = fill), or a folder with one per picture."
 )
-
-
 _PIPED = Path("-")
 
 
