@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
+from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -49,6 +50,9 @@ def joined(device: torch.device) -> Iterator[torch.device]:
                 f"{torch.cuda.device_count()} GPUs; expected one for each: --nproc-per-node says how many"
             )
         torch.cuda.set_device(device)
+    # Its functions have the group at the time of the import as a default argument, and Adam imports it: the
+    # group would outlive its end, and its threads now and then abort a process that has done all its work.
+    import_module("torch.distributed.nn.functional")
     _join("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     yield device
     distributed.destroy_process_group()  # After an error the others may be gone, and it would wait for them.
