@@ -59,6 +59,13 @@ def import_(
             help="Keep a packaging that is recognised, with its own crop and paste.",
         ),
     ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Pixels of a side, fewer than those of a network of one size: quicker for small holes.",
+        ),
+    ] = None,
     mask_means: Annotated[
         str | None,
         typer.Option(help="What the larger value of the mask means: known or hole.", rich_help_panel=_PANEL),
@@ -144,8 +151,9 @@ def import_(
 
     if is_generator(file):
         foreign = {
-            "--whole": whole, "--mask-means": mask_means, "--mask-values": mask_values, "--range": range_,
-            "--order": order, "--layout": layout, "--sees": sees, "--join": join, "--side": side,
+            "--whole": whole, "--size": size, "--mask-means": mask_means, "--mask-values": mask_values,
+            "--range": range_, "--order": order, "--layout": layout, "--sees": sees, "--join": join,
+            "--side": side,
             "--mask-input": mask_input, "--output": output, "--contract": contract,
             "--write-contract": write_contract, "--calibration": calibration,
         }  # fmt: skip
@@ -169,7 +177,7 @@ def import_(
     )  # fmt: skip
     _check(told)
     say(f"importing {file}: it is tried on a picture (some seconds)")
-    examined = examine(file, told=told, whole=whole)
+    examined = examine(file, told=told, whole=whole, size=size)
     for line in examined.found:
         say(f"  {line}")
     if write_contract:

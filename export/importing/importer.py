@@ -24,6 +24,7 @@ from edgefill.export.importing.ports import ports
 from edgefill.export.importing.precision import difference_in_half, in_half
 from edgefill.export.importing.reading import read_network
 from edgefill.export.importing.recognition import as_told, recognised
+from edgefill.export.importing.resizing import resized
 from edgefill.export.importing.simplifying import simplified_alike
 from edgefill.export.importing.told import Told
 from edgefill.export.importing.trial import Trial, looks_into_the_hole, measured, tried
@@ -60,6 +61,7 @@ def import_network(
     told: Told | None = None,
     contract: Mapping[str, Any] | None = None,
     whole: bool = False,
+    size: int | None = None,
     name: str | None = None,
     precision: str = "fp32",
     calibration: str | Path | None = None,
@@ -74,6 +76,7 @@ def import_network(
         told: what is known of its conventions; the rest is found out by its file and by trying it.
         contract: the same as any part of an interface, as ``Interface.to_json`` has it.
         whole: whether a packaging that is recognised stays around its network.
+        size: pixels of a side, for a network of one larger size that convolutions alone would not fix.
         precision: "fp32" as it is, "fp16", or "both", which puts an fp16 form beside it; or "int8".
         calibration: for "int8" a folder of pictures like those that will be completed, 16 or more.
         licence, origin: the terms of the weights and where they come from, for the manifest.
@@ -87,7 +90,8 @@ def import_network(
     """
     check_precision(precision, calibration)
     told = told or Told()
-    examined = examine(file, told=replace(told, contract=contract) if contract else told, whole=whole)
+    told = replace(told, contract=contract) if contract else told
+    examined = examine(file, told=told, whole=whole, size=size)
     for line in examined.found:
         report(line)
     return write_examined(
@@ -109,7 +113,9 @@ def check_precision(precision: str, calibration: str | Path | None) -> None:
         )
 
 
-def examine(file: str | Path, *, told: Told | None = None, whole: bool = False) -> Examined:
+def examine(
+    file: str | Path, *, told: Told | None = None, whole: bool = False, size: int | None = None
+) -> Examined:
     """What the ONNX file ``file`` is, tried and measured; nothing is written. As ``import_network``."""
     path, told = Path(file), told or Told()
     model = read_network(path)
@@ -121,11 +127,14 @@ def examine(file: str | Path, *, told: Told | None = None, whole: bool = False) 
         found = as_told(interface, told)
     else:
         found = recognised(*ports(model), told, path.name)
+    if size is not None:
+        model, interface = resized(model, found.interface, size, path.name)
+        found = found.of(interface)
     side = found.interface.trained_side if packaging else _TRIAL_SIDE
-    size = found.interface.sizes.fixed or (side, side)
-    check_memory(model, _shapes(found.interface, size), path.name)
+    tried_on = found.interface.sizes.fixed or (side, side)
+    check_memory(model, _shapes(found.interface, tried_on), path.name)
     network = Network(model, path.name)
-    trial = Trial(network, size, found.interface.channels)
+    trial = Trial(network, tried_on, found.interface.channels)
     outcome = tried(trial, found)
     interface = measured(outcome)
     if not packaging:
@@ -146,7 +155,7 @@ def examine(file: str | Path, *, told: Told | None = None, whole: bool = False) 
         known=known,
         proof=proof,
         content=outcome.content,
-        size=size,
+        size=tried_on,
         found=(
             *_recognised_as(packaging, known, whole),
             *described(interface, proof),

@@ -42,6 +42,13 @@ class Recognised:
     by_table: bool = False  # whether the network itself is known
     freed: Recognised | None = None  # the same without the claims, where there are any
 
+    def of(self, interface: Interface) -> Recognised:
+        """The same of ``interface``, which has other sizes."""
+        freed = self.freed and self.freed.of(
+            replace(self.freed.interface, sizes=interface.sizes, trained_side=interface.trained_side)
+        )
+        return replace(self, interface=interface, freed=freed)
+
     @property
     def likely(self) -> Interface | None:
         """The reading that public networks of this shape have, where it is one of the open ones."""
