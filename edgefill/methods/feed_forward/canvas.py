@@ -11,12 +11,15 @@ from edgefill.holes.boxes import Part, grown
 from edgefill.holes.contexts import Context, contexts, weight, whole
 from edgefill.holes.frames import Frame, Sight, enlarged, joined, pasted, seen
 from edgefill.holes.scaling import as_channels
-from edgefill.holes.smooth import deep_parts, thin_pixels
+from edgefill.holes.smooth import THIN, deep_parts, thin_pixels
 from edgefill.jobs.photograph import Photograph
 from edgefill.model.interface import Interface
 from edgefill.pictures.images import from_unit, to_unit
 
 HAIR = 2  # steps to the deepest pixel of what is filled smoothly, without the network: 4 pixels wide
+# Of what is filled smoothly, where a hole is 5 to 10 pixels wide. Both are off, but not alike: on photographs
+# the mean is 0.2 to 0.5 dB above the better one, and LPIPS stays as it is; in wider holes LPIPS pays for it.
+_SMOOTH_SHARE = 0.4
 
 
 class View(NamedTuple):
@@ -37,8 +40,9 @@ class Canvas:
         self._photograph, self._interface, self._blend = photograph, interface, blend
         height, width = photograph.known.shape
         hole = ~photograph.known
-        self._deep = hole if blend == "none" else deep_parts(hole, HAIR)
-        self._thin = hole & ~self._deep
+        self._drawn = hole if blend == "none" else deep_parts(hole, HAIR)
+        self._wide = hole if blend == "none" else deep_parts(hole, THIN)
+        self._thin = hole & ~self._wide
         self.contexts = self._contexts()
         self.count = len(self.contexts)
         # Zeros that are never touched take no memory: of a large picture, only what is near its holes.
@@ -69,20 +73,21 @@ class Canvas:
         values += step * (share / self._weight[core])
 
     def finish(self) -> None:
-        """Fills what is thin, which joins what was drawn, too."""
+        """Fills what is thin, beside what was drawn: hairs all, the rest by its share."""
         if not self._thin.any():
             return
         values = self._photograph.region
         if values.shape[2] != self._interface.channels:
             values = from_unit(as_channels(to_unit(values), self._interface.channels), values.dtype)
         values = values.copy()
-        values[self._deep] = from_unit(self._values[:, self._deep].T, values.dtype)
+        values[self._wide] = from_unit(self._values[:, self._wide].T, values.dtype)
         rows, columns, filled = thin_pixels(values, self._thin)
-        self._values[:, rows, columns] = filled.T
+        share = np.where(self._drawn[rows, columns], np.float32(_SMOOTH_SHARE), np.float32(1))
+        self._values[:, rows, columns] += share * (filled.T - self._values[:, rows, columns])
 
     def _contexts(self) -> list[Context]:
-        """Frames around what is deep. A region that was cut out is seen as one, as it was asked for."""
-        known, cells = ~self._deep, self._interface.cells
+        """Frames around what is drawn. A region that was cut out is seen as one, as it was asked for."""
+        known, cells = ~self._drawn, self._interface.cells
         if known.all():
             return []
         if self._photograph.is_cut_out:

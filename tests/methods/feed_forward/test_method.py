@@ -18,6 +18,7 @@ from edgefill.holes.smooth import smooth_drawing
 from edgefill.jobs.job import Order
 from edgefill.jobs.photograph import prepare
 from edgefill.jobs.request import Failure
+from edgefill.methods.feed_forward import canvas
 from edgefill.methods.feed_forward.method import FeedForward
 from edgefill.model.interface import Sizes
 from edgefill.model.manifest import COMPLETION, Manifest, completion_interface
@@ -264,6 +265,21 @@ def test_a_hairline_is_filled_without_the_network(completer, backend):
         result.picture.values[handle], from_unit(smooth_drawing(waves, ~scratch))[handle], atol=1
     )
     assert (result.picture.values[~pan] == waves[~pan]).all()
+
+
+def test_a_stroke_is_the_mean_of_the_networks_drawing_and_the_smooth_filling(completer, monkeypatch):
+    """In the middle of what is off one way and another; a wider hole is the network's alone."""
+    values, share = picture(64, 96), canvas._SMOOTH_SHARE
+    for width, mixed in ((8, share), (14, 0)):
+        known = np.ones((64, 96), bool)
+        known[20 : 20 + width, 10:80] = False
+        done = completer.complete(with_alpha(values, known), "alpha").picture.values[~known]
+        with monkeypatch.context() as alone:
+            alone.setattr(canvas, "_SMOOTH_SHARE", 0)
+            drawn = completer.complete(with_alpha(values, known), "alpha").picture.values[~known]
+        smooth = from_unit(smooth_drawing(values, known))[~known].astype(float)
+        assert np.abs(smooth - drawn).max() > 20
+        np.testing.assert_allclose(done, drawn + mixed * (smooth - drawn), atol=1.5)
 
 
 def test_without_blending_the_network_draws_hairlines_too(completer, backend):
