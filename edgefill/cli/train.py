@@ -146,6 +146,10 @@ def train(
     repetition: Annotated[
         float | None, _option("repetition", "Weight of repeating itself from tile to tile.")
     ] = None,
+    teacher: Annotated[
+        str | None, _option("teacher", "A model of one pass from which it learns to complete.")
+    ] = None,
+    teaching: Annotated[float | None, _option("teaching", "Weight of what that draws.")] = None,
     checkpoint_every: Annotated[
         int | None, _option("checkpoint_every", "Steps between two checkpoints.")
     ] = None,
@@ -163,6 +167,8 @@ def train(
         )
     if features is not None:
         given["features"] = str(features.resolve())
+    if teacher and Path(teacher).exists():
+        given["teacher"] = str(Path(teacher).resolve())
     kind = "encoder" if stage == "encoder" else model
     _check_options(kind, given)
     _with_given(

@@ -91,6 +91,7 @@ class UNetConfig(CompletionConfig):
             )
 
     @property
-    def widths(self) -> tuple[int, int, int, int]:
-        """Channels at a half, a quarter, an eighth and a sixteenth of the size: 24, 48, 96, 120."""
-        return self.filters, 2 * self.filters, 4 * self.filters, 5 * self.filters
+    def widths(self) -> tuple[int, int, int, int, int]:
+        """Channels at a half, a quarter, an eighth, a sixteenth and a 32nd of the size: 24 to 120."""
+        deep = 5 * self.filters
+        return self.filters, 2 * self.filters, 4 * self.filters, deep, deep

@@ -2,8 +2,8 @@
 
 The filling is made within the network, of standard operators without weights: means of what is known over
 squares that double, from the widest to the finest (pull and push), each smoothed once. An untrained network
-returns it. What is drawn on top of it is computed at a half to a sixteenth of the size, where it is cheap to
-see far.
+returns it. What is drawn on top of it is computed at a half to a 32nd of the size, where it is cheap to see
+far and to be wide.
 
 A network of convolutions alone, in the middle of a wide hole, draws one tile over and over. What breaks it is
 grain: the brightness of the picture without its smooth part, carried into the hole from beside. The network
@@ -18,10 +18,11 @@ from torch.nn import functional as f
 
 from edgefill.networks.config import UNetConfig
 
-TILE = 16  # pixels of a cell of the coarsest feature maps
+TILES = 16, 32  # pixels of a cell of the coarsest feature maps
 _HALVINGS = 5  # of the smooth filling
 _SPREADS = 3  # of its coarsest level, into what it does not reach
 _DILATIONS = 1, 2, 4  # of the residual blocks at a sixteenth
+_DILATIONS_BELOW = 1, 1, 2, 1  # and of those at a 32nd
 _COARSE = 3  # The halvings behind which nothing counts as grain.
 _CARRIED = 24, 48, 96  # pixels, one after the other
 _LITTLE = 1e-4  # of a weight: nothing is known
@@ -36,7 +37,7 @@ class CompletionUNet(nn.Module):
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        half, quarter, eighth, sixteenth = config.widths
+        half, quarter, eighth, sixteenth, below = config.widths
         seen = 4 * (config.channels + 2)  # squares of 2×2 pixels, each with its grain and what is known of it
         self.into_half = nn.Sequential(_convolution(seen, half), nn.ReLU(inplace=True))
         self.into_quarter = nn.Sequential(_convolution(half, quarter, stride=2), Residual(quarter))
@@ -45,6 +46,11 @@ class CompletionUNet(nn.Module):
             _convolution(eighth, sixteenth, stride=2),
             *(Residual(sixteenth, dilation) for dilation in _DILATIONS),
         )
+        self.into_32nd = nn.Sequential(
+            _convolution(sixteenth, below, stride=2),
+            *(Residual(below, dilation) for dilation in _DILATIONS_BELOW),
+        )
+        self.to_sixteenth = _doubling(below, sixteenth)
         self.to_eighth, self.at_eighth = _doubling(sixteenth, eighth), Residual(eighth)
         self.to_quarter, self.at_quarter = _doubling(eighth, quarter), Residual(quarter)
         self.to_half, self.at_half = _doubling(quarter, half), Residual(half)
@@ -58,7 +64,9 @@ class CompletionUNet(nn.Module):
         half = self.into_half(f.pixel_unshuffle(torch.cat([smooth, grain, known], 1), 2))
         quarter = self.into_quarter(half)
         eighth = self.into_eighth(quarter)
-        x = self.to_eighth(self.into_sixteenth(eighth)) + eighth
+        sixteenth = self.into_sixteenth(eighth)
+        x = self.to_sixteenth(self.into_32nd(sixteenth)) + sixteenth
+        x = self.to_eighth(x) + eighth
         x = self.to_quarter(self.at_eighth(x)) + quarter
         x = self.to_half(self.at_quarter(x)) + half
         drawn = f.pixel_shuffle(self.drawn(self.at_half(x)), 2)

@@ -22,6 +22,7 @@ CHANGEABLE = (
     "completion_steps",
     "joint_steps",
     "features",
+    "teacher",
     "checkpoint_every",
 )  # What a resumed training may be told anew.
 
@@ -198,11 +199,14 @@ class UNetTraining(OnePassTraining):
     perceptual: float = 0.04  # Weight of LPIPS against the mean difference.
     adversarial: float = 0.05  # Weight of the critic's verdict.
     repetition: float = 0.3  # Weight of how much what is drawn repeats itself from tile to tile.
+    teacher: str = ""  # A model from which it learns to complete; without one it learns from the pictures.
+    teaching: float = 0.7  # Weight of what the teacher draws; the rest, and the critic, is for the pictures.
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("perceptual", "adversarial", "repetition"):
             check(name, getattr(self, name), "weight")
+        check("teaching", self.teaching, "share")
         for name in ("crop", "joint_crop"):
             value = getattr(self, name)
             if not 0 < value <= self.network.size or value % UNET_MULTIPLE:

@@ -1,11 +1,13 @@
 """The training of a U-Net that completes photographs: towards the picture, what is seen in it, and the real.
 
 In the first phase it learns the root mean square difference in the hole, and LPIPS; in the second a critic,
-which looks at the same features, has a say. What is drawn is not to repeat itself.
+which looks at the same features, has a say. What is drawn is not to repeat itself. Where there is a teacher,
+LPIPS and most of the difference are those to what it draws.
 """
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,13 @@ from torch.nn import functional as f
 
 from edgefill.errors import InputError
 from edgefill.networks.alexnet import CHANNELS, AlexNet, load_alexnet
-from edgefill.networks.unet import TILE, CompletionUNet, Critic, smooth_filling
+from edgefill.networks.unet import TILES, CompletionUNet, Critic, smooth_filling
 from edgefill.training.completing import CompletionTrainer
 from edgefill.training.config import UNetTraining
 from edgefill.training.data import Pictures
 from edgefill.training.losses import hinges
 from edgefill.training.painting import painted_hole
+from edgefill.training.teacher import Teacher
 from edgefill.training.together import count, mean
 from edgefill.training.trainer import descend
 
@@ -39,6 +42,7 @@ class UNetTrainer(CompletionTrainer):
 
     def __init__(self, config: UNetTraining, pictures: Pictures, device: torch.device) -> None:
         self._alexnet = _features(config).to(device, memory_format=torch.channels_last)
+        self._teacher = Teacher(config.teacher, config.network.channels) if config.teacher else None
         super().__init__(config, pictures, device)
         rng = np.random.default_rng(config.seed)
         self._holes = np.stack([painted_hole(config.joint_crop, rng) for _ in range(_POOL)])
@@ -64,17 +68,20 @@ class UNetTrainer(CompletionTrainer):
 
     def _update(self, pictures: Tensor, known: Tensor, rng: np.random.Generator) -> dict[str, float]:
         down, right = rng.integers(_CELL, size=2)
+        taught = self._teacher.completed(pictures, known) if self._teacher else pictures
         with self._autocast():
             completed = self.C(pictures, known).float()
-            moved = pictures[:, :, down:, right:], completed[:, :, down:, right:]
+            moved = [each[:, :, down:, right:] for each in (pictures, taught, completed)]
             with torch.no_grad():
                 real = self._alexnet(moved[0])
-            drawn = self._alexnet(moved[1])
+                wanted = self._alexnet(moved[1]) if self._teacher else real
+            drawn = self._alexnet(moved[2])
         hole = 1 - known
         share = hole.mean((1, 2, 3))
-        squares = (completed - pictures).square().mean((1, 2, 3)) / share.clamp(min=_SPECK)
-        difference = (squares + _DUST).sqrt().mean()
-        seen = (self._alexnet.distance(real, drawn) / share.clamp(min=_SMALL)).mean()
+        difference = _root_mean_square(completed - pictures, share)
+        if self._teacher:
+            difference = difference.lerp(_root_mean_square(completed - taught, share), self.config.teaching)
+        seen = (self._alexnet.distance(wanted, drawn) / share.clamp(min=_SMALL)).mean()
         repeated = _repetition(completed, pictures, hole)
         loss = difference + self.config.perceptual * seen + self.config.repetition * repeated
         losses = {"RMS": difference.item(), "LPIPS": seen.item(), "repetition": repeated.item()}
@@ -104,6 +111,12 @@ def _features(config: UNetTraining) -> AlexNet:
     return load_alexnet(Path(config.features))
 
 
+def _root_mean_square(difference: Tensor, share: Tensor) -> Tensor:
+    """The mean over the pictures of that of ``difference [N, C, H, W]``, in holes that are ``share [N]``."""
+    squares = difference.square().mean((1, 2, 3)) / share.clamp(min=_SPECK)
+    return (squares + _DUST).sqrt().mean()
+
+
 def _crops(pictures: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
     """A square of each of ``pictures [N, C, S, S]``, anywhere in it."""
     begins = rng.integers(pictures.shape[2] - side + 1, size=(len(pictures), 2))
@@ -117,12 +130,13 @@ def _repetition(completed: Tensor, pictures: Tensor, hole: Tensor) -> Tensor:
     """How much more alike than in ``pictures`` the fine structure of ``completed`` is one tile further.
 
     A network that sees nothing but a smooth filling draws the same in every cell of its coarsest maps, and
-    LPIPS likes that better than nothing. The correlation is of the ``hole`` alone, mean over two directions.
+    LPIPS likes that better than nothing. The correlation is of the ``hole`` alone, mean over two directions
+    and the tiles of both maps.
     """
     fine = [_fine(each.mean(1, keepdim=True)) * hole for each in (completed, pictures)]
     more = []
-    for axis in (2, 3):
-        drawn, real = (_correlation(each, hole, axis) for each in fine)
+    for tile, axis in itertools.product(TILES, (2, 3)):
+        drawn, real = (_correlation(each, hole, tile, axis) for each in fine)
         more.append(f.relu(drawn - real.clamp(min=0)))
     return torch.stack(more).mean()
 
@@ -131,11 +145,11 @@ def _fine(values: Tensor) -> Tensor:
     return values - f.avg_pool2d(values, 9, 1, 4, count_include_pad=False)
 
 
-def _correlation(fine: Tensor, hole: Tensor, axis: int) -> Tensor:
-    """``[N]``, of ``fine [N, 1, H, W]`` with itself one tile further along ``axis``, both in the ``hole``."""
-    side = fine.shape[axis] - TILE
-    both = hole.narrow(axis, 0, side) * hole.narrow(axis, TILE, side)
-    one, other = (fine.narrow(axis, start, side) * both for start in (0, TILE))
+def _correlation(fine: Tensor, hole: Tensor, tile: int, axis: int) -> Tensor:
+    """``[N]``, of ``fine [N, 1, H, W]`` and itself one ``tile`` further on ``axis``, both in the ``hole``."""
+    side = fine.shape[axis] - tile
+    both = hole.narrow(axis, 0, side) * hole.narrow(axis, tile, side)
+    one, other = (fine.narrow(axis, start, side) * both for start in (0, tile))
     powers = [each.square().sum((1, 2, 3)) + _DUST for each in (one, other)]
     return (one * other).sum((1, 2, 3)) / (powers[0] * powers[1]).sqrt()
 

@@ -113,13 +113,25 @@ def test_each_weight_counts_where_it_has_a_say(tiny, pictures, weight, steps):
         assert after(0.0, 3) == after(1.0, 3)
 
 
+def test_a_teacher_has_its_say(tiny, pictures):
+    """In the difference by its weight, in LPIPS alone."""
+
+    def losses(**taught):
+        return UNetTrainer(replace(tiny, **taught), pictures, CPU).advance(pictures.values[:2])
+
+    alone, little, much = (losses(), *(losses(teacher="photos", teaching=each) for each in (0.0, 1.0)))
+    assert alone["RMS"] == little["RMS"] != much["RMS"]
+    assert alone["LPIPS"] != little["LPIPS"] == much["LPIPS"]
+
+
 def test_without_features_there_is_no_training(tiny, pictures):
     with pytest.raises(InputError, match="--features"):
         UNetTrainer(replace(tiny, features=""), pictures, CPU)
 
 
 @pytest.mark.parametrize(
-    "changes", [{"crop": 100}, {"joint_crop": 160}, {"crop": 128}, {"perceptual": -1.0}, {"lr": 0.0}]
+    "changes",
+    [{"crop": 100}, {"joint_crop": 160}, {"crop": 128}, {"perceptual": -1.0}, {"lr": 0.0}, {"teaching": 1.5}],
 )
 def test_a_recipe_that_is_none_is_refused(tiny, changes):
     with pytest.raises(InputError, match=f"{next(iter(changes))}|joint_crop"):

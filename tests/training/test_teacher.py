@@ -1,0 +1,37 @@
+"""A model that teaches: what it makes of pictures, and which models cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from edgefill.completion import load
+from edgefill.errors import InputError, ModelError
+from edgefill.pictures.images import from_unit
+from edgefill.training.teacher import Teacher
+
+
+def test_it_completes_what_is_missing_as_the_model_does():
+    pictures = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    known = torch.ones(2, 1, 48, 64)
+    known[0, :, 10:30, 20:50] = 0  # in the second picture nothing is missing
+    completed = Teacher("photos", 3).completed(pictures, known)
+    assert torch.equal(completed[1], pictures[1]) and torch.equal(completed[0, :, :10], pictures[0, :, :10])
+    shown = from_unit(pictures[0].permute(1, 2, 0).numpy())
+    with load("photos") as completer:
+        expected = completer.complete(shown, known[0, 0].numpy() == 0).picture.values
+    np.testing.assert_array_equal(from_unit(completed[0].permute(1, 2, 0).numpy()), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "channels", "error", "said"),
+    [
+        ("faces64", 1, InputError, "faces64 cannot teach: it searches"),
+        ("faces64-glcic", 3, InputError, "completes pictures of 1 channels; expected one that completes"),
+        ("nobody.edgefill", 3, ModelError, "nobody.edgefill"),
+    ],
+)
+def test_a_model_that_cannot_teach_is_refused(model, channels, error, said):
+    with pytest.raises(error, match=said):
+        Teacher(model, channels)
