@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -83,10 +83,16 @@ COMMON = (
 )
 """The fields of a state that a search changes, whatever its solver."""
 
+_MAY_BE_ELSEWHERE = ("z", "best_z", "own")
+
 
 @dataclass
 class SearchState:
-    """Where the search of a batch stands; float32 and int32 arrays, one row a picture."""
+    """Where the search of a batch stands; float32 and int32 arrays, one row a picture.
+
+    A runtime may keep z, best_z and the solver's arrays where it computes, as ``leave`` says: they come when
+    somebody reads them.
+    """
 
     task: Task
     settings: SearchSettings
@@ -105,6 +111,7 @@ class SearchState:
     steps: np.ndarray  # [N], evaluations so far
     limit: np.ndarray  # [N], the row pauses after this many
     status: np.ndarray  # [N], RUNNING or why not
+    elsewhere: Callable[[str], Any] | None = None  # brings z, best_z or own, where that was left
 
     @classmethod
     def start(
@@ -175,18 +182,46 @@ class SearchState:
         """What a search changes, by name, a row for each picture; the solver's are among them."""
         return {**{each.name: getattr(self, each.name) for each in COMMON}, **self.own}
 
+    @property
+    def here(self) -> dict[str, np.ndarray]:
+        """Those of ``arrays`` that were not left elsewhere."""
+        common = {each.name: vars(self)[each.name] for each in COMMON if each.name in vars(self)}
+        return {**common, **vars(self).get("own", {})}
+
+    @property
+    def width(self) -> int:
+        """How many numbers of a row are moved, Z."""
+        return int(self.task.anchor.shape[1])
+
     def put(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Takes ``arrays`` in the place of those of their names."""
-        for each in COMMON:
-            setattr(self, each.name, arrays[each.name])
-        self.own = {name: arrays[name] for name in self.own}
+        """Takes ``arrays``, which are all, in the place of those of their names."""
+        names = [each.name for each in COMMON]
+        for name in names:
+            setattr(self, name, arrays[name])
+        self.own = {name: array for name, array in arrays.items() if name not in names}
+
+    def leave(self, numbers: Mapping[str, np.ndarray], elsewhere: Callable[[str], Any]) -> None:
+        """Takes ``numbers``, the arrays [N], and leaves the rest where ``elsewhere`` brings it from."""
+        vars(self).update(numbers, elsewhere=elsewhere)
+        for name in _MAY_BE_ELSEWHERE:
+            vars(self).pop(name, None)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What was left elsewhere, which is here from now on."""
+            elsewhere = vars(self).get("elsewhere")
+            if elsewhere is None or name not in _MAY_BE_ELSEWHERE:
+                raise AttributeError(f"a SearchState has no {name}")
+            vars(self)[name] = brought = elsewhere(name)
+            return brought
 
     def rows(self, chosen: np.ndarray) -> SearchState:
         """The rows that are true in ``chosen`` [N] alone."""
-        chosen_of = copy(self)
+        arrays, chosen_of = self.arrays, copy(self)
         chosen_of.task = Task(*(part[chosen] for part in self.task))
         chosen_of.drawn = {name: np.compress(chosen, array, 1) for name, array in self.drawn.items()}
-        chosen_of.put({name: np.compress(chosen, array, 0) for name, array in self.arrays.items()})
+        chosen_of.put({name: np.compress(chosen, array, 0) for name, array in arrays.items()})
         return chosen_of
 
     @classmethod

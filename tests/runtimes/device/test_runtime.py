@@ -131,6 +131,28 @@ def test_a_latent_of_1152_numbers_is_moved_there_as_here_beside_one_of_192(gpu):
         np.testing.assert_array_equal(found.gradient, expected.gradient)
 
 
+def test_of_a_search_its_numbers_come_back_each_turn_and_the_rest_when_it_is_asked_for(gpu):
+    it = gpu(WIDE, host=WideRuntime(MODEL, times=5))
+    there, here, of_a_row = it.wide(), it.wide(), 4 * 4 * 1152  # bytes of z, for as many rows as are bound
+    numbers = 9 * 256
+    given = 3 * 1024 + 1024 + 4 * 256 + of_a_row  # pictures, weights, what is one number a row, the anchor
+    it.runtime.solve(there, 8)
+    assert it.driver.count("bytes up") == numbers + 2 * of_a_row + given + 256, "zeros are made there"
+    for _ in range(2):
+        it.runtime.solve(there, 8)
+    assert (it.driver.count("downloads"), it.driver.count("bytes down")) == (3, 3 * numbers)
+    it.host.solve(here, 24)
+    np.testing.assert_allclose(there.best_z, here.best_z, rtol=2e-5, atol=2e-5)
+    assert it.driver.count("bytes down") == 3 * numbers + of_a_row and there.best_z is there.best_z
+    it.driver.clear()
+    there.status = there.status.copy()
+    it.runtime.solve(there, 8)
+    assert it.driver.count("bytes up") == 2 * 4 * 4, "the limit, and what the host changed"
+    it.host.solve(here, 8)
+    it.runtime.close()
+    assert_equal(there, here)
+
+
 def test_a_generator_of_as_wide_a_latent_is_built_before_the_run(gpu, monkeypatch):
     it = gpu(WIDE, host=WideRuntime(MODEL))
     monkeypatch.setattr(it.executor, "at_hand", lambda graph, rows: None)
