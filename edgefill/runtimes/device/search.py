@@ -66,7 +66,7 @@ class DeviceSearch:
         self._bring: Callable[[str], Any] | None = None  # what was left there
         self._solver, self._arguments = solver, np.zeros(())
         self._graph: Graph | None = None
-        self._graph_is_of = b""
+        self._graph_is_of: tuple[int, bytes] | None = None
         addresses = {**self._ledger_addresses, **self._task.address, **self._outputs.address}
         self._executable = executor.bind(graph, batch, {name: addresses[name] for name in own_tensors})
         self._outputs.clear()  # the fit leaves "perceptual" alone
@@ -117,7 +117,7 @@ class DeviceSearch:
         """What enqueues STEPS_A_GRAPH steps in one call. Raises CaptureFailed."""
         if not self._executable.capturable:
             raise CaptureFailed("the library says that this engine cannot be captured as a CUDA graph")
-        wanted = self._arguments.tobytes()
+        wanted = self._executable.scratch, self._arguments.tobytes()
         if self._graph is None or self._graph_is_of != wanted:
             self._drop_graph()
             for _ in range(_RUNS_BEFORE_CAPTURE):  # a library may allocate in them, which no capture allows
