@@ -445,7 +445,7 @@ def test_times_are_those_of_the_host_and_of_the_events(gpu):
 @pytest.mark.parametrize(("integrated", "memory"), [(False, 300_000), (True, 450_000)])
 def test_a_batch_that_has_no_room_names_the_one_that_fits(integrated, memory, gpu, monkeypatch):
     monkeypatch.setattr("edgefill.machine.available_memory", lambda: memory)
-    it = gpu(memory=memory, integrated=integrated)  # the host's copies have to fit too, where memory is shared
+    it = gpu(memory=memory, integrated=integrated)  # where memory is shared the host's copies have to fit too
     with pytest.raises(InputError, match=r"a batch of 64 pictures needs .* MB .* use --batch \d+") as caught:
         it.runtime.solve(it.start(64), 10)
     fits = int(str(caught.value).rsplit(" ", 1)[1])
