@@ -52,10 +52,22 @@ class Buffers:
             self.host[name][: len(array)] = array
         self._device.upload(int(self._memory), self._mirror)
 
-    def upload_only(self, name: str, array: np.ndarray) -> None:
-        """Puts ``array`` into the first rows of the mirror of ``name``, and copies that alone."""
-        self.host[name][: len(array)] = array
+    def upload_only(self, name: str, array: np.ndarray, rows: np.ndarray | None = None) -> None:
+        """Puts ``array`` into ``rows`` of the mirror of ``name``, or the first, and copies that alone."""
+        self.host[name][slice(len(array)) if rows is None else rows] = array
         self._device.upload(self.address[name], self.host[name])
+
+    def upload_row(self, name: str, row: int, array: np.ndarray) -> None:
+        """Puts ``array`` into one ``row`` of the mirror of ``name``, and copies that alone."""
+        host = self.host[name]
+        host[row] = array
+        self._device.upload(self.address[name] + row * host[0].nbytes, host[row : row + 1])
+
+    def clear_row(self, row: int) -> None:
+        """Enqueues zeros for one ``row`` of every array on the device."""
+        for name, (shape, dtype) in self.shapes.items():
+            size = _bytes(shape[1:], dtype)
+            self._device.clear(self.address[name] + row * size, size)
 
     def clear(self) -> None:
         """Enqueues zeros for everything on the device."""

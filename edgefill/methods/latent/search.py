@@ -15,6 +15,7 @@ import numpy as np
 
 from edgefill.errors import ModelError
 from edgefill.kernels.solvers.solver import Array, Sight
+from edgefill.methods.latent.elsewhere import LARGE, Elsewhere
 from edgefill.methods.latent.latents import Prior, Seed
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.manifest import FIT
@@ -83,15 +84,16 @@ COMMON = (
 )
 """The fields of a state that a search changes, whatever its solver."""
 
-_MAY_BE_ELSEWHERE = ("z", "best_z", "own")
+NUMBERS = tuple(each.name for each in COMMON if not each.sides)
+"""Those of them that are one number a row."""
 
 
 @dataclass
 class SearchState:
     """Where the search of a batch stands; float32 and int32 arrays, one row a picture.
 
-    A runtime may keep z, best_z and the solver's arrays where it computes, as ``leave`` says: they come when
-    somebody reads them.
+    A runtime may keep z, best_z and the solver's arrays where it computes: they come when somebody reads
+    them, and not where rows are only parted or joined.
     """
 
     task: Task
@@ -111,7 +113,7 @@ class SearchState:
     steps: np.ndarray  # [N], evaluations so far
     limit: np.ndarray  # [N], the row pauses after this many
     status: np.ndarray  # [N], RUNNING or why not
-    elsewhere: Callable[[str], Any] | None = None  # brings z, best_z or own, where that was left
+    elsewhere: Elsewhere | None = None  # where z, best_z and own were left
 
     @classmethod
     def start(
@@ -183,10 +185,23 @@ class SearchState:
         return {**{each.name: getattr(self, each.name) for each in COMMON}, **self.own}
 
     @property
-    def here(self) -> dict[str, np.ndarray]:
-        """Those of ``arrays`` that were not left elsewhere."""
-        common = {each.name: vars(self)[each.name] for each in COMMON if each.name in vars(self)}
-        return {**common, **vars(self).get("own", {})}
+    def large(self) -> dict[str, np.ndarray]:
+        """Those of ``arrays`` that may be elsewhere."""
+        return {"z": self.z, "best_z": self.best_z, **self.own}
+
+    @property
+    def changed(self) -> dict[str, np.ndarray]:
+        """Of ``large`` what is here, and not as it lies elsewhere."""
+        brought = self.elsewhere.brought if self.elsewhere else {}
+        here = {name: vars(self)[name] for name in LARGE if name in vars(self)}
+        changed = {name: value for name, value in here.items() if value is not brought.get(name)}
+        return {**changed, **changed.pop("own", {})}
+
+    @property
+    def left(self) -> Elsewhere | None:
+        """Where all of ``large`` lies as it is, if it was left anywhere."""
+        there = self.elsewhere
+        return there if there is not None and there.place is not None and not self.changed else None
 
     @property
     def width(self) -> int:
@@ -199,11 +214,12 @@ class SearchState:
         for name in names:
             setattr(self, name, arrays[name])
         self.own = {name: array for name, array in arrays.items() if name not in names}
+        self.elsewhere = None
 
-    def leave(self, numbers: Mapping[str, np.ndarray], elsewhere: Callable[[str], Any]) -> None:
-        """Takes ``numbers``, the arrays [N], and leaves the rest where ``elsewhere`` brings it from."""
+    def leave(self, numbers: Mapping[str, np.ndarray], elsewhere: Elsewhere) -> None:
+        """Takes ``numbers``, which are all NUMBERS, and leaves the rest ``elsewhere``."""
         vars(self).update(numbers, elsewhere=elsewhere)
-        for name in _MAY_BE_ELSEWHERE:
+        for name in LARGE:
             vars(self).pop(name, None)
 
     if not TYPE_CHECKING:
@@ -211,29 +227,40 @@ class SearchState:
         def __getattr__(self, name: str) -> Any:
             """What was left elsewhere, which is here from now on."""
             elsewhere = vars(self).get("elsewhere")
-            if elsewhere is None or name not in _MAY_BE_ELSEWHERE:
+            if elsewhere is None or name not in LARGE:
                 raise AttributeError(f"a SearchState has no {name}")
-            vars(self)[name] = brought = elsewhere(name)
+            vars(self)[name] = brought = elsewhere.read(name)
             return brought
 
     def rows(self, chosen: np.ndarray) -> SearchState:
         """The rows that are true in ``chosen`` [N] alone."""
-        arrays, chosen_of = self.arrays, copy(self)
+        chosen_of = copy(self)
         chosen_of.task = Task(*(part[chosen] for part in self.task))
         chosen_of.drawn = {name: np.compress(chosen, array, 1) for name, array in self.drawn.items()}
-        chosen_of.put({name: np.compress(chosen, array, 0) for name, array in arrays.items()})
+        if left := self.left:
+            numbers = {name: getattr(self, name)[chosen] for name in NUMBERS}
+            chosen_of.leave(numbers, left.rows(chosen))
+        else:
+            chosen_of.put({name: np.compress(chosen, array, 0) for name, array in self.arrays.items()})
         return chosen_of
 
     @classmethod
     def joined(cls, *states: SearchState) -> SearchState:
         """The rows of ``states``, which have the same settings, one after the other."""
-        whole = copy(states[0])
+        first, *others = states
+        whole = copy(first)
         whole.task = Task(*map(np.concatenate, zip(*(state.task for state in states), strict=True)))
         whole.drawn = {
             name: np.concatenate([state.drawn[name] for state in states], 1) for name in whole.drawn
         }
-        parts = [state.arrays for state in states]
-        whole.put({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        if left := first.left:
+            for other in others:
+                left = left.with_rows(other.large)
+            numbers = {name: np.concatenate([getattr(state, name) for state in states]) for name in NUMBERS}
+            whole.leave(numbers, left)
+        else:
+            parts = [state.arrays for state in states]
+            whole.put({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
         return whole
 
     def allow(self, n: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from edgefill.kernels.buffers import Buffers, Shapes
 from edgefill.kernels.device import CaptureFailed, Device, Graph
 from edgefill.kernels.launcher import Kernels
 from edgefill.kernels.solvers.solver import Solver
-from edgefill.methods.latent.search import COMMON, CONVERGED, RUNNING, SearchState
+from edgefill.methods.latent.elsewhere import Elsewhere
+from edgefill.methods.latent.search import COMMON, CONVERGED, NUMBERS, RUNNING, SearchState
+from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.manifest import Manifest
 from edgefill.runtimes.device.executors import Executor, tensor_shapes
 from edgefill.runtimes.device.room import check_room
@@ -23,7 +24,6 @@ STEPS_A_GRAPH = 4  # a row that stops leaves at most three for nothing
 _RUNS_BEFORE_CAPTURE = 2  # ONNX Runtime still allocates in its second run
 _TASK = ("target", "weight", "block_weight", "power", "lam", "anchor", "pull")
 _OUTPUTS = ("grad_z", "generated", "contextual", "perceptual")
-_ELSEWHERE = np.zeros(0)  # stands for an array that the host has not
 
 
 class DeviceSearch:
@@ -51,9 +51,8 @@ class DeviceSearch:
         tensors = {**tensor_shapes(model, "step", batch), **own_tensors}  # of which a fit has a part
         (_, width), _ = own_tensors["z"]
         common: dict[str, Any] = {each.name: each.row(width) for each in COMMON}
-        numbers = {name: row for name, row in common.items() if not row[0]}
-        vectors = {name: row for name, row in common.items() if row[0]}
-        ledger = [_of_rows(batch, rows) for rows in (numbers, vectors, solver.shapes(width))]
+        numbers = {name: common.pop(name) for name in NUMBERS}
+        ledger = [_of_rows(batch, rows) for rows in (numbers, common, solver.shapes(width))]
         shapes = [*ledger, *({name: tensors[name] for name in names} for names in (_TASK, _OUTPUTS))]
         check_room(device, batch, shapes)
         self._numbers, self._vectors, self._own, self._task, self._outputs = (
@@ -61,9 +60,12 @@ class DeviceSearch:
         )
         self._schedule = Buffers(device, {})
         self._answer = device.pinned(4 * batch).view(np.int32)
-        self._state: Callable[[], SearchState | None] = _nobody  # whose task and ledger are on the device
-        self._there: dict[str, np.ndarray] = {}  # the arrays of that state that are on the device as they are
-        self._bring: Callable[[str], Any] | None = None  # what was left there
+        self.left: weakref.WeakSet[Elsewhere] = weakref.WeakSet()  # of what is on the device
+        self._last: Callable[[], Elsewhere | None] = _nobody  # what was left by the last search
+        self._there: dict[str, np.ndarray] = {}  # the numbers of its state, as they are on the device
+        self._slots = np.zeros(0, np.intp)  # which rows of the buffers those of its state are
+        self._settings: SearchSettings | None = None  # its
+        self._rates = np.zeros(0)
         self._solver, self._arguments = solver, np.zeros(())
         self._graph: Graph | None = None
         self._graph_is_of: tuple[int, bytes] | None = None
@@ -77,25 +79,20 @@ class DeviceSearch:
         return sum(buffers.bytes for buffers in self._buffers)
 
     def upload(self, state: SearchState) -> None:
-        """Enqueues copies of what of ``state`` is not on the device: between two turns that is the limit."""
-        if self._state() is state and state.elsewhere is self._bring:
-            changed = {name: array for name, array in state.here.items() if self._there[name] is not array}
-            for name, array in changed.items():
-                self._buffers_of(name).upload_only(name, array)
-            return
-        self._settle()
-        self._numbers.host["status"][len(state.status) :] = CONVERGED  # what pads the batch never runs
-        arrays = state.arrays
-        self._numbers.upload(**{name: arrays[name] for name in self._numbers.shapes})
-        self._vectors.upload(**{name: arrays[name] for name in self._vectors.shapes})
-        if state.steps.any():
-            self._own.upload(**state.own)
-        else:  # a solver remembers 0 before the first step
-            self._own.clear()
-        self._task.upload(**state.task._asdict())
-        self._upload_schedule(state)
-        self._arguments = self._arguments_of(state)
-        self._state, self._there = weakref.ref(state), arrays
+        """Enqueues copies of what of ``state`` is not on the device: between two turns that is the limit.
+
+        Rows that were parted from what is there stay where they are; those that were joined take free places.
+        """
+        left = state.left
+        if state.elsewhere is not None and state.elsewhere is self._last():
+            self._settle(others_than=state.elsewhere)
+            self._upload_changes(state)
+        elif left is not None and left.place is self and self._continues(state):
+            self._settle(others_than=left)
+            self._upload_fresh(state, left)
+        else:
+            self._settle()
+            self._upload_all(state)
 
     def download(self) -> None:
         """Enqueues a copy of each row's numbers; when it has run, ``take`` puts them into the state."""
@@ -103,10 +100,73 @@ class DeviceSearch:
 
     def take(self, state: SearchState) -> None:
         """Puts what was downloaded into ``state``, whose z, best_z and solver's arrays stay on the device."""
-        numbers = {name: array[: len(state.status)].copy() for name, array in self._numbers.host.items()}
-        self._there = {**dict.fromkeys(self._ledger_addresses, _ELSEWHERE), **numbers}
-        self._bring = partial(self._brought, len(state.status))
-        state.leave(numbers, self._bring)
+        self._there = {name: array[self._slots] for name, array in self._numbers.host.items()}
+        for before in list(self.left):  # nobody reads what was overwritten
+            before.place = None
+        self.left.clear()
+        left = Elsewhere(self, self._slots)
+        self._last = weakref.ref(left)
+        state.leave(self._there, left)
+
+    def bring(self, field: str) -> dict[str, np.ndarray]:
+        """The arrays of z, best_z or "own", the solver's, of every row of the buffers."""
+        with self._device:
+            if field == "own":
+                self._own.download()
+            else:
+                self._vectors.download_only(field)
+            self._device.synchronize()
+        return self._own.host if field == "own" else {field: self._vectors.host[field]}
+
+    def _continues(self, state: SearchState) -> bool:
+        """Whether ``state`` has the schedule that is on the device."""
+        return not state.drawn and state.rates is self._rates and state.settings == self._settings
+
+    def _upload_all(self, state: SearchState) -> None:
+        self._slots = np.arange(len(state.status))
+        self._upload_numbers(state)
+        self._vectors.upload(z=state.z, best_z=state.best_z)
+        if state.steps.any():
+            self._own.upload(**state.own)
+        else:  # a solver remembers 0 before the first step
+            self._own.clear()
+        self._task.upload(**state.task._asdict())
+        self._upload_schedule(state)
+        self._arguments = self._arguments_of(state)
+        self._settings, self._rates = state.settings, state.rates
+
+    def _upload_changes(self, state: SearchState) -> None:
+        numbers = {name: getattr(state, name) for name in NUMBERS}
+        changed = {name: array for name, array in numbers.items() if array is not self._there[name]}
+        for name, array in {**changed, **state.changed}.items():
+            (buffers,) = (each for each in self._ledger if name in each.shapes)
+            buffers.upload_only(name, array, self._slots)
+
+    def _upload_fresh(self, state: SearchState, left: Elsewhere) -> None:
+        """Those rows of ``state`` that came since ``left``, and the numbers of all."""
+        came, task = np.flatnonzero(left.came), state.task._asdict()
+        free = np.setdiff1d(np.arange(self._batch), left.at)
+        self._slots = left.at.copy()
+        self._slots[came] = free[: len(came)]
+        self._upload_numbers(state)
+        for number, row in enumerate(came):
+            slot, own = int(self._slots[row]), {name: rows[number] for name, rows in left.fresh.items()}
+            for name in self._vectors.shapes:
+                self._vectors.upload_row(name, slot, own[name])
+            if state.steps[row]:
+                for name in self._own.shapes:
+                    self._own.upload_row(name, slot, own[name])
+            else:
+                self._own.clear_row(slot)
+            for name in self._task.shapes:
+                self._task.upload_row(name, slot, task[name][row])
+
+    def _upload_numbers(self, state: SearchState) -> None:
+        host = self._numbers.host
+        host["status"][:] = CONVERGED  # what pads the batch never runs
+        for name in NUMBERS:
+            host[name][self._slots] = getattr(state, name)
+        self._numbers.upload()
 
     def step(self) -> None:
         """Enqueues one step: the step graph, then the update."""
@@ -140,25 +200,12 @@ class DeviceSearch:
         for buffers in self._buffers:
             buffers.free()
 
-    def _settle(self) -> None:
-        """Brings to the state that is on the device what it left there."""
-        state, self._state = self._state(), _nobody
-        if state is not None:
-            state.arrays  # noqa: B018  reading them brings them
-
-    def _brought(self, rows: int, name: str) -> Any:
-        """z, best_z or the solver's arrays, as "own", of ``rows``."""
-        with self._device:
-            buffers = self._own if name == "own" else self._vectors
-            buffers.download() if name == "own" else buffers.download_only(name)
-            self._device.synchronize()
-        names = self._own.shapes if name == "own" else [name]
-        arrays = {each: buffers.host[each][:rows].copy() for each in names}
-        self._there.update(arrays)
-        return arrays if name == "own" else arrays[name]
-
-    def _buffers_of(self, name: str) -> Buffers:
-        return next(each for each in self._ledger if name in each.shapes)
+    def _settle(self, others_than: Elsewhere | None = None) -> None:
+        """Brings what is still to be had of what is on the device, before it is used for ``others_than``."""
+        for each in list(self.left):
+            if each is not others_than:
+                each.settle()
+                self.left.discard(each)
 
     @property
     def _ledger(self) -> tuple[Buffers, ...]:
