@@ -27,7 +27,7 @@ from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import Bound
 from edgefill.runtimes.device.search import DeviceSearch
 
-SIZES = (1, 31, 32, 33, 100, 1023, 1024, 1025, 10**6)
+SIZES = (1, 31, 32, 33, 100, 1023, 1024, 1025, 4196, 10**6)
 _SMALL = (1, 33, 100, 1025)
 
 
@@ -129,7 +129,7 @@ class _FixedEvaluation:
         device = self._device
 
         class Copies:
-            capturable = False
+            capturable, scratch = False, 0
 
             def enqueue(self) -> None:
                 for name, address in places.items():

@@ -154,6 +154,10 @@ class Device:
         """Enqueues a copy from ``address`` to the pinned ``target``."""
         self._cuda.memcpy_dtoh_async(target, address, self._stream)
 
+    def clear(self, address: int, size: int) -> None:
+        """Enqueues zeros for the ``size`` bytes at ``address``."""
+        self._cuda.memset_d8_async(address, 0, size, self._stream)
+
     def record(self, name: str) -> Any:
         """pycuda's event ``name`` at this place of the stream: it has ``synchronize`` and ``time_till`` (ms).
 

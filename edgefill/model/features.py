@@ -3,7 +3,8 @@
 Where G begins with a matrix, its first features are a = z W + b. The wide latent is z and F numbers more, e,
 with a = z W + b + unit · e: a unit is a number of deviations that each feature has over the prior. Where e
 is 0 it is the step as it was. e is pulled to its anchor as z is to its own. Where G computes in fp16 the sum
-a is as exact as that, and all else of e is float32.
+a is as exact as that, and all else of e is float32. The units are worked out here: TensorRT would read W
+again in every step and reduce it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from edgefill.model import wire
 from edgefill.model.onnx_file import extracted
@@ -23,6 +26,7 @@ _SAME = ("Cast", "Transpose")  # weights, in another type or order
 _OWN = "edgefill."  # begins the names of what is added
 _FLOAT, _INT64, _HALF = 1, 7, 10  # TensorProto.DataType
 _INT = 2  # AttributeProto.AttributeType
+_STORED = {_FLOAT: "<f4", _HALF: "<f2"}
 
 Graph = Sequence[tuple[int, int | memoryview]]
 
@@ -48,12 +52,19 @@ class _Node:
 class _Cut:
     """Where the step is cut: names of its values, and how many numbers these have."""
 
-    weight: str  # W
+    matrix: np.ndarray  # W, [Z, F] float32
     features: str  # a
     gradient: str  # by a
-    z_dim: int
-    count: int  # F
     kind: int  # of W, a and the gradient by it: _FLOAT or _HALF
+
+    @property
+    def z_dim(self) -> int:
+        return len(self.matrix)
+
+    @property
+    def count(self) -> int:
+        """F."""
+        return int(self.matrix.shape[1])
 
 
 def widened(fit: bytes, z_dim: int, prior: str) -> tuple[bytes, int]:
@@ -90,14 +101,17 @@ def _found(graph: Graph, z_dim: int) -> _Cut | None:
     kind = kinds[first[0].inputs[0]]
     if kind not in (_FLOAT, _HALF):
         return None
-    weight, product = first[0].inputs[1], back[0].inputs[1]
+    weight, product = _source(first[0].inputs[1], makers, *_SAME), back[0].inputs[1]
     # [F, Z], which a Gemm may take too, is not known here.
-    shape = shapes.get(_source(weight, makers, *_SAME), [])
+    shape = shapes.get(weight, [])
     if len(shape) != 2 or shape[0] != z_dim or shape[1] == z_dim:
         return None
     if sorted(shapes.get(_source(product, makers, *_SAME), [])) != sorted(shape):
         return None
-    return _Cut(weight, first[0].outputs[0], back[0].inputs[0], z_dim, shape[1], kind)
+    (values,) = (_values(value) for number, value in graph if number == 5 and _shape(value)[0] == weight)
+    if values.size != shape[0] * shape[1]:
+        return None
+    return _Cut(values.reshape(shape), first[0].outputs[0], back[0].inputs[0], kind)
 
 
 def _source(name: str, makers: Mapping[str, _Node], *through: str) -> str:
@@ -116,10 +130,19 @@ def _shape(value: int | memoryview) -> tuple[str, list[int]]:
     return wire.name_of(value, 8), shape
 
 
+def _values(value: int | memoryview) -> np.ndarray:
+    """The numbers of a TensorProto as float32; none where they are not stored as raw bytes."""
+    tensor = dict(wire.fields(wire.message(value)))
+    stored = _STORED.get(wire.integer(tensor.get(2, 0)))
+    if stored is None or 9 not in tensor:
+        return np.zeros(0, np.float32)
+    return np.frombuffer(wire.message(tensor[9]), stored).astype(np.float32)
+
+
 def _parts(graph: Graph, cut: _Cut, unit: float) -> Iterator[tuple[int, int | memoryview | bytes]]:
     """The fields of the wide graph."""
     alone = {name: f"{_OWN}{name}" for name in ("z", "anchor", "loss", "grad_z")}
-    yield from _constants(cut, unit)
+    yield from _constants(cut, unit * np.sqrt(np.square(cut.matrix).sum(0)))
     yield from _before()
     for number, value in graph:
         if number == 1:
@@ -134,16 +157,12 @@ def _parts(graph: Graph, cut: _Cut, unit: float) -> Iterator[tuple[int, int | me
     yield from _after(cut)
 
 
-def _constants(cut: _Cut, unit: float) -> list[tuple[int, bytes]]:
+def _constants(cut: _Cut, units: np.ndarray) -> list[tuple[int, bytes]]:
     return [
         (5, _whole("sides", cut.z_dim, cut.count)),
-        (5, _whole("rows", 0)),
         (5, _whole("columns", 1)),
-        (
-            5,
-            wire.joined((1, 1), (2, _FLOAT), (8, f"{_OWN}deviations".encode()), (9, struct.pack("<f", unit))),
-        ),
-        (5, wire.joined((1, 1), (2, _FLOAT), (8, f"{_OWN}two".encode()), (9, struct.pack("<f", 2.0)))),
+        (5, _tensor("unit", _FLOAT, cut.count, units.astype("<f4").tobytes())),
+        (5, _tensor("two", _FLOAT, 1, struct.pack("<f", 2.0))),
     ]
 
 
@@ -158,15 +177,8 @@ def _before() -> list[tuple[int, bytes]]:
 def _around(cut: _Cut) -> list[tuple[int, bytes]]:
     """What e adds to the features."""
     half = cut.kind == _HALF
-    weight, alone, both = (
-        ("+weight", "+features alone", "+sum") if half else (cut.weight, "+features", cut.features)
-    )
+    alone, both = ("+features alone", "+sum") if half else ("+features", cut.features)
     return [
-        *[_node("Cast", [cut.weight], [weight], to=_FLOAT)] * half,
-        _node("Mul", [weight, weight], ["+squares"]),
-        _node("ReduceSum", ["+squares", "+rows"], ["+variances"], keepdims=0),
-        _node("Sqrt", ["+variances"], ["+spread"]),
-        _node("Mul", ["+spread", "+deviations"], ["+unit"]),
         _node("Mul", ["+e", "+unit"], ["+moved"]),
         *[_node("Cast", ["+features"], [alone], to=_FLOAT)] * half,
         _node("Add", [alone, "+moved"], [both]),

@@ -109,12 +109,9 @@ def _mask(form: Form, limits: Limits) -> Image.Image | MaskSpec:
     )
 
 
-_SEARCH = ("preset", "solver", "start", "until", "steps", "lr", "lam", "pull", "power", "importance")
-
-
 def _settings(options: Mapping[str, Any], model: Manifest) -> SearchSettings | None:
     """The settings of a search where any are asked for; a model of one pass refuses them later."""
-    asked = {name: options[name] for name in _SEARCH if name in options}
+    asked = {name: options[name] for name in _OF_THE_SEARCH if name in options}
     if not asked:
         return None
     settings = search_settings(encoder=model.has_encoder, **asked)
@@ -186,6 +183,20 @@ def _flag(what: str) -> Field:
     return Field(read, {"type": "boolean"}, what)
 
 
+_OF_THE_SEARCH = {
+    "preset": _word("Settings of the search.", "default", "reference", "article"),
+    "solver": _word("Of the search.", *SOLVERS),
+    "start": _word("Of the search: encoder, random or best-of:N."),
+    "until": _word("When the search ends: converged, loss:X, ms:T or a number of steps."),
+    "steps": _whole(1, 100_000, "Evaluations of loss and gradient."),
+    "lr": _number("Learning rate of the search.", above=0),
+    "lam": _number("Weight of the perceptual loss."),
+    "pull": _number("Weight of z's distance from what is expected."),
+    "features": _flag("Move what G's first layer makes of z too; true where that can be."),
+    "power": _whole(1, 2, "1 sums absolute differences, 2 squared ones."),
+    "importance": _whole(0, 63, "Weigh known pixels by what is missing in this odd window; 0: alike."),
+}  # fmt: skip
+
 FIELDS = {
     "seed": _whole(0, _MOST_SEED, "Of a drawn mask and of the search; the same seed, the same picture."),
     "box": Field(
@@ -201,14 +212,5 @@ FIELDS = {
     "seconds": _number("After this time the best so far is the answer.", above=0),
     "priority": _whole(0, 9, "Jobs of a higher one go first."),
     "format": _word("Of the answer.", *ENCODABLE),
-    "preset": _word("Settings of the search.", "default", "reference", "article"),
-    "solver": _word("Of the search.", *SOLVERS),
-    "start": _word("Of the search: encoder, random or best-of:N."),
-    "until": _word("When the search ends: converged, loss:X, ms:T or a number of steps."),
-    "steps": _whole(1, 100_000, "Evaluations of loss and gradient."),
-    "lr": _number("Learning rate of the search.", above=0),
-    "lam": _number("Weight of the perceptual loss."),
-    "pull": _number("Weight of z's distance from what is expected."),
-    "power": _whole(1, 2, "1 sums absolute differences, 2 squared ones."),
-    "importance": _whole(0, 63, "Weigh known pixels by what is missing in this odd window; 0: alike."),
+    **_OF_THE_SEARCH,
 }  # fmt: skip

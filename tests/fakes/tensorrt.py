@@ -54,6 +54,7 @@ class FakeTensorRT:
         self.failing: dict[str, Any] = {}  # name of a call → what it answers instead
         self.says: list[tuple[Severity, str]] = [(Severity.ERROR, "what TensorRT says")]
         self.warns: list[str] = []  # while it builds
+        self.scratch = 1 << 20  # bytes that a context of an engine needs which is loaded from now on
         self.interrupt: Callable[[], None] = lambda: None  # what happens in the middle of a build
         self.logger: Any = None
 

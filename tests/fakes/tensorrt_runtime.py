@@ -35,7 +35,7 @@ class _Engine:
         self.tensors: dict[str, list[int]] = header["tensors"]
         self.inputs: list[str] = header["inputs"]
         self.profile: dict[str, list[list[int]]] = header["profile"]
-        self.device_memory_size_v2 = 1 << 20
+        self.device_memory_size_v2 = fake.scratch
 
     @property
     def num_io_tensors(self) -> int:

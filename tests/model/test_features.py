@@ -104,6 +104,19 @@ def test_where_nothing_is_moved_it_is_the_fit(bundle, wide):
         np.testing.assert_array_equal(found[name][:, :Z] if name == "grad_z" else found[name], expected)
 
 
+def test_nothing_is_made_of_weights_in_each_step_that_the_fit_does_not_make(bundle, wide):
+    fit = bundle.graph(FIT)
+    half = networks_in_half(onnx.load_from_string(fit)).SerializeToString()
+
+    def of_weights_alone(content: bytes) -> list[str]:
+        graph = onnx.load_from_string(content).graph
+        weights = {each.name for each in graph.initializer}
+        return [node.op_type for node in graph.node if weights.issuperset(node.input)]
+
+    for plain, wider in ((fit, wide), (half, widened(half, Z, "uniform")[0])):
+        assert of_weights_alone(wider) == of_weights_alone(plain)
+
+
 def test_a_g_that_begins_otherwise_has_none(bundle):
     fit = bundle.graph(FIT)
     assert widened(fit, F, "uniform") == (b"", 0), "its matrix takes another z"

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from edgefill.errors import ModelError
 from edgefill.kernels.solvers.solver import Array, Sight
+from edgefill.methods.latent.elsewhere import LARGE, Elsewhere
 from edgefill.methods.latent.latents import Prior, Seed
 from edgefill.methods.latent.settings import SearchSettings
 from edgefill.model.manifest import FIT
@@ -83,10 +84,17 @@ COMMON = (
 )
 """The fields of a state that a search changes, whatever its solver."""
 
+NUMBERS = tuple(each.name for each in COMMON if not each.sides)
+"""Those of them that are one number a row."""
+
 
 @dataclass
 class SearchState:
-    """Where the search of a batch stands; float32 and int32 arrays, one row a picture."""
+    """Where the search of a batch stands; float32 and int32 arrays, one row a picture.
+
+    A runtime may keep z, best_z and the solver's arrays where it computes: they come when somebody reads
+    them, and not where rows are only parted or joined.
+    """
 
     task: Task
     settings: SearchSettings
@@ -105,6 +113,7 @@ class SearchState:
     steps: np.ndarray  # [N], evaluations so far
     limit: np.ndarray  # [N], the row pauses after this many
     status: np.ndarray  # [N], RUNNING or why not
+    elsewhere: Elsewhere | None = None  # where z, best_z and own were left
 
     @classmethod
     def start(
@@ -175,30 +184,83 @@ class SearchState:
         """What a search changes, by name, a row for each picture; the solver's are among them."""
         return {**{each.name: getattr(self, each.name) for each in COMMON}, **self.own}
 
+    @property
+    def large(self) -> dict[str, np.ndarray]:
+        """Those of ``arrays`` that may be elsewhere."""
+        return {"z": self.z, "best_z": self.best_z, **self.own}
+
+    @property
+    def changed(self) -> dict[str, np.ndarray]:
+        """Of ``large`` what is here, and not as it lies elsewhere."""
+        brought = self.elsewhere.brought if self.elsewhere else {}
+        here = {name: vars(self)[name] for name in LARGE if name in vars(self)}
+        changed = {name: value for name, value in here.items() if value is not brought.get(name)}
+        return {**changed, **changed.pop("own", {})}
+
+    @property
+    def left(self) -> Elsewhere | None:
+        """Where all of ``large`` lies as it is, if it was left anywhere."""
+        there = self.elsewhere
+        return there if there is not None and there.place is not None and not self.changed else None
+
+    @property
+    def width(self) -> int:
+        """How many numbers of a row are moved, Z."""
+        return int(self.task.anchor.shape[1])
+
     def put(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Takes ``arrays`` in the place of those of their names."""
-        for each in COMMON:
-            setattr(self, each.name, arrays[each.name])
-        self.own = {name: arrays[name] for name in self.own}
+        """Takes ``arrays``, which are all, in the place of those of their names."""
+        names = [each.name for each in COMMON]
+        for name in names:
+            setattr(self, name, arrays[name])
+        self.own = {name: array for name, array in arrays.items() if name not in names}
+        self.elsewhere = None
+
+    def leave(self, numbers: Mapping[str, np.ndarray], elsewhere: Elsewhere) -> None:
+        """Takes ``numbers``, which are all NUMBERS, and leaves the rest ``elsewhere``."""
+        vars(self).update(numbers, elsewhere=elsewhere)
+        for name in LARGE:
+            vars(self).pop(name, None)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What was left elsewhere, which is here from now on."""
+            elsewhere = vars(self).get("elsewhere")
+            if elsewhere is None or name not in LARGE:
+                raise AttributeError(f"a SearchState has no {name}")
+            vars(self)[name] = brought = elsewhere.read(name)
+            return brought
 
     def rows(self, chosen: np.ndarray) -> SearchState:
         """The rows that are true in ``chosen`` [N] alone."""
         chosen_of = copy(self)
         chosen_of.task = Task(*(part[chosen] for part in self.task))
         chosen_of.drawn = {name: np.compress(chosen, array, 1) for name, array in self.drawn.items()}
-        chosen_of.put({name: np.compress(chosen, array, 0) for name, array in self.arrays.items()})
+        if left := self.left:
+            numbers = {name: getattr(self, name)[chosen] for name in NUMBERS}
+            chosen_of.leave(numbers, left.rows(chosen))
+        else:
+            chosen_of.put({name: np.compress(chosen, array, 0) for name, array in self.arrays.items()})
         return chosen_of
 
     @classmethod
     def joined(cls, *states: SearchState) -> SearchState:
         """The rows of ``states``, which have the same settings, one after the other."""
-        whole = copy(states[0])
+        first, *others = states
+        whole = copy(first)
         whole.task = Task(*map(np.concatenate, zip(*(state.task for state in states), strict=True)))
         whole.drawn = {
             name: np.concatenate([state.drawn[name] for state in states], 1) for name in whole.drawn
         }
-        parts = [state.arrays for state in states]
-        whole.put({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        if left := first.left:
+            for other in others:
+                left = left.with_rows(other.large)
+            numbers = {name: np.concatenate([getattr(state, name) for state in states]) for name in NUMBERS}
+            whole.leave(numbers, left)
+        else:
+            parts = [state.arrays for state in states]
+            whole.put({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
         return whole
 
     def allow(self, n: int) -> None:

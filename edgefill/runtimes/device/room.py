@@ -11,7 +11,8 @@ from edgefill.kernels.device import Device
 
 def check_room(device: Device, batch: int, shapes: Sequence[Shapes]) -> None:
     """Raises InputError that names the batch size that fits, where buffers of ``shapes`` do not."""
-    needed, free = sum(Buffers.size(each) for each in shapes), device.free_memory()
+    copies = 2 if device.integrated else 1  # what the host has of them is of the same memory there
+    needed, free = copies * sum(Buffers.size(each) for each in shapes), device.free_memory()
     if needed > free:
         fits = 1 << (free * batch // needed).bit_length() >> 1  # batches are padded to powers of two
         advice = (

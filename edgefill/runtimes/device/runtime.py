@@ -97,9 +97,10 @@ class DeviceRuntime:
 
     def timed(self, state: SearchState, n: int) -> StepTimes:
         """Takes ``n`` steps as ``solve`` does, with a clock around them."""
-        if len(state.z) <= _ROWS_AT_ONCE:
+        rows = len(state.status)
+        if rows <= _ROWS_AT_ONCE:
             return self._timed(state, n)
-        numbers = np.arange(len(state.z)) // _ROWS_AT_ONCE
+        numbers = np.arange(rows) // _ROWS_AT_ONCE
         parts = [state.rows(numbers == number) for number in range(numbers[-1] + 1)]
         times = [self._timed(part, n) for part in parts]
         whole = SearchState.joined(*parts)
@@ -178,7 +179,7 @@ class DeviceRuntime:
             return None
 
     def _search_for(self, state: SearchState) -> DeviceSearch:
-        (rows, width), solver = state.z.shape, state.settings.solver
+        rows, width, solver = len(state.status), state.width, state.settings.solver
         graph, generator = (wide_form(self._model, each, width) for each in (state.task.graph, "generator"))
         batch = self._batch_for(graph, rows, [key.batch for key in self._searches if key.graph == graph])
         key = _SearchKey(graph, batch, solver.name, tuple(solver.shapes(width).items()))

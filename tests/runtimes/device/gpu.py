@@ -60,6 +60,8 @@ class FunctionExecutor:
 
 
 class _Run:
+    scratch = 0
+
     def __init__(self, executor: FunctionExecutor, graph: str, tensors: Mapping[str, np.ndarray]) -> None:
         self._executor, self._graph, self._tensors = executor, graph, tensors
         self.capturable = executor.capturable

@@ -131,6 +131,57 @@ def test_a_latent_of_1152_numbers_is_moved_there_as_here_beside_one_of_192(gpu):
         np.testing.assert_array_equal(found.gradient, expected.gradient)
 
 
+def test_of_a_search_its_numbers_come_back_each_turn_and_the_rest_when_it_is_asked_for(gpu):
+    it = gpu(WIDE, host=WideRuntime(MODEL))
+    there, here, of_a_row = it.wide(), it.wide(), 4 * 4 * 384  # bytes of z, for as many rows as are bound
+    numbers = 9 * 256
+    given = 3 * 1024 + 1024 + 4 * 256 + of_a_row  # pictures, weights, what is one number a row, the anchor
+    it.runtime.solve(there, 8)
+    assert it.driver.count("bytes up") == numbers + 2 * of_a_row + given + 256, "zeros are made there"
+    for _ in range(2):
+        it.runtime.solve(there, 8)
+    assert (it.driver.count("downloads"), it.driver.count("bytes down")) == (3, 3 * numbers)
+    it.host.solve(here, 24)
+    np.testing.assert_allclose(there.best_z, here.best_z, rtol=2e-5, atol=2e-5)
+    assert it.driver.count("bytes down") == 3 * numbers + of_a_row and there.best_z is there.best_z
+    it.driver.clear()
+    there.status = there.status.copy()
+    it.runtime.solve(there, 8)
+    assert it.driver.count("bytes up") == 2 * 4 * 4, "the limit, and what the host changed"
+    it.host.solve(here, 8)
+    it.runtime.close()
+    assert_equal(there, here)
+
+
+def test_rows_that_go_and_come_move_nothing_of_those_that_stay(gpu):
+    it = gpu(WIDE, host=WideRuntime(MODEL))
+    numbers, a_row = 9 * 256, 4 * 384 * 3 + 768 + 256 + 4 * 4  # z, the best z and the anchor; what is fitted
+    stay, whole = np.array([True, False, True]), [it.wide(), it.wide()]
+
+    def solve(states) -> None:
+        for runtime, state in zip((it.runtime, it.host), states, strict=True):
+            runtime.solve(state, 8)
+
+    solve(whole)
+    fewer = [state.rows(stay) for state in whole]
+    whole = None  # nobody reads it any more
+    it.driver.clear()
+    solve(fewer)
+    assert (it.driver.count("bytes up"), it.driver.count("bytes down")) == (numbers, numbers)
+    more = [SearchState.joined(state, it.wide(2)) for state in fewer]
+    fewer = None
+    it.driver.clear()
+    solve(more)
+    assert (it.driver.count("bytes up"), it.driver.count("bytes down")) == (numbers + 2 * a_row, numbers)
+    assert more[0].elsewhere.at.tolist() == [0, 2, 1, 3] and more[0].steps.tolist() == [24, 24, 8, 8]
+    less = [state.rows(np.array([False, True, True, True])) for state in more]
+    it.solved(4)  # of another width
+    it.runtime.solve(it.wide(), 8)  # where they lay
+    solve(less)
+    for states in (more, less):
+        assert_equal(*states)
+
+
 def test_a_generator_of_as_wide_a_latent_is_built_before_the_run(gpu, monkeypatch):
     it = gpu(WIDE, host=WideRuntime(MODEL))
     monkeypatch.setattr(it.executor, "at_hand", lambda graph, rows: None)
@@ -420,8 +471,10 @@ def test_times_are_those_of_the_host_and_of_the_events(gpu):
     assert 0 < times.host < 60 and 0 < times.device < 60 and 0 < times.copies < 60
 
 
-def test_a_batch_that_has_no_room_names_the_one_that_fits(gpu):
-    it = gpu(memory=300_000)
+@pytest.mark.parametrize(("integrated", "memory"), [(False, 300_000), (True, 450_000)])
+def test_a_batch_that_has_no_room_names_the_one_that_fits(integrated, memory, gpu, monkeypatch):
+    monkeypatch.setattr("edgefill.machine.available_memory", lambda: memory)
+    it = gpu(memory=memory, integrated=integrated)  # where memory is shared the host's copies have to fit too
     with pytest.raises(InputError, match=r"a batch of 64 pictures needs .* MB .* use --batch \d+") as caught:
         it.runtime.solve(it.start(64), 10)
     fits = int(str(caught.value).rsplit(" ", 1)[1])

@@ -61,6 +61,10 @@ class Bound(Protocol):
 
     capturable: bool  # whether a CUDA graph may be captured around it
 
+    @property
+    def scratch(self) -> int:
+        """Where its scratch memory lies, 0 where it has none of ours: a graph of before it moved is stale."""
+
     def enqueue(self) -> None:
         """Enqueues one run on the device's stream. Raises EngineError where the library refuses."""
 

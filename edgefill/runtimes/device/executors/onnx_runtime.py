@@ -125,7 +125,7 @@ def open_executor(
 
 
 class _Bound:
-    capturable = True
+    capturable, scratch = True, 0
 
     def __init__(self, session: Any, binding: Any, options: Any, graph: str) -> None:
         self._session, self._binding, self._options, self._graph = session, binding, options, graph

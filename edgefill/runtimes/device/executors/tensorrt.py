@@ -12,7 +12,7 @@ from edgefill.export.engines.recipe import Recipe
 from edgefill.export.engines.store import Engines
 from edgefill.runtimes import Footprint
 from edgefill.runtimes.device.executors import padded, tensor_shapes
-from edgefill.runtimes.device.executors.engine import LoadedEngine
+from edgefill.runtimes.device.executors.engine import LoadedEngine, Scratch
 
 if TYPE_CHECKING:
     from edgefill.kernels.device import Device
@@ -41,6 +41,7 @@ class TensorRTExecutor:
         self._loaded: dict[Recipe, LoadedEngine] = {}
         self._at_hand: dict[tuple[str, int], int | None] = {}  # graph and rows → the batch of what is there
         self._ready: dict[str, int] = {}  # by graph
+        self._scratch = Scratch(device)
         self._load_seconds = 0.0
         self.runtime = self._library.title
 
@@ -86,14 +87,14 @@ class TensorRTExecutor:
         if unknown:
             missing = f"these inputs have no shape: {', '.join(unknown)}"
             raise self._library.failure(f"run {graph} at batch {batch}", missing)
-        return _Bound(self._library, context, self._device.stream_handle, graph)
+        return _Bound(self._library, context, self._device.stream_handle, graph, self._scratch)
 
     def footprint(self) -> Footprint:
-        """The plans that were loaded, and what their contexts hold on the device."""
+        """The plans that were loaded, and what their contexts share on the device."""
         loaded = self._loaded.values()
         return Footprint(
             plan_bytes=sum(each.plan_bytes for each in loaded),
-            device_bytes=sum(each.scratch_bytes for each in loaded),
+            device_bytes=self._scratch.bytes,
             build_seconds=self._engines.build_seconds,
             load_seconds=self._load_seconds,
         )
@@ -102,6 +103,7 @@ class TensorRTExecutor:
         """Gives the engines back; the device's context is current."""
         for engine in self._loaded.values():
             engine.close()
+        self._scratch.free()
         for known in (self._loaded, self._choices, self._at_hand):
             known.clear()
 
@@ -120,7 +122,7 @@ class TensorRTExecutor:
         with self._device:
             engine = self._library.deserialize(self._runtime, plan)
             loaded = LoadedEngine(
-                self._library, engine, self._device, len(plan), self._engines.kernels(recipe)
+                self._library, engine, self._scratch, len(plan), self._engines.kernels(recipe)
             )
         self._load_seconds += time.perf_counter() - begin
         return loaded
@@ -140,9 +142,14 @@ def open_executor(
 
 
 class _Bound:
-    def __init__(self, library: Library, context: Any, stream: int, graph: str) -> None:
+    def __init__(self, library: Library, context: Any, stream: int, graph: str, scratch: Scratch) -> None:
         self._library, self._context, self._stream, self._graph = library, context, stream, graph
+        self._scratch = scratch
         self.capturable = library.is_capturable(context, stream)
+
+    @property
+    def scratch(self) -> int:
+        return self._scratch.address
 
     def enqueue(self) -> None:
         if not self._context.execute_async_v3(self._stream):

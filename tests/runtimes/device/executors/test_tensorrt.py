@@ -259,18 +259,33 @@ def test_what_rtx_compiled_is_kept_for_the_next_process(path, driver, monkeypatc
     assert compiled == [2, 2], "the step and the generator, once"
 
 
-def test_contexts_of_one_engine_share_its_scratch_memory(path, driver, monkeypatch):
+def test_contexts_of_all_engines_share_the_largest_scratch_memory(path, driver, monkeypatch):
     gpu = Machine(driver, monkeypatch, rtx=True)
     executor = executor_on(gpu, path, batch=(1, 4, 8))
-    tensors = {batch: tensor_shapes(Bundle.open(path).manifest, "step", batch) for batch in (1, 2, 8)}
-    before = driver.count("bytes")
+    manifest, before = Bundle.open(path).manifest, driver.count("bytes")
     with open_device():
-        for batch, shapes in tensors.items():
-            executor.bind("step", executor.capacity("step", batch), dict.fromkeys(shapes, 256))
-        assert len({call[1] for call in gpu.trt.calls if call[0] == "set_device_memory"}) == 1
-        assert driver.count("bytes") - before == executor.footprint().device_bytes == 1 << 20
+        for graph, rows, scratch in (("step", 1, 1 << 20), ("step", 8, 1), ("generator", 8, 1 << 21)):
+            gpu.trt.scratch = scratch
+            shapes = tensor_shapes(manifest, graph, rows)
+            executor.bind(graph, executor.capacity(graph, rows), dict.fromkeys(shapes, 256))
+        given = [call[1:] for call in gpu.trt.calls if call[0] == "set_device_memory"]
+        assert len(given) == 2 + 2 + 1 and len(set(given[:2])) == len(set(given[2:])) == 1
+        assert driver.count("bytes") - before == executor.footprint().device_bytes == 1 << 21
         executor.close()
     assert driver.count("bytes") == before
+
+
+def test_what_was_captured_before_the_scratch_memory_moved_is_captured_again(path, driver, monkeypatch):
+    gpu = Machine(driver, monkeypatch, rtx=False)
+    with load(path, gpu.name, say=lambda line: None) as completer:
+        expected, captures = fill(completer, 1), []
+        for scratch in (1 << 20, 1 << 21):
+            gpu.trt.scratch = scratch
+            fill(completer, 3 if scratch == 1 << 20 else 9)
+            np.testing.assert_array_equal(fill(completer, 1), expected)
+            captures.append(driver.count("cuStreamBeginCapture"))
+    assert captures == [2, 4], "of 1 and of 3 rows; of 9, and of 1 again"
+    assert driver.count("executables") == 0
 
 
 def test_no_engine_is_built_in_the_middle_of_a_run(path, driver, monkeypatch):
