@@ -7,8 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from tests.driver import StubDriver, plugged_in
@@ -29,6 +31,23 @@ def pytest_runtest_setup() -> None:
     np.random.seed(0)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_unless_told() -> Iterator[None]:
+    """Sessions of ONNX Runtime that nobody gives threads have one: more would wait actively, on the cores
+    that other tests compute on.
+    """
+    session = onnxruntime.InferenceSession
+    open_session = session.__init__
+
+    def opened(self, model, sess_options=None, *arguments, **options) -> None:
+        sess_options = sess_options or onnxruntime.SessionOptions()
+        sess_options.intra_op_num_threads = sess_options.intra_op_num_threads or 1
+        open_session(self, model, sess_options, *arguments, **options)
+
+    with mock.patch.object(session, "__init__", opened):
+        yield
 
 
 @pytest.fixture(scope="session")
