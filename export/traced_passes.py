@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -28,6 +29,38 @@ def views_may_copy(graph: fx.GraphModule) -> None:
         if node.target is aten.view.default:
             node.target = aten.reshape.default
     graph.recompile()
+
+
+def without_unseen_writes(graph: fx.GraphModule, table: Container[Any]) -> None:
+    """Activations that write into what they are given, where nobody else sees it, as those that do not.
+
+    Those whose other form is one of ``table`` stay: they would have to be traced anew.
+    """
+    for node in graph.graph.nodes:
+        form = _form_that_writes_not(node)
+        if form is not None and form not in table and len(node.args[0].users) == 1 and _is_new(node.args[0]):
+            node.target = form
+    graph.recompile()
+
+
+def _form_that_writes_not(node: fx.Node) -> Any:
+    """Of ``relu_`` on one tensor ``relu``; None of what is no such call."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or not target._schema.is_mutable:
+        return None
+    if node.all_input_nodes != [node.args[0]]:  # of several, the types of all decide on that of the result
+        return None
+    packet = getattr(aten, target.overloadpacket.__name__.removesuffix("_"), None)
+    return getattr(packet, target._overloadname, None) if packet is not target.overloadpacket else None
+
+
+def _is_new(node: fx.Node) -> bool:
+    """Whether the result of ``node`` lies where nothing else does."""
+    if node.target is operator.getitem:
+        return _is_new(node.args[0])
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    return not any(result.alias_info for result in node.target._schema.returns)
 
 
 def _without_checks(graph: fx.GraphModule) -> None:

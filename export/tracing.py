@@ -94,6 +94,7 @@ def _functional(
     """
     graph = programs.traced(_with_constants(step), examples, open_sizes, table)
     traced_passes.views_may_copy(graph)
+    traced_passes.without_unseen_writes(graph, table)
     if _writes(graph) or _has_complex_tensors(graph):
         graph = programs.traced(_without_writes(graph), examples, open_sizes, table)
     traced_passes.made_plain(graph)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from tests.driver import StubDriver, plugged_in
@@ -16,11 +19,35 @@ from tests.driver.build import CannotBuild, built
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays, so that no garbage collection looks at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
 def pytest_runtest_setup() -> None:
     """A test draws the same random numbers whatever ran before it in its process, and in every run."""
     np.random.seed(0)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_unless_told() -> Iterator[None]:
+    """Sessions of ONNX Runtime that nobody gives threads have one: more would wait actively, on the cores
+    that other tests compute on.
+    """
+    session = onnxruntime.InferenceSession
+    open_session = session.__init__
+
+    def opened(self, model, sess_options=None, *arguments, **options) -> None:
+        sess_options = sess_options or onnxruntime.SessionOptions()
+        sess_options.intra_op_num_threads = sess_options.intra_op_num_threads or 1
+        open_session(self, model, sess_options, *arguments, **options)
+
+    with mock.patch.object(session, "__init__", opened):
+        yield
 
 
 @pytest.fixture(scope="session")

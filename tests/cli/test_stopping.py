@@ -17,7 +17,7 @@ print(stop.signal, stop())
 
 def run(*signals):
     code = WAITING.format(signals="".join(f"{int(number)}," for number in signals))
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -51,15 +52,36 @@ def steps_in(run):
     return [json.loads(line)["step"] for line in (run / "stats.jsonl").read_text().splitlines()]
 
 
-def started(pictures, out, at_step, **options):
-    """A training in a process of its own, that has come to ``at_step``."""
-    command = [sys.executable, "-m", "edgefill", "train", pictures, "--out", out, *RECIPE]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
-    deadline = time.monotonic() + 120
-    while not (out / "config.json").exists() or len((out / "stats.jsonl").read_bytes()) < at_step * 80:
+HELD = """
+import sys, time
+from pathlib import Path
+from edgefill.cli import main
+from edgefill.training.log import Log
+
+step, go, losses = int(sys.argv.pop(1)), Path(sys.argv.pop(1)), Log.losses
+
+def held(log, progress):
+    losses(log, progress)
+    while progress.step == step and not go.exists():
+        time.sleep(0.01)
+
+Log.losses = held
+main()
+"""
+
+
+@contextmanager
+def held(pictures, out, step):
+    """A training in a process of its own, which stands at ``step`` inside and goes on behind."""
+    go, stats = out.with_name("go"), out / "stats.jsonl"
+    command = [sys.executable, "-c", HELD, str(step), go, "train", pictures, "--out", out, *RECIPE]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    while not stats.exists() or stats.read_bytes().count(b"\n") < step:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.01)
-    return process
+    yield process
+    go.touch()
 
 
 def test_json_is_one_document_and_a_pipe_gets_a_line_per_epoch(straight):
@@ -80,12 +102,12 @@ def test_json_is_one_document_and_a_pipe_gets_a_line_per_epoch(straight):
 )
 def test_stopped_by_a_signal_and_resumed_is_bit_identical(pictures, straight, tmp_path, number, code):
     out = tmp_path / "run"
-    process = started(pictures, out, at_step=50)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    with held(pictures, out, 50) as process:
+        process.send_signal(number)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == code
     saved = load_checkpoint(out)[0].state["step"]
-    assert saved < 120
+    assert saved == (49 if number == signal.SIGKILL else 50)
     if number != signal.SIGKILL:
         assert saved == steps_in(out)[-1] and f"saved at step {saved}; go on with --resume" in said
     train(pictures, "--out", out, "--device", "cpu", "--resume")
@@ -101,7 +123,7 @@ def test_a_full_disk_is_an_output_error_and_the_checkpoint_stays(pictures, tmp_p
         resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000))
 
     command = [sys.executable, "-m", "edgefill", "train", pictures, "--out", out, *RECIPE]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files, timeout=300)
     assert done.returncode == 6, done.stderr
     assert "MB free" in done.stderr and "Traceback" not in done.stderr
     assert load_checkpoint(out)[0].state["step"] > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 
@@ -29,14 +30,22 @@ class Running:
         self.server, self.service, self.url = server, service, address_of(listener)
         self.address = listener.getsockname()
         headers = {"Authorization": f"Bearer {service.token}"} if service.token else {}
-        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=120)
 
     def complete(self, **form) -> httpx.Response:
         """What ``POST /v1/complete`` answers to a picture, a mask, and ``form``."""
         return self.client.post("/v1/complete", **parts(**form))
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=20)
+        return socket.create_connection(self.address, timeout=120)
+
+
+def until(condition, seconds: float = 120) -> None:
+    """Waits until ``condition()`` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to be"
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -49,13 +58,13 @@ def running(models: Models, limits: Limits = QUICK, **options):
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        assert started.wait(20)
+        assert started.wait(120)
         answering = Running(server, service, listener)
         with answering.client:
             yield answering
     finally:
         server.handle_exit(15, None)
-        thread.join(20)
+        thread.join(120)
         listener.close()
         assert not thread.is_alive()
 
@@ -73,7 +82,7 @@ class Gate:
 
     def __call__(self) -> None:
         self.reached.set()
-        assert self._open.wait(30)
+        assert self._open.wait(120)
 
     def open(self) -> None:
         self._open.set()

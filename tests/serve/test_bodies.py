@@ -12,14 +12,24 @@ from edgefill.errors import InputError
 from edgefill.serve.bodies import Held
 from edgefill.serve.limits import Limits
 from edgefill.serve.problems import Problem
-from tests.serve.serving import QUICK, hole, parts, picture, png, running, waiting_model
+from tests.serve.serving import QUICK, hole, parts, picture, png, running, until, waiting_model
 
 SMALL = dataclasses.replace(QUICK, body_bytes=20_000, idle_seconds=0.3, receive_seconds=1.0)
 
 
 @pytest.fixture(scope="module")
 def strict():
+    """A server that soon has enough of the slow."""
     with running(waiting_model(), SMALL) as answering:
+        yield answering
+
+
+@pytest.fixture(scope="module")
+def patient():
+    """The same with time for everybody, however busy this machine is."""
+    with running(
+        waiting_model(), dataclasses.replace(SMALL, idle_seconds=60, receive_seconds=120)
+    ) as answering:
         yield answering
 
 
@@ -44,8 +54,8 @@ def form(size: int) -> bytes:
     return start + b"x" * size + b"\r\n--b--\r\n"
 
 
-def test_announced_length_is_refused_at_once(strict):
-    with strict.connect() as connection:
+def test_announced_length_is_refused_at_once(patient):
+    with patient.connect() as connection:
         connection.sendall(head(10**12))
         assert b"413" in answered(connection).split(b"\r\n")[0]
 
@@ -63,8 +73,8 @@ def test_answer_that_comes_before_the_body_is_not_lost_with_it(strict):
             assert answered(connection).startswith(b"HTTP/1.1 415 ")
 
 
-def test_length_is_counted_where_none_is_announced(strict):
-    with strict.connect() as connection:
+def test_length_is_counted_where_none_is_announced(patient):
+    with patient.connect() as connection:
         connection.sendall(head(None, "Transfer-Encoding: chunked\r\n"))
         start = form(0).partition(b"\r\n--b--")[0]
         for part in (start, *[b"x" * 0x1000] * 6):
@@ -74,11 +84,9 @@ def test_length_is_counted_where_none_is_announced(strict):
 
 
 def test_silence_ends_the_request(strict):
-    started = time.monotonic()
     with strict.connect() as connection:
         connection.sendall(head(5000) + form(2000)[:500])
         assert b" 408 " in answered(connection)
-    assert time.monotonic() - started < 10
 
 
 def test_trickle_ends_too(strict):
@@ -116,25 +124,25 @@ def test_client_that_does_not_take_its_answer(strict):
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1_0", "١"])
-def test_length_that_is_no_number(strict, length):
-    with strict.connect() as connection:
+def test_length_that_is_no_number(patient, length):
+    with patient.connect() as connection:
         connection.sendall(head("{}").replace(b"{}", length.encode()))
         assert b"400" in answered(connection).split(b"\r\n")[0]
 
 
-def test_longer_than_announced_is_no_second_request(strict):
-    with strict.connect() as connection:
+def test_longer_than_announced_is_no_second_request(patient):
+    with patient.connect() as connection:
         content = form(10)
         connection.sendall(head(len(content)) + content + b"GARBAGE\r\n\r\n")
         assert b"422" in answered(connection)
-    assert strict.client.get("/healthz").status_code == 200
+    assert patient.client.get("/healthz").status_code == 200
 
 
-def test_client_that_goes_while_it_sends(strict):
-    with strict.connect() as connection:
+def test_client_that_goes_while_it_sends(patient):
+    with patient.connect() as connection:
         connection.sendall(head(5000) + form(4000)[:900])
-    assert strict.complete(picture=png(picture(8, 8)), mask=png(hole(8, 8))).status_code == 200
-    assert strict.service.held.bytes == 0
+    assert patient.complete(picture=png(picture(8, 8)), mask=png(hole(8, 8))).status_code == 200
+    until(lambda: patient.service.held.bytes == 0)
 
 
 def test_all_requests_together_hold_no_more_than_they_may():

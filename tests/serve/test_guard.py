@@ -76,7 +76,7 @@ def test_more_than_may_be_answered_at_once_are_turned_away():
     with running(waiting_model(gate), dataclasses.replace(QUICK, connections=1)) as answering:
         first = threading.Thread(target=answering.complete)
         first.start()
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(120)
         answer = answering.client.get("/v1/models")
         assert answer.status_code == 429 and answer.headers["retry-after"] == "1"
         assert answering.client.get("/healthz").status_code == 200

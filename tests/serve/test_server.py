@@ -39,10 +39,10 @@ def test_serves_until_a_signal():
         address = next(
             match[1] for line in process.stderr if (match := re.search(r"serving at (\S+),", line))
         )
-        answer = httpx.post(f"{address}/v1/complete", timeout=60, **parts())
+        answer = httpx.post(f"{address}/v1/complete", timeout=120, **parts())
         assert answer.status_code == 200
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         assert "Traceback" not in process.stderr.read()
     finally:
         process.kill()

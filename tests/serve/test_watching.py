@@ -71,7 +71,7 @@ def test_deleted_job_ends_and_is_forgotten(server):
     with running(waiting_model(gate)) as answering:
         job = answering.client.post("/v1/jobs", **parts()).json()
         place = f"/v1/jobs/{job['id']}"
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(120)
         assert answering.client.get(f"{place}/result").status_code == 404  # not yet
         assert answering.client.delete(place).status_code == 204
         assert answering.client.get(place).status_code == 404

@@ -19,7 +19,11 @@ from edgefill.methods.latent.search import Evaluation, SearchState
 
 _HERE = Path(__file__).parent
 _KINDS = {"float *": np.float32, "int *": np.int32}
-_FLAGS = "-O2 -ffp-contract=off -std=c++17 -shared -fPIC -Wall -Wextra -Werror -Wno-unknown-pragmas"
+# Fortified, longjmp takes a jump from one stack to another for a mistake.
+_FLAGS = (
+    "-O2 -U_FORTIFY_SOURCE -ffp-contract=off -std=c++17 -shared -fPIC "
+    "-Wall -Wextra -Werror -Wno-unknown-pragmas"
+)
 
 
 class HostKernels:

@@ -2,6 +2,7 @@
 // barrier to barrier in an order that the test chooses. Shared memory holds NaN when a block begins.
 #pragma once
 #include <math.h>
+#include <setjmp.h>
 #include <stddef.h>
 #include <string.h>
 #include <ucontext.h>
@@ -26,7 +27,9 @@ namespace host {
 enum Wait { NOTHING, WARP, BLOCK, THE_END };
 
 struct Thread {
-    ucontext_t context;
+    ucontext_t beginning;
+    jmp_buf place;  // where it waits, once it has begun
+    bool begun;
     std::vector<char> stack;
     Wait wait;
     bool flag;
@@ -34,14 +37,22 @@ struct Thread {
     int distance;
 };
 
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static std::vector<Thread> threads;
 static void (*body)();
 
-static void wait(Wait what) {
-    Thread &me = threads[threadIdx.x];
-    me.wait = what;
-    swapcontext(&me.context, &scheduler);
+// Jumps, as swapcontext asks the system for the mask of signals each time.
+__attribute__((noinline)) static void wait(Wait what) {
+    threads[threadIdx.x].wait = what;
+    if (!_setjmp(threads[threadIdx.x].place)) _longjmp(scheduler, 1);
+}
+
+// Until the thread waits.
+__attribute__((noinline)) static void run(Thread &thread) {
+    if (_setjmp(scheduler)) return;
+    if (thread.begun) _longjmp(thread.place, 1);
+    thread.begun = true;
+    setcontext(&thread.beginning);
 }
 
 static void run_body() {
@@ -80,7 +91,7 @@ static void run_until_barriers(std::vector<unsigned> &order, std::minstd_rand *r
     for (unsigned thread : order)
         if (threads[thread].wait == NOTHING) {
             threadIdx.x = thread;
-            swapcontext(&scheduler, &threads[thread].context);
+            run(threads[thread]);
         }
 }
 
@@ -91,11 +102,11 @@ static bool run_block(std::vector<unsigned> order, std::minstd_rand *random) {
     memset(__start_shared, 0xff, __stop_shared - __start_shared);
     for (Thread &thread : threads) {
         thread.stack.resize(1 << 14);
-        thread.wait = NOTHING;
-        getcontext(&thread.context);
-        thread.context.uc_stack.ss_sp = thread.stack.data();
-        thread.context.uc_stack.ss_size = thread.stack.size();
-        makecontext(&thread.context, run_body, 0);
+        thread.wait = NOTHING, thread.begun = false;
+        getcontext(&thread.beginning);
+        thread.beginning.uc_stack.ss_sp = thread.stack.data();
+        thread.beginning.uc_stack.ss_size = thread.stack.size();
+        makecontext(&thread.beginning, run_body, 0);
     }
     do run_until_barriers(order, random);
     while (release_block() || release_warps());
