@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from edgefill.errors import ModelError
 from edgefill.export import agreement, gradient_graph
 from edgefill.export.decompositions import indexing
-from edgefill.export.plain_forms import as_written
+from edgefill.export.plain_forms import as_written, quiet
 from tests.export.objectives import OBJECTIVES, squares
 
 
@@ -31,7 +31,7 @@ def test_gradient_is_that_of_eager_mode(name):
     model = gradient_graph(objective, inputs, wrt=wrt, check=False)
     variables = [wrt] if isinstance(wrt, str) else list(wrt)
     free = {key: inputs[key].clone().requires_grad_(True) for key in variables}
-    with as_written():
+    with as_written(), quiet():
         expected = torch.autograd.grad(objective(**{**inputs, **free}).sum(), list(free.values()))
     found = run(model, inputs)
     for key, value in zip(variables, expected, strict=True):
@@ -155,8 +155,6 @@ def test_batch_size_that_is_made_a_number_is_refused_by_its_line():
     assert "batch size became fixed" in message and "in parts.inner" in message
     assert "torch.ones(int(x.shape[0]), 1)" in message
     assert "torch.vmap" in message
-    hessian = torch.vmap(torch.func.hessian(lambda row: row.square().sum()))
-    assert "jacrev" in refused(lambda x: squares(hessian(x)))
 
 
 def test_bfloat16_is_refused_by_the_call_that_computes_in_it():
@@ -192,7 +190,8 @@ def test_what_the_objective_itself_raises_is_told_with_its_line():
         return squares(x)
 
     message = refused(objective)
-    assert "AssertionError(expected doubles)" in message and "assert x.dtype" in message
+    assert "AssertionError: expected doubles" in message and "assert x.dtype" in message
+    assert "at the examples" in message
 
 
 def test_recursions_are_refused_with_what_to_write():
