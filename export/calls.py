@@ -59,7 +59,6 @@ class Attempt:
 
         def noted(graph: fx.Graph, op: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
             found.calls.setdefault(str(target), found.label())
-            found.calls[_LAST] = found.label()
             return create(graph, op, target, *args, **kwargs)
 
         try:
@@ -79,7 +78,7 @@ class Attempt:
         watching = found or _Found()
 
         def watched(*inputs: Tensor) -> Any:
-            with watching.functions:
+            with watching.operators, watching.functions:
                 return self.step(*inputs)
 
         _watching.append(watching)
@@ -95,7 +94,15 @@ class Attempt:
             return operator  # of somebody's own, by a name that they know
         name = rest.partition(".")[0]
         bare = name.removesuffix("_backward").removesuffix("_functional")
-        for known in (name, bare, f"{name}_", f"special_{name}", f"special_{name.removeprefix('bessel_')}"):
+        viewed = name.removesuffix("_scatter")  # what makes functions of writes calls it so
+        for known in (
+            name,
+            bare,
+            viewed,
+            f"{name}_",
+            f"special_{name}",
+            f"special_{name.removeprefix('bessel_')}",
+        ):
             if f"aten::{known}" in self.calls:
                 return self.calls[f"aten::{known}"] or operator
         for target, call in self.traced_calls.items():
@@ -256,7 +263,7 @@ class _Operators(TorchDispatchMode):
     def __torch_dispatch__(
         self, operator: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        label = self.found.label()
+        label = self.found.calls[_LAST] = self.found.label()
         self.found.calls.setdefault(operator.name().partition(".")[0], label)
         if torch.Tag.nondeterministic_seeded in operator.tags:
             self.found.calls.setdefault(RANDOM, label)

@@ -25,12 +25,8 @@ from edgefill.export import programs
 from edgefill.export.decompositions import whole_upsampling
 from edgefill.export.decompositions.quantisation import fake_quantize_per_channel
 
-_embedding_bag, _cov, _matrix_norm, _split = (
-    f.embedding_bag,
-    torch.cov,
-    torch.linalg.matrix_norm,
-    Tensor.split,
-)
+_embedding_bag, _cov, _split = f.embedding_bag, torch.cov, Tensor.split
+_matrix_norm, _norm, _solve = torch.linalg.matrix_norm, torch.linalg.norm, torch.linalg.solve
 
 
 @contextmanager
@@ -76,15 +72,14 @@ def as_written() -> Iterator[None]:
 
 
 def affine_grid(theta: Tensor, size: Any, align_corners: bool) -> Tensor:
-    """Where each pixel [N, H, W, 2] of pictures of ``size`` is taken from; ``theta [N, 2, 3]``.
+    """Where each pixel [N, (D,) H, W, 2 or 3] of pictures of ``size`` is taken from; ``theta [N, 2, 3]``.
 
     PyTorch's own gradient of it asks for the batch as a number.
     """
-    height, width = (int(side) for side in size[-2:])
-    x, y = (_centres(side, align_corners, theta.dtype) for side in (width, height))
-    rows, columns = torch.meshgrid(y, x, indexing="ij")
-    points = torch.stack([columns, rows, torch.ones_like(rows)], -1).reshape(1, -1, 3)
-    return (points @ theta.mT).unflatten(1, (height, width))
+    sides = [int(side) for side in size[2:]]
+    places = torch.meshgrid(*(_centres(side, align_corners, theta.dtype) for side in sides), indexing="ij")
+    points = torch.stack([*reversed(places), torch.ones_like(places[0])], -1).reshape(1, -1, len(sides) + 1)
+    return (points @ theta.mT).unflatten(1, sides)
 
 
 def gaussian_nll_loss(
@@ -221,6 +216,16 @@ def corrcoef(x: Tensor) -> Tensor:
     return (covariance / deviation[:, None] / deviation).clamp(-1, 1)
 
 
+def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
+    """By the inverse within torch.func's transformations, where PyTorch's own asks for the batch."""
+    if torch._C._functorch.maybe_current_level() is None:
+        return _solve(A, B, left=left)
+    inverse = torch.linalg.inv(A)
+    if B.dim() == 1 or (B.dim() == A.dim() - 1 and B.shape == A.shape[:-1]):
+        return (inverse @ B.unsqueeze(-1)).squeeze(-1)
+    return inverse @ B if left else B @ inverse
+
+
 def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The product of all. PyTorch's own asks for the batch as a number to find the best order."""
     return functools.reduce(torch.matmul, tensors)
@@ -250,6 +255,16 @@ def matrix_norm(
     return norm.squeeze(last).squeeze(first)
 
 
+def norm(
+    A: Tensor, ord: float | str | None = None, dim: Any = None, keepdim: bool = False, **options: Any
+) -> Tensor:
+    """``torch.linalg.norm``, whose matrices are handed to the form above."""
+    places = dim if dim is not None else (-2, -1)
+    if ord is None or isinstance(places, int) or len(places) != 2 or A.dim() < 2:
+        return _norm(A, ord, dim, keepdim, **options)
+    return torch.linalg.matrix_norm(A, ord, tuple(places), keepdim, **options)
+
+
 def _reduced(loss: Tensor, reduction: str) -> Tensor:
     return {"mean": loss.mean, "sum": loss.sum, "none": lambda: loss}[reduction]()
 
@@ -273,6 +288,8 @@ _FORMS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (torch.linalg, "multi_dot", multi_dot),
     (torch, "chain_matmul", lambda *tensors: multi_dot(tensors)),
     (torch.linalg, "matrix_norm", matrix_norm),
+    (torch.linalg, "norm", norm),
+    (torch.linalg, "solve", solve),
     (torch, "split", split),
     (Tensor, "split", split),
     (eager_transforms, "_jvp_with_argnums", jvp),

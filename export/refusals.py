@@ -37,7 +37,7 @@ _FIXED_BATCH = (
 _SHOWN = "an input or output has one size of it"
 _ASKS = (
     "{} asks for the batch size as a number, which a graph does not have: write what it computes in other "
-    "calls, for the whole batch at once or for one sample by torch.vmap"
+    "calls, of the whole batch; within torch.vmap, take that call out of it"
 )
 _FORWARD_MODE = (
     "forward-mode differentiation by torch.autograd.forward_ad needs the batch size as a number while "

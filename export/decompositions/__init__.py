@@ -191,6 +191,7 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.cholesky_inverse.default: linear_algebra.cholesky_inverse,
     aten.linalg_matrix_exp.default: linear_algebra.matrix_exp,
     aten.linalg_lu.default: elimination.lu,
+    aten.lu_unpack.default: elimination.lu_unpack,
     aten.linalg_lu_factor_ex.default: elimination.lu_factor_ex,
     aten.linalg_lu_solve.default: elimination.lu_solve,
     aten._linalg_solve_ex.default: elimination.solve_ex,

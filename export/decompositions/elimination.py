@@ -24,9 +24,15 @@ def lu(a: Tensor, *, pivot: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """P, L and U with P·L·U = ``a [..., M, M]``."""
     if not pivot or a.shape[-1] != a.shape[-2]:
         return NotImplemented
-    factors, pivots = _factors(a)
-    unit = torch.eye(int(a.shape[-1]), dtype=a.dtype)
-    rows = unit.expand(a.shape)
+    return lu_unpack(*_factors(a))
+
+
+def lu_unpack(
+    factors: Tensor, pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """P, L and U [..., M, M] of what ``lu_factor_ex`` returns."""
+    unit = torch.eye(int(factors.shape[-1]), dtype=factors.dtype)
+    rows = unit.expand(factors.shape)
     for k, other in reversed(list(enumerate((pivots - 1).unbind(-1)))):
         rows = _swapped(rows, k, other)
     return rows, torch.tril(factors, -1) + unit, torch.triu(factors)

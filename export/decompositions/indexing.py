@@ -22,6 +22,10 @@ aten = torch.ops.aten
 
 MOST = 2**24  # picks times places
 
+_COUNTED = (
+    "as many values as a mask has true places are read or written, a number that depends on what is "
+    "in the tensor; write torch.where(mask, new, old) instead"
+)
 _WHOLE = (0, 2**63 - 1, 1)  # the start, end and step of a slice that takes all
 
 
@@ -104,10 +108,7 @@ def _written_where(x: Tensor, indices: Sequence[Tensor | None], values: Tensor, 
     """One value where a mask is true. Raises ModelError for as many as there are true places."""
     axis, mask = next((axis, index) for axis, index in enumerate(indices) if index is not None)
     if sum(index is not None for index in indices) > 1 or values.numel() != 1:
-        raise ModelError(
-            "as many values as a mask has true places are read or written, a number that depends on what is "
-            "in the tensor; write torch.where(mask, new, old) instead"
-        )
+        raise ModelError(_COUNTED)
     whole = mask.bool().reshape(*mask.shape, *[1] * (x.dim() - axis - mask.dim()))
     value = values.reshape(()).to(x.dtype)
     return torch.where(whole, x + value if accumulate else value, x)
@@ -187,6 +188,8 @@ def _check(picks: int, places: int) -> None:
 
 
 def _number(size: Any) -> int:
-    """A size, which may be a symbol that has to stay one."""
+    """A size, which may be a symbol that has to stay one. Raises ModelError where values make it."""
     node = getattr(size, "node", None)
+    if node is not None and node.hint is None:
+        raise ModelError(_COUNTED)
     return int(size if node is None else node.hint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import onnx
 import pytest
 import torch
@@ -62,6 +64,22 @@ def test_networks_are_left_as_they_were(tmp_path):
 class Whitened(nn.Module):
     def forward(self, x):
         return torch.linalg.svd(x, full_matrices=False)[0]
+
+
+class Listed(nn.Module):
+    def forward(self, x):
+        return [x, x]
+
+
+def uncompiled(*_):
+    raise AssertionError("a graph is of what was written")
+
+
+def test_compiled_networks_are_exported_without_compiling_them(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what PyTorch's compiler imports
+        G, D = (torch.compile(network, backend=uncompiled) for network in (plain_g(), plain_d()))
+    export_bundle(G, D, tmp_path / "pair.edgefill", z_dim=Z)
 
 
 def refused(tmp_path, G, D, **options) -> str:
@@ -132,6 +150,8 @@ def test_d_that_compares_the_pictures_of_its_batch_is_refused_with_what_to_do(we
             "after a tanh",
         ),
         (lambda: generator(nn.Conv2d(8, 2, 3, 1, 1)), plain_d, {}, "do not run"),
+        (lambda: nn.Sequential(plain_g(), Listed()), plain_d, {}, "G returned a list; expected one tensor"),
+        (plain_g, lambda: nn.Sequential(plain_d(), Listed()), {}, "D returned a list; expected one tensor"),
     ],
 )
 def test_networks_that_do_not_fit_are_explained(G, D, options, message, tmp_path):

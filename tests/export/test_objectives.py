@@ -157,6 +157,35 @@ def test_batch_size_that_is_made_a_number_is_refused_by_its_line():
     assert "torch.vmap" in message
 
 
+def test_what_a_gradient_asks_for_is_refused_by_the_call_that_it_is_of():
+    message = refused(lambda x: squares(x[:1] * x))
+    assert "the gradient of Tensor.__getitem__ (test_objectives.py" in message
+    assert "batch size as a number" in message
+    message = refused(lambda x: squares(x.as_strided((x.shape[0], 3), (4, 1))))
+    assert "Tensor.as_strided (test_objectives.py" in message
+
+
+def test_functions_of_two_numbers_are_named_as_they_are_written():
+    message = refused(lambda x: squares(torch.special.gammainc(torch.ones(()), x.abs() + 1)))
+    assert "torch.special.gammainc (test_objectives.py" in message and "prims" not in message
+
+
+def test_what_does_not_run_in_pytorch_is_told_in_its_words():
+    message = refused(lambda x: squares(x @ torch.ones(3, 2)))
+    assert "does not run in PyTorch at the examples" in message and "torch.ones(3, 2)" in message
+
+
+def test_tensors_of_two_types_are_told_where_they_meet():
+    message = refused(lambda x: squares(x @ torch.eye(4, dtype=torch.float64)))
+    assert "float32 and float64, meet in Tensor.matmul (test_objectives.py" in message
+
+
+def test_as_many_places_as_values_say_are_refused():
+    message = refused(lambda x: squares(torch.zeros_like(x).index_put(torch.where(x > 0), x[x > 0])))
+    assert "depends on" in message or "branches on values" in message
+    assert "test_objectives.py" in message
+
+
 def test_bfloat16_is_refused_by_the_call_that_computes_in_it():
     message = refused(within(lambda x: F.relu(x.bfloat16())))
     assert "F.relu in parts.inner" in message and "bfloat16" in message and "float()" in message
