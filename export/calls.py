@@ -64,6 +64,7 @@ class Attempt:
         try:
             with mock.patch.object(fx.Graph, "create_node", noted):
                 self.retrace(found)
+            found.calls.pop(_LAST)
         except Exception:  # noqa: BLE001 - it is being traced because it could not be exported
             pass
         return found.calls
@@ -161,6 +162,15 @@ def raised_by_a_form(error: BaseException) -> bool:
     return bool(stack) and Path(stack[-1].filename).parent.name == "decompositions"
 
 
+def operator_of(error: BaseException) -> str:
+    """The operator that was being rewritten when ``error`` was raised, as function without writes; or ""."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        target = frame.f_locals.get("target")
+        if frame.f_code.co_name == "call_function" and isinstance(target, torch._ops.OpOverload):
+            return str(target.overloadpacket)
+    return ""
+
+
 def place() -> str:
     """Where somebody's own code is running: the module's path and the line; empty where it is not."""
     line, module = _own_line(_within_step(traceback.extract_stack())), _module()
@@ -245,7 +255,7 @@ class _Functions(TorchFunctionMode):
     ) -> Any:
         if function is torch.autograd.grad or isinstance(function, torch._ops.OpOverload):
             return function(*args, **(kwargs or {}))
-        self.found.now = label = _label(function)
+        self.found.now = self.found.calls[_LAST] = label = _label(function)
         result = function(*args, **(kwargs or {}))
         for value in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(value, Tensor) and value.grad_fn is not None:

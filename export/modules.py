@@ -188,7 +188,7 @@ def _scale_and_offset(norm: nn.Module) -> tuple[Tensor, Tensor]:
 def _per_feature(norm: nn.Module, features: int) -> nn.BatchNorm1d:
     """The batch norm over channels as one over the features that an Unflatten made them of."""
     repeat = operator.floordiv(features, norm.num_features)
-    flat = nn.BatchNorm1d(features, eps=norm.eps, affine=norm.affine).eval()
+    flat = nn.BatchNorm1d(features, eps=norm.eps).eval()
     for name in ("weight", "bias", "running_mean", "running_var"):
         tensor = getattr(norm, name)
         if tensor is not None:

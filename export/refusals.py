@@ -20,6 +20,7 @@ from edgefill.export.calls import (
     Attempt,
     call_under_way,
     line_of,
+    operator_of,
     place,
     raised_by_a_form,
     raised_by_others,
@@ -132,7 +133,7 @@ def explained(attempt: Attempt, fixed: Sequence[str]) -> Iterator[None]:
         yield
     except EdgefillError as error:
         with as_written(), quiet():
-            where = line_of(error) or (attempt.last_call if raised_by_a_form(error) else "")
+            where = line_of(error) or (_refused_call(error, attempt) if raised_by_a_form(error) else "")
         raise (ModelError(f"{error} ({where})") if where else error) from error
     except Exception as error:  # tracing runs foreign code and a whole compiler
         with as_written(), quiet():
@@ -195,6 +196,12 @@ def _fixed_batch(fixed: Sequence[str], attempt: Attempt) -> str:
     if fixed and not fixed[0]:
         fixed = _found_again(attempt)
     return next((each for each in fixed if each), _FIXED_BATCH.format(_SHOWN))
+
+
+def _refused_call(error: BaseException, attempt: Attempt) -> str:
+    """The call whose form raised ``error``, in the first trace or where writes were taken out."""
+    operator = operator_of(error)
+    return attempt.call_of(operator) if operator else attempt.last_call
 
 
 def _found_again(attempt: Attempt) -> list[str]:

@@ -21,8 +21,8 @@ FOLDABLE = {
         nn.Flatten(), nn.Linear(256, 24, bias=False), nn.Unflatten(1, (6, 2, 2)), NORM(6)
     ],
     "batch norm without weights": lambda: [nn.Conv2d(4, 6, 3), NORM(6, affine=False)],
-    "linear, batch norm without weights": lambda: [
-        nn.Flatten(), nn.Linear(256, 6), nn.BatchNorm1d(6, affine=False)
+    "linear, unflatten, batch norm without weights": lambda: [
+        nn.Flatten(), nn.Linear(256, 24), nn.Unflatten(1, (6, 2, 2)), NORM(6, affine=False)
     ],
 }  # fmt: skip
 
