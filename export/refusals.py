@@ -72,9 +72,7 @@ _INTERNAL = re.compile(
 _MIXED = ("should be the same", "same dtype", "expected scalar type")
 _HALF = re.compile(r"\bHalf\b|float16")
 _PRODUCTS = {
-    getattr(torch.ops.aten, name).default
-    for name in ("mm", "bmm", "addmm", "baddbmm", "convolution", "linear", "matmul")
-    if hasattr(torch.ops.aten, name)
+    getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm", "baddbmm", "convolution")
 }
 _WITHOUT_SHAPES = ("attempted to run this operator", "DynamicOutputShape")
 _ON_VALUES = ("data-dependent", "_local_scalar_dense", "DataDependent", "is not tracing-friendly", "Eq(u")
@@ -94,7 +92,8 @@ def what_fixes(size: int) -> Iterator[list[str]]:
     replace = ShapeEnv._set_replacement
 
     def noted(env: ShapeEnv, symbol: Any, value: Any, reason: str) -> None:
-        if value.is_number and env.backed_var_to_val.get(symbol) == size:
+        known = getattr(env, "backed_var_to_val", None)  # which PyTorch 2.9 calls by another name
+        if value.is_number and (env.var_to_val if known is None else known).get(symbol) == size:
             found.append(_what_asks())
         replace(env, symbol, value, reason)
 
