@@ -253,7 +253,7 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if function is torch.autograd.grad or isinstance(function, torch._ops.OpOverload):
+        if _is_no_call(function):
             return function(*args, **(kwargs or {}))
         self.found.now = self.found.calls[_LAST] = label = _label(function)
         result = function(*args, **(kwargs or {}))
@@ -261,6 +261,12 @@ class _Functions(TorchFunctionMode):
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 _mark(value.grad_fn, label)
         return result
+
+
+def _is_no_call(function: Any) -> bool:
+    """Whether nobody wrote it as a call: our own gradient, an operator of a form, an attribute."""
+    asks = getattr(function, "__name__", "") == "__get__"
+    return asks or function is torch.autograd.grad or isinstance(function, torch._ops.OpOverload)
 
 
 class _Operators(TorchDispatchMode):
