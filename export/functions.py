@@ -151,13 +151,13 @@ def cov(
     rows = x if x.dim() == 2 else x.reshape(1, -1)
     centred = rows - rows.mean(1, keepdim=True)
     result = centred @ centred.mT / (rows.shape[1] - correction)
-    return result if x.dim() == 2 else result.squeeze()
+    return result.reshape(()) if rows.shape[0] == 1 else result
 
 
 def corrcoef(x: Tensor) -> Tensor:
     """Correlations of the rows of ``x``, no further from 0 than 1."""
     covariance = cov(x)
-    if x.dim() < 2:
+    if covariance.dim() == 0:
         return covariance / covariance
     deviation = covariance.diagonal().sqrt()
     return (covariance / deviation[:, None] / deviation).clamp(-1, 1)
