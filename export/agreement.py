@@ -9,7 +9,7 @@ from onnx import ModelProto
 from torch import Tensor
 
 from edgefill.errors import ModelError
-from edgefill.export.plain_forms import as_written
+from edgefill.export.plain_forms import as_written, quiet
 from edgefill.export.proof import run_graph
 
 _BATCHES = (2, 5)
@@ -31,7 +31,7 @@ def check(model: ModelProto, evaluate: Eager, examples: Mapping[str, Tensor], sh
 
     def eager(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         try:
-            with as_written():
+            with as_written(), quiet():
                 return evaluate({name: tensor.clone() for name, tensor in inputs.items()})
         except Exception as error:  # it is somebody's code
             shapes = {name: list(tensor.shape) for name, tensor in inputs.items()}

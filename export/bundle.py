@@ -20,6 +20,7 @@ from edgefill.export import onnx_passes
 from edgefill.export.gradient import OPSET, forward_graph, gradient_graph
 from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.objective import Completion, DiscriminatorOutput
+from edgefill.export.plain_forms import as_written
 from edgefill.export.proof import prove, prove_encoder
 from edgefill.methods.latent.latents import Prior
 from edgefill.model.bundle import write_bundle
@@ -53,6 +54,7 @@ def silent(_: str) -> None:
     """Where nobody wants to know."""
 
 
+@as_written()
 def export_bundle(
     generator: nn.Module,
     discriminator: nn.Module | None,
@@ -158,7 +160,7 @@ def _prepared(original: Completion, prior: Prior) -> Completion:
     if discriminator is not None:
         discriminator = prepared(discriminator, "the discriminator", pictures)
     networks = replace(original, generator=generator, discriminator=discriminator)
-    if pictures is not None:
+    if isinstance(pictures, Tensor):
         _check_alone("G's picture", networks.generate, latents)
         if discriminator is not None:
             _check_alone("D's logit", networks.logit, _noise(pictures.shape))
@@ -218,6 +220,8 @@ def _picture_shape(networks: Completion, prior: Prior, *, told: bool) -> tuple[i
         with torch.no_grad():
             pictures = networks.generate(z[:2])
             logits = networks.logit(pictures) if networks.discriminator is not None else torch.zeros(2)
+    except ModelError:
+        raise
     except Exception as error:  # the networks are foreign code
         raise ModelError(
             f"the networks do not run on z of shape [2, {prior.z_dim}]: {type(error).__name__}: {error}; "

@@ -101,7 +101,9 @@ def _refuse_branches(operator: Any) -> None:
 
 
 def _asks(operator: Any) -> bool:
-    """Whether ``operator`` gives no tensor, or one whose size follows from values."""
+    """Whether ``operator`` gives no tensor, or one whose size follows from values; not what a trace knows."""
+    if operator.namespace == "prim":  # such as prim.device
+        return False
     tensors = any("Tensor" in str(each.type) for each in operator._schema.returns)
     return not tensors or torch.Tag.dynamic_output_shape in operator.tags
 

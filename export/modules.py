@@ -47,12 +47,18 @@ def prepared(module: nn.Module, role: str, example: Tensor | None = None) -> nn.
 
 
 def _alike(folded: nn.Module, module: nn.Module, example: Tensor) -> bool:
-    """Whether both compute the same, with the same gradient, but for rounding; true where neither runs."""
+    """Whether both compute the same, with the same gradient, but for rounding.
+
+    True where ``module`` does not run.
+    """
     try:
         expected, nudged = (_value_and_gradient(module, x) for x in (example, example * (1 + _NUDGE)))
-        found = _value_and_gradient(folded, example)
     except Exception:  # noqa: BLE001 - foreign code; whoever exports it says what is wrong with it
         return True
+    try:
+        found = _value_and_gradient(folded, example)
+    except Exception:  # noqa: BLE001 - what folds does not know all that modules may be
+        return False
     return all(
         float((a - b).abs().max()) <= _LIMIT * float(b.abs().max()) + _SLACK * float((c - b).abs().max())
         for a, b, c in zip(found, expected, nudged, strict=True)
@@ -112,7 +118,10 @@ def _fold_batch_norm(module: nn.Module) -> nn.Module:
     except Exception:  # noqa: BLE001 - tracing runs the module's own code, which may raise anything
         return module
     layers = dict(graph.named_modules())
-    for layer, unflatten, norm in list(_foldable(graph, layers)):
+    found = list(_foldable(graph, layers))
+    if not found:
+        return module
+    for layer, unflatten, norm in found:
         batch_norm = layers[str(norm.target)]
         folded = _fold(layers[str(layer.target)], batch_norm, has_unflatten=unflatten is not layer)
         graph.set_submodule(str(layer.target), folded)
@@ -147,6 +156,9 @@ def _foldable(
 
 
 def _fold(layer: nn.Module, norm: nn.Module, *, has_unflatten: bool) -> nn.Module:
+    if norm.weight is None:
+        norm.weight = nn.Parameter(torch.ones(norm.num_features), requires_grad=False)
+        norm.bias = nn.Parameter(torch.zeros(norm.num_features), requires_grad=False)
     if isinstance(layer, _CONVOLUTIONS):
         return _fold_into_convolution(layer, norm)
     return fuse_linear_bn_eval(layer, _per_feature(norm, layer.out_features) if has_unflatten else norm)
@@ -176,7 +188,7 @@ def _scale_and_offset(norm: nn.Module) -> tuple[Tensor, Tensor]:
 def _per_feature(norm: nn.Module, features: int) -> nn.BatchNorm1d:
     """The batch norm over channels as one over the features that an Unflatten made them of."""
     repeat = operator.floordiv(features, norm.num_features)
-    flat = nn.BatchNorm1d(features, eps=norm.eps, affine=norm.affine).eval()
+    flat = nn.BatchNorm1d(features, eps=norm.eps).eval()
     for name in ("weight", "bias", "running_mean", "running_var"):
         tensor = getattr(norm, name)
         if tensor is not None:

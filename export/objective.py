@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgefill.errors import ModelError
+
 DiscriminatorOutput = Literal["logit", "sigmoid"]
 # A probability is read as a logit no further from 0 than this: beyond, the type has no digits left, and the
 # slope of the logit, exp(15) or exp(9), must fit the type that carries the gradient into D.
@@ -42,7 +44,8 @@ class Completion:
     def generate(self, z: Tensor) -> Tensor:
         """G(z), [N, C, H, W] in [-1, 1], from z [N, Z]."""
         latent = z.to(self.dtype)
-        picture: Tensor = self.generator(latent[:, :, None, None] if self.spatial_z else latent).to(z.dtype)
+        drawn = self.generator(latent[:, :, None, None] if self.spatial_z else latent)
+        picture = _tensor(drawn, "G", "pictures [N, C, H, W]").to(z.dtype)
         black, white = self.picture_range
         return picture if self._is_plain else (picture - black) * (2.0 / (white - black)) - 1.0
 
@@ -51,7 +54,8 @@ class Completion:
         assert self.discriminator is not None
         black, white = self.picture_range
         own = picture if self._is_plain else (picture + 1.0) * ((white - black) / 2.0) + black
-        output = self.discriminator(own.to(self.dtype)).to(picture.dtype)
+        said = self.discriminator(own.to(self.dtype))
+        output = _tensor(said, "D", "logits [N] or [N, 1]").to(picture.dtype)
         score = output.reshape(picture.shape[0], -1).squeeze(1)  # (N,) from (N,), (N, 1) or (N, 1, 1, 1)
         if self.discriminator_output == "sigmoid":
             edge = 1.0 / (1.0 + math.exp(_SURE.get(self.dtype, _SURE_BY_DEFAULT)))
@@ -130,6 +134,16 @@ class Completion:
         contextual = self.contextual(generated, target, weight, block_weight, power)
         parts = {"generated": generated, "contextual": contextual}
         return contextual + pull * (z - anchor).square().sum(1), parts
+
+
+def _tensor(output: object, network: str, expected: str) -> Tensor:
+    """``output``. Raises ModelError where a network returns several things, or none."""
+    if not isinstance(output, Tensor):
+        raise ModelError(
+            f"{network} returned a {type(output).__name__}; expected one tensor, {expected}: hand over a "
+            "module whose forward picks it out of what yours returns, or puts its parts together"
+        )
+    return output
 
 
 def _weighted_sum(difference: Tensor, weight: Tensor, power: Tensor) -> Tensor:

@@ -11,6 +11,13 @@ from torch import fx
 
 aten = torch.ops.aten
 
+_CHECKS = (
+    aten._linalg_check_errors.default,
+    aten._assert_async.default,
+    aten._assert_async.msg,
+    aten._assert_scalar.default,
+)
+
 
 def made_plain(graph: fx.GraphModule) -> None:
     """Leaves in ``graph`` only what has a form in ONNX."""
@@ -66,7 +73,7 @@ def _is_new(node: fx.Node) -> bool:
 def _without_checks(graph: fx.GraphModule) -> None:
     """Nothing in a graph can raise: what PyTorch checks in its results shows as NaN."""
     for node in list(graph.graph.nodes):
-        if node.target is aten._linalg_check_errors.default:
+        if node.target in _CHECKS:
             graph.graph.erase_node(node)
 
 

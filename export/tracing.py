@@ -13,15 +13,18 @@ from torch.func import functionalize
 
 from edgefill.errors import ModelError
 from edgefill.export import onnx_passes, programs, traced_passes
+from edgefill.export.calls import Attempt
 from edgefill.export.complex_parts import InParts, Parts, in_parts
 from edgefill.export.constants import KnownConstants
 from edgefill.export.decompositions import decomposition_table
-from edgefill.export.plain_forms import plain_forms
+from edgefill.export.plain_forms import plain_forms, quiet
 from edgefill.export.refusals import (
+    BATCHES,
+    FixedBatch,
     explained,
-    fixed_batch,
     no_form,
     refuse_bfloat16,
+    refuse_mixed_types,
     refuse_random_numbers,
     what_fixes,
 )
@@ -30,9 +33,6 @@ BATCH = "N"
 OPSET = programs.OPSET
 
 aten = torch.ops.aten
-
-# The traced batch must differ from every other input size: equal sizes would share one symbol.
-_TRACED_BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
 
 
 def to_onnx(
@@ -53,14 +53,23 @@ def to_onnx(
     batched = [name for name in example_inputs if dynamic.get(name, {}).get(0) == BATCH]
     batch = _traced_batch(example_inputs, batched)
     examples = _with_batch(example_inputs, batched, batch)
-    with plain_forms(), what_fixes(batch) as fixed_by, explained(step, examples, fixed_by):
-        graph = _functional(step, examples, open_sizes, decomposition_table(allow_scatter=allow_scatter))
-        refuse_random_numbers(graph, step, examples)
-        refuse_bfloat16(graph, step, examples)
+    with quiet():
+        table = decomposition_table(allow_scatter=allow_scatter)
+    attempt = Attempt(
+        step,
+        examples,
+        list(example_inputs.values()),
+        lambda watched: _traced(watched, examples, open_sizes, table),
+    )
+    with what_fixes(batch) as fixed_by, explained(attempt, fixed_by), plain_forms():
+        graph = _functional(step, examples, open_sizes, table)
+        refuse_random_numbers(graph, attempt)
+        refuse_bfloat16(graph, attempt)
+        refuse_mixed_types(graph, attempt)
         sizes = dict(zip(example_inputs, open_sizes, strict=True))
         fixed = _fixed_size(graph, sizes, output_names, batchless)
         if fixed:
-            raise ModelError(fixed_batch(fixed_by, step, examples) if fixed == BATCH else fixed)
+            raise FixedBatch if fixed == BATCH else ModelError(fixed)
         program = torch.onnx.export(
             programs.program(graph),
             dynamo=True,
@@ -74,7 +83,7 @@ def to_onnx(
     # First: the traces name the operator that a refused node comes from.
     refused = onnx_passes.first_not_standard(model, allow_scatter=allow_scatter)
     if refused:
-        raise no_form(refused, step, examples)
+        raise no_form(refused, attempt)
     onnx_passes.strip_traces(model)
     onnx_passes.batch_of_first_input(model)
     onnx_passes.without_output_padding(model)
@@ -99,6 +108,11 @@ def _functional(
         graph = programs.traced(_without_writes(graph), examples, open_sizes, table)
     traced_passes.made_plain(graph)
     return graph
+
+
+def _traced(step: Callable[..., Any], *how: Any) -> None:
+    with plain_forms():
+        programs.traced(_with_constants(step), *how)
 
 
 def _with_constants(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +158,7 @@ def _traced_batch(example_inputs: Mapping[str, Tensor], batched: Sequence[str]) 
         for name, tensor in example_inputs.items()
         for size in tensor.shape[1 if name in batched else 0 :]
     }
-    return next(size for size in _TRACED_BATCHES if size not in sizes)
+    return next(size for size in BATCHES if size not in sizes)
 
 
 def _with_batch(example_inputs: Mapping[str, Tensor], batched: Sequence[str], batch: int) -> list[Tensor]:

@@ -17,10 +17,13 @@ from torch._decomp import core_aten_decompositions, get_decompositions
 from edgefill.export.decompositions import (
     elementary,
     elimination,
+    fourier,
     indexing,
     linear_algebra,
     quantisation,
+    reducing,
     resampling,
+    special,
 )
 from edgefill.export.decompositions.convolution import convolution, convolution_backward
 from edgefill.export.decompositions.folding import col2im, im2col
@@ -34,6 +37,7 @@ from edgefill.export.decompositions.max_pooling import (
 from edgefill.export.decompositions.resampling import BY_MATRICES, whole_upsampling
 from edgefill.export.decompositions.sampling import grid_sampler_2d_backward
 from edgefill.export.decompositions.slices import select_backward, slice_backward
+from edgefill.export.decompositions.views import VIEWS
 from edgefill.export.programs import without_form
 
 __all__ = ["decomposition_table", "whole_upsampling"]
@@ -69,6 +73,7 @@ def decomposition_table(*, allow_scatter: bool = False) -> dict[Any, Callable[..
     table = {overload: form for overload, form in table.items() if not overload._schema.is_mutable}
     table = {**without_form(), **table}
     table |= {overload: form for packet, form in _FORMS.items() for overload in _overloads(packet)}
+    table |= VIEWS
     for packet in (aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d):
         table[packet.default] = functools.partial(resampling.upsample, packet)
     for packet in BY_MATRICES:
@@ -137,6 +142,8 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten._fft_r2c.default: fft_r2c,
     aten._fft_c2c.default: fft_c2c,
     aten._fft_c2r.default: fft_c2r,
+    aten.fft_fftfreq.default: fourier.frequencies,
+    aten.fft_rfftfreq.default: fourier.half_of_frequencies,
     aten.upsample_nearest2d_backward.default: resampling.upsample_nearest2d_backward,
     aten.upsample_bilinear2d_backward.default: resampling.upsample_bilinear2d_backward,
     aten.upsample_bicubic2d_backward.default: resampling.upsample_bicubic2d_backward,
@@ -145,6 +152,17 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.scatter_add.default: indexing.scatter_add,
     aten.scatter.src: indexing.scatter,
     aten.scatter.value: indexing.scatter,
+    aten.scatter_reduce.two: reducing.scatter_reduce,
+    aten.index_reduce.default: reducing.index_reduce,
+    aten.max_unpool2d.default: reducing.max_unpool2d,
+    aten.i0.default: special.i0,
+    aten.special_i0e.default: special.i0e,
+    aten.special_i1.default: special.i1,
+    aten.special_i1e.default: special.i1e,
+    aten.special_ndtri.default: special.ndtri,
+    aten.copysign: special.copysign,
+    aten.fmax.default: special.fmax,
+    aten.fmin.default: special.fmin,
     aten.clamp.default: elementary.clamp,
     aten.polygamma.default: elementary.polygamma,
     aten.hypot.default: elementary.hypot,
@@ -169,6 +187,11 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.linalg_cholesky_ex.default: linear_algebra.cholesky_ex,
     aten.linalg_solve_triangular.default: linear_algebra.solve_triangular,
     aten.linalg_qr.default: linear_algebra.qr,
+    aten.cholesky_solve.default: linear_algebra.cholesky_solve,
+    aten.cholesky_inverse.default: linear_algebra.cholesky_inverse,
+    aten.linalg_matrix_exp.default: linear_algebra.matrix_exp,
+    aten.linalg_lu.default: elimination.lu,
+    aten.lu_unpack.default: elimination.lu_unpack,
     aten.linalg_lu_factor_ex.default: elimination.lu_factor_ex,
     aten.linalg_lu_solve.default: elimination.lu_solve,
     aten._linalg_solve_ex.default: elimination.solve_ex,

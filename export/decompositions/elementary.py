@@ -85,8 +85,13 @@ def polygamma(n: int, x: Tensor) -> Tensor:
 
 def erfinv(x: Tensor) -> Tensor:
     """The inverse of the error function, with the digits of float32."""
-    w = -torch.log((1 - x) * (1 + x))
-    near, far = _polynomial(_ERFINV_NEAR, w - 2.5), _polynomial(_ERFINV_FAR, torch.sqrt(w) - 3)
+    return erfinv_of(x, (1 - x) * (1 + x))
+
+
+def erfinv_of(x: Tensor, rest: Tensor) -> Tensor:
+    """The same, where 1 - x² is known with more digits."""
+    w = -torch.log(rest)
+    near, far = polynomial(_ERFINV_NEAR, w - 2.5), polynomial(_ERFINV_FAR, torch.sqrt(w) - 3)
     return torch.where(w < 5, near, far) * x
 
 
@@ -230,7 +235,8 @@ def trilinear(
     return (a * b * c).sum(list(summed))
 
 
-def _polynomial(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
+def polynomial(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
+    """Σ c·xᵏ, the highest power first."""
     value = torch.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
         value = value * x + coefficient

@@ -20,6 +20,24 @@ def lu_factor_ex(
     return (*_factors(a), _no_error(a))
 
 
+def lu(a: Tensor, *, pivot: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """P, L and U with P·L·U = ``a [..., M, M]``."""
+    if not pivot or a.shape[-1] != a.shape[-2]:
+        return NotImplemented
+    return lu_unpack(*_factors(a))
+
+
+def lu_unpack(
+    factors: Tensor, pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """P, L and U [..., M, M] of what ``lu_factor_ex`` returns."""
+    unit = torch.eye(int(factors.shape[-1]), dtype=factors.dtype)
+    rows = unit.expand(factors.shape)
+    for k, other in reversed(list(enumerate((pivots - 1).unbind(-1)))):
+        rows = _swapped(rows, k, other)
+    return rows, torch.tril(factors, -1) + unit, torch.triu(factors)
+
+
 def lu_solve(lu: Tensor, pivots: Tensor, b: Tensor, *, left: bool = True, adjoint: bool = False) -> Tensor:
     """x with a·x = ``b`` (or x·a = ``b``) for the matrix a, or its transpose, that was factored."""
     if not left:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,6 +46,16 @@ def fft_c2r(x: Tensor, dim: Sequence[int], normalization: int, last_dim_size: in
         cosines, sines = cosines * weight, sines * weight
     factor = _factor(normalization, [size, *(int(x.shape[axis]) for axis in others)])
     return factor * (_along(last, real, cosines) - _along(last, imaginary, sines))
+
+
+def frequencies(n: int, d: float = 1.0, **options: Any) -> Tensor:
+    """Those of the ``n`` places of a transform of numbers ``d`` apart; the negative ones behind."""
+    place = torch.arange(n, **options)
+    return torch.where(2 * place < n, place, place - n) * (1.0 / (n * d))
+
+
+def half_of_frequencies(n: int, d: float = 1.0, **options: Any) -> Tensor:
+    return torch.arange(n // 2 + 1, **options) * (1.0 / (n * d))
 
 
 def _transformed(parts: Parts, dim: Sequence[int], sign: int) -> Parts:

@@ -22,6 +22,10 @@ aten = torch.ops.aten
 
 MOST = 2**24  # picks times places
 
+_COUNTED = (
+    "as many values as a mask has true places are read or written, a number that depends on what is "
+    "in the tensor; write torch.where(mask, new, old) instead"
+)
 _WHOLE = (0, 2**63 - 1, 1)  # the start, end and step of a slice that takes all
 
 
@@ -50,15 +54,15 @@ def index_put(
 
 def scatter_add(x: Tensor, dim: int, index: Tensor, values: Tensor) -> Tensor:
     """``x`` with ``values`` added at ``index`` along ``dim``."""
-    return x + _grown(_put_along(values, _hits(x, dim, index), dim), x)
+    return x + grown(_put_along(values, hits_of(x, dim, index), dim), x)
 
 
 def scatter(x: Tensor, dim: int, index: Tensor, values: Tensor | float) -> Tensor:
     """``x`` with ``values`` at ``index`` along ``dim``; PyTorch does not say which of two at one place."""
-    hits = _hits(x, dim, index)
-    written = _grown(hits.any(dim % x.dim() + 1).to(x.dtype), x) > 0
+    hits = hits_of(x, dim, index)
+    written = grown(hits.any(dim % x.dim() + 1).to(x.dtype), x) > 0
     if isinstance(values, Tensor):
-        return torch.where(written, _grown(_put_along(values, hits, dim), x), x)
+        return torch.where(written, grown(_put_along(values, hits, dim), x), x)
     return torch.where(written, torch.full((), values, dtype=x.dtype), x)
 
 
@@ -104,10 +108,7 @@ def _written_where(x: Tensor, indices: Sequence[Tensor | None], values: Tensor, 
     """One value where a mask is true. Raises ModelError for as many as there are true places."""
     axis, mask = next((axis, index) for axis, index in enumerate(indices) if index is not None)
     if sum(index is not None for index in indices) > 1 or values.numel() != 1:
-        raise ModelError(
-            "as many values as a mask has true places are read or written, a number that depends on what is "
-            "in the tensor; write torch.where(mask, new, old) instead"
-        )
+        raise ModelError(_COUNTED)
     whole = mask.bool().reshape(*mask.shape, *[1] * (x.dim() - axis - mask.dim()))
     value = values.reshape(()).to(x.dtype)
     return torch.where(whole, x + value if accumulate else value, x)
@@ -145,7 +146,7 @@ def _sums(hot: Tensor, values: Tensor) -> Tensor:
     return (hot.T.to(exact.dtype) @ exact).to(values.dtype)
 
 
-def _hits(x: Tensor, dim: int, index: Tensor) -> Tensor:
+def hits_of(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """Whether a pick means a place: ``index`` with a dimension of the places before ``dim``."""
     dim %= x.dim()
     _check(index.numel() // index.shape[0] if dim else index.numel(), x.shape[dim])
@@ -153,15 +154,20 @@ def _hits(x: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def _put_along(values: Tensor, hits: Tensor, dim: int) -> Tensor:
-    """The sum of ``values`` at each place; they may be larger than the index, whose part alone counts."""
+    """The sum of ``values`` at each place."""
     dim %= values.dim()
+    zero = torch.zeros((), dtype=values.dtype)
+    return torch.where(hits, at_places(values, hits, dim), zero).sum(dim + 1).to(values.dtype)
+
+
+def at_places(values: Tensor, hits: Tensor, dim: int) -> Tensor:
+    """``values`` beside ``hits``; they may be larger than the index, whose part alone counts."""
     for axis in range(1, values.dim()):
         values = aten.slice(values, axis, 0, hits.shape[axis + (axis >= dim)])
-    zero = torch.zeros((), dtype=values.dtype)
-    return torch.where(hits, values.unsqueeze(dim), zero).sum(dim + 1).to(values.dtype)
+    return values.unsqueeze(dim)
 
 
-def _grown(part: Tensor, x: Tensor) -> Tensor:
+def grown(part: Tensor, x: Tensor) -> Tensor:
     """``part``, which lies at the beginning of each dimension of ``x``, with zeros behind it."""
     behind = [int(x.shape[axis]) - int(part.shape[axis]) for axis in range(x.dim() - 1, 0, -1)]
     pads = [side for count in behind for side in (0, count)]
@@ -182,6 +188,8 @@ def _check(picks: int, places: int) -> None:
 
 
 def _number(size: Any) -> int:
-    """A size, which may be a symbol that has to stay one."""
+    """A size, which may be a symbol that has to stay one. Raises ModelError where values make it."""
     node = getattr(size, "node", None)
+    if node is not None and node.hint is None:
+        raise ModelError(_COUNTED)
     return int(size if node is None else node.hint)

@@ -8,6 +8,7 @@ from torch import Tensor
 from edgefill.errors import ModelError
 
 LARGEST = 12  # Rows; the number of operators grows with the square of it.
+_TERMS, _SQUARINGS = 8, 8  # of an exponential's series, where the ninth is 5e-9, and of its result
 
 
 def cholesky_ex(a: Tensor, *, upper: bool = False, check_errors: bool = False) -> tuple[Tensor, Tensor]:
@@ -57,6 +58,33 @@ def qr(a: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
         q = torch.cat([q[..., :k], behind - (behind @ v) @ (weight * v.mT)], -1)
     kept = rows if mode == "complete" else min(rows, columns)
     return q[..., :kept], torch.triu(r)[..., :kept, :]
+
+
+def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:
+    """x with a·x = ``b`` for the matrix a whose Cholesky factor is given."""
+    lower = factor.mT if upper else factor
+    return solve_triangular(lower.mT, solve_triangular(lower, b, upper=False), upper=True)
+
+
+def cholesky_inverse(factor: Tensor, upper: bool = False) -> Tensor:
+    return cholesky_solve(torch.eye(int(factor.shape[-1]), dtype=factor.dtype), factor, upper)
+
+
+def matrix_exp(a: Tensor) -> Tensor:
+    """Σ aᵏ/k! of ``a [..., M, M]``: its series where a is halved until its norm is 1/2, squared as often.
+
+    With a norm of 2⁷ and more digits are lost; most such exponentials are no numbers in float32.
+    """
+    norm = a.abs().sum(-2).amax(-1)[..., None, None]
+    halvings = torch.ceil(torch.log2(norm.clamp(min=0.25))) + 1
+    small = a * torch.exp2(-halvings.clamp(0, _SQUARINGS))
+    unit = torch.eye(int(a.shape[-1]), dtype=a.dtype)
+    result = unit + small / _TERMS
+    for k in range(_TERMS - 1, 0, -1):
+        result = unit + (small @ result) / k
+    for k in range(_SQUARINGS):
+        result = torch.where(halvings > k, result @ result, result)
+    return result
 
 
 def _reflection(column: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 Inputs = dict[str, Tensor]
@@ -188,6 +189,60 @@ def factors(x: Tensor) -> Tensor:
     return squares(factor, torch.linalg.solve_triangular(factor, SIDE, upper=False))
 
 
+def reductions(x: Tensor) -> Tensor:
+    groups, rows = torch.tensor([0, 3, 0, 2]), torch.full_like(x, 0.5)
+    whole = groups[:, None].expand(x.shape)
+    return squares(
+        rows.scatter_reduce(1, whole, x, "mean", include_self=False),
+        rows.scatter_reduce(2, whole, x, "amax"),
+        rows.index_reduce(1, groups, x, "amin", include_self=False),
+    )
+
+
+def special(x: Tensor) -> Tensor:
+    share, wide = x.sigmoid(), 4 * x
+    return squares(
+        torch.special.i1(wide), torch.special.ndtri(share), torch.copysign(share, x),
+        torch.fmin(x, share), x * torch.fft.rfftfreq(8) * torch.fft.fftfreq(5, 0.5),
+    )  # fmt: skip
+
+
+def bags(x: Tensor, places: Tensor) -> Tensor:
+    weight, spread = PAIRS[:, :4], F.max_pool2d(x, 2, return_indices=True)
+    return squares(
+        F.embedding_bag(places, weight, mode="sum", per_sample_weights=x[:, 0, :3, 0], padding_idx=0),
+        *(F.embedding_bag(places, weight, mode=way, padding_idx=0) * x[:, 0, 0] for way in ("mean", "max")),
+        F.max_unpool2d(*spread, 2),
+        F.multilabel_margin_loss(
+            x[:, 0, 0], torch.tensor([[2, 0, -1, 3]]).expand(x.shape[0], 4), reduction="none"
+        )[:, None],
+    )
+
+
+def of_higher_order(x: Tensor) -> Tensor:
+    def energy(row: Tensor) -> Tensor:
+        return (row @ MATRIX[:2, :2]).sin().sum()
+
+    return squares(torch.vmap(torch.func.hessian(energy))(x))
+
+
+def systems(x: Tensor) -> Tensor:
+    factor = torch.linalg.cholesky(x @ x.mT + 3 * torch.eye(2))
+    return squares(
+        torch.cholesky_solve(SIDE[:2], factor), torch.linalg.matrix_norm(x, ord=1)[:, None],
+        torch.linalg.multi_dot([x[:, 0], MATRIX[:2], PAIRS.T]), torch.vmap(torch.corrcoef)(x),
+    )  # fmt: skip
+
+
+def rotations(x: Tensor) -> Tensor:
+    return squares(torch.linalg.matrix_exp(x - x.mT))
+
+
+def unknown_densities(x: Tensor) -> Tensor:
+    normal = Normal(x, x.exp())
+    return squares(kl_divergence(normal, Normal(0.0, 1.0)))
+
+
 def densities() -> Callable[[Tensor], Tensor]:
     turned = nn.utils.parametrizations.orthogonal(nn.Linear(5, 5))
 
@@ -253,6 +308,13 @@ OBJECTIVES: dict[str, tuple[Callable[..., Tensor], Inputs, str | tuple[str, ...]
     "statistics of the batch": (statistics_of_the_batch, _x(3, 4, 4), "x"),
     "functions of numbers": (numbers, _x(4, 5), "x"),
     "a codebook": (codebook, _x(3, 5), "x"),
+    "reduced by places": (reductions, _x(4, 5), "x"),
+    "special functions": (special, _x(5), "x"),
+    "bags of rows": (bags, {**_x(2, 4, 4), "places": torch.tensor([[1, 0, 2], [0, 2, 2]])}, "x"),
+    "of higher order": (of_higher_order, _x(2), "x"),
+    "systems": (systems, _x(2, 2), "x"),
+    "exponentials of matrices": (rotations, _x(2, 2), "x"),
+    "densities of inputs": (unknown_densities, _x(5), "x"),
     "Cholesky": (factors, _x(3, 3), "x"),
     "densities": (densities(), _x(5), "x"),
     "a gradient of its own": (own_gradient, _x(5), "x"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import onnx
 import pytest
 import torch
@@ -59,9 +61,25 @@ def test_networks_are_left_as_they_were(tmp_path):
     assert all(torch.equal(before[key], value) for key, value in D.state_dict().items())
 
 
-class CumulativeProduct(nn.Module):
+class Whitened(nn.Module):
     def forward(self, x):
-        return torch.linalg.matrix_exp(x)
+        return torch.linalg.svd(x, full_matrices=False)[0]
+
+
+class Listed(nn.Module):
+    def forward(self, x):
+        return [x, x]
+
+
+def uncompiled(*_):
+    raise AssertionError("a graph is of what was written")
+
+
+def test_compiled_networks_are_exported_without_compiling_them(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what PyTorch's compiler imports
+        G, D = (torch.compile(network, backend=uncompiled) for network in (plain_g(), plain_d()))
+    export_bundle(G, D, tmp_path / "pair.edgefill", z_dim=Z)
 
 
 def refused(tmp_path, G, D, **options) -> str:
@@ -72,8 +90,8 @@ def refused(tmp_path, G, D, **options) -> str:
 
 
 def test_operator_without_onnx_form_is_named(tmp_path):
-    G = generator(CumulativeProduct(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
-    assert "matrix_exp" in refused(tmp_path, G, plain_d())
+    G = generator(Whitened(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
+    assert "torch.linalg.svd in 2" in refused(tmp_path, G, plain_d())
 
 
 def test_uneven_adaptive_max_pooling_says_what_to_do(tmp_path):
@@ -132,6 +150,8 @@ def test_d_that_compares_the_pictures_of_its_batch_is_refused_with_what_to_do(we
             "after a tanh",
         ),
         (lambda: generator(nn.Conv2d(8, 2, 3, 1, 1)), plain_d, {}, "do not run"),
+        (lambda: nn.Sequential(plain_g(), Listed()), plain_d, {}, "G returned a list; expected one tensor"),
+        (plain_g, lambda: nn.Sequential(plain_d(), Listed()), {}, "D returned a list; expected one tensor"),
     ],
 )
 def test_networks_that_do_not_fit_are_explained(G, D, options, message, tmp_path):

@@ -21,6 +21,9 @@ FOLDABLE = {
         nn.Flatten(), nn.Linear(256, 24, bias=False), nn.Unflatten(1, (6, 2, 2)), NORM(6)
     ],
     "batch norm without weights": lambda: [nn.Conv2d(4, 6, 3), NORM(6, affine=False)],
+    "linear, unflatten, batch norm without weights": lambda: [
+        nn.Flatten(), nn.Linear(256, 24), nn.Unflatten(1, (6, 2, 2)), NORM(6, affine=False)
+    ],
 }  # fmt: skip
 
 
@@ -124,3 +127,25 @@ def test_traced_module_is_copied_and_frozen():
     assert not any(parameter.requires_grad for parameter in copied.parameters())
     x = torch.ones(2, 4)
     torch.testing.assert_close(copied(x), traced(x))
+
+
+class Conditional(nn.Module):
+    """Code that asks whether it was given something, which a symbolic trace always answers with yes."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(4, 6, 3), NORM(6))
+
+    def forward(self, x, *, gain=None):
+        return self.body(x if gain is None else x * gain)
+
+
+def test_arguments_that_are_left_out_stay_left_out():
+    module = Conditional().eval()
+    ready = prepared(module, "the network", example())
+    torch.testing.assert_close(ready(example()), module(example()))
+
+
+def test_a_module_in_which_nothing_is_folded_keeps_its_parts_and_their_names():
+    module = nn.Sequential(nn.Conv2d(4, 6, 3), nn.ReLU())
+    assert type(prepared(module, "the network")) is nn.Sequential

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from edgefill.errors import ModelError
 from edgefill.export import agreement, gradient_graph
 from edgefill.export.decompositions import indexing
-from edgefill.export.plain_forms import as_written
+from edgefill.export.plain_forms import as_written, quiet
 from tests.export.objectives import OBJECTIVES, squares
 
 
@@ -31,7 +31,7 @@ def test_gradient_is_that_of_eager_mode(name):
     model = gradient_graph(objective, inputs, wrt=wrt, check=False)
     variables = [wrt] if isinstance(wrt, str) else list(wrt)
     free = {key: inputs[key].clone().requires_grad_(True) for key in variables}
-    with as_written():
+    with as_written(), quiet():
         expected = torch.autograd.grad(objective(**{**inputs, **free}).sum(), list(free.values()))
     found = run(model, inputs)
     for key, value in zip(variables, expected, strict=True):
@@ -155,8 +155,38 @@ def test_batch_size_that_is_made_a_number_is_refused_by_its_line():
     assert "batch size became fixed" in message and "in parts.inner" in message
     assert "torch.ones(int(x.shape[0]), 1)" in message
     assert "torch.vmap" in message
-    hessian = torch.vmap(torch.func.hessian(lambda row: row.square().sum()))
-    assert "jacrev" in refused(lambda x: squares(hessian(x)))
+
+
+def test_what_a_gradient_asks_for_is_refused_by_the_call_that_it_is_of():
+    message = refused(lambda x: squares(x[:1] * x))
+    assert "the gradient of Tensor.__getitem__ (test_objectives.py" in message
+    assert "batch size as a number" in message
+    message = refused(lambda x: squares(x.as_strided((x.shape[0], 3), (4, 1))))
+    assert "Tensor.as_strided (test_objectives.py" in message
+
+
+def test_functions_of_two_numbers_are_named_as_they_are_written():
+    message = refused(lambda x: squares(torch.special.gammainc(torch.ones(()), x.abs() + 1)))
+    assert "torch.special.gammainc (test_objectives.py" in message and "prims" not in message
+
+
+def test_what_does_not_run_in_pytorch_is_told_in_its_words():
+    message = refused(lambda x: squares(x @ torch.ones(3, 2)))
+    assert "does not run in PyTorch at the examples" in message and "torch.ones(3, 2)" in message
+
+
+def test_tensors_of_two_types_are_told_where_they_meet():
+    message = refused(lambda x: squares(x @ torch.eye(4, dtype=torch.float64)))
+    assert "float32 and float64, meet in Tensor.matmul (test_objectives.py" in message
+
+
+def test_as_many_rows_as_values_say_are_refused_by_their_line():
+    def objective(x):
+        rows, columns = torch.where(x > 0)
+        return squares(torch.zeros_like(x).index_add(0, rows, x[rows] * x[rows, columns, None]))
+
+    message = refused(objective)
+    assert "depends on what is in the tensor" in message and "(test_objectives.py, line" in message
 
 
 def test_bfloat16_is_refused_by_the_call_that_computes_in_it():
@@ -192,7 +222,8 @@ def test_what_the_objective_itself_raises_is_told_with_its_line():
         return squares(x)
 
     message = refused(objective)
-    assert "AssertionError(expected doubles)" in message and "assert x.dtype" in message
+    assert "AssertionError: expected doubles" in message and "assert x.dtype" in message
+    assert "at the examples" in message
 
 
 def test_recursions_are_refused_with_what_to_write():
