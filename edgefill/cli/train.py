@@ -135,6 +135,7 @@ def train(
     joint_crop: Annotated[
         int | None, _option("joint_crop", "The same in the joint steps.")
     ] = None,
+    frame: Annotated[int | None, _option("frame", "The same of what the model is shown.")] = None,
     features: Annotated[
         Path | None,
         _option("features", "The .npz with AlexNet's and LPIPS's weights."),

@@ -194,7 +194,8 @@ class UNetTraining(OnePassTraining):
     lr: float = 4e-4
     lr_decay: float = 0.4
     crop: int = 128  # Pixels of a side, in the first phase.
-    joint_crop: int = 160  # The same in the second, where holes are cut wider than the model is shown them.
+    joint_crop: int = 160  # The same in the second, where holes may take most of it.
+    frame: int = 192  # The same of what the model is shown, where holes take half: as wide, with more around.
     features: str = ""  # The file of AlexNet's and LPIPS's weights.
     perceptual: float = 0.04  # Weight of LPIPS against the mean difference.
     adversarial: float = 0.05  # Weight of the critic's verdict.
@@ -207,6 +208,8 @@ class UNetTraining(OnePassTraining):
         for name in ("perceptual", "adversarial", "repetition"):
             check(name, getattr(self, name), "weight")
         check("teaching", self.teaching, "share")
+        if self.frame <= 0 or self.frame % UNET_MULTIPLE:
+            raise InputError(f"frame cannot be {self.frame}; expected a multiple of {UNET_MULTIPLE}")
         for name in ("crop", "joint_crop"):
             value = getattr(self, name)
             if not 0 < value <= self.network.size or value % UNET_MULTIPLE:
@@ -221,7 +224,7 @@ class UNetTraining(OnePassTraining):
 
     @property
     def side(self) -> int:
-        return self.crop
+        return self.frame
 
 
 def kind_in(text: str | bytes, where: str) -> str:

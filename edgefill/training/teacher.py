@@ -12,9 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgefill.completion import Job, Request, load
 from edgefill.errors import InputError
-from edgefill.pictures.images import from_unit, to_unit
+from edgefill.jobs.photograph import prepare
+from edgefill.methods.feed_forward.canvas import Canvas
+from edgefill.methods.feed_forward.network import draw
+from edgefill.model.signature import open_model
+from edgefill.pictures.images import from_unit, read_picture, to_unit
+from edgefill.pictures.masks import as_mask
+from edgefill.runtimes import open_backend
 
 
 class Teacher:
@@ -24,22 +29,34 @@ class Teacher:
     """
 
     def __init__(self, path: str | Path, channels: int) -> None:
-        self._completer = load(path)
-        model = self._completer.model
-        if model.z_dim or model.passed.channels != channels:
-            kind = "searches" if model.z_dim else f"completes pictures of {model.passed.channels} channels"
+        bundle = open_model(path)
+        self._model = bundle.manifest
+        if self._model.z_dim or self._model.passed.channels != channels:
+            own = 0 if self._model.z_dim else self._model.passed.channels
+            kind = f"takes pictures of {own} channels" if own else "searches"
             raise InputError(
-                f"{model.name} cannot teach: it {kind}; expected one that completes pictures of {channels} "
-                "channels in one pass, such as an imported one"
+                f"{self._model.name} cannot teach: it {kind}; expected a model that completes pictures of "
+                f"{channels} channels in one pass, such as an imported one"
             )
+        self._runtime = open_backend("auto", bundle)
 
     def completed(self, pictures: Tensor, known: Tensor) -> Tensor:
         """``pictures [N, C, S, S]`` in [-1, 1], with what is not ``known [N, 1, S, S]`` as it fills it."""
         shown = from_unit(pictures.permute(0, 2, 3, 1).cpu().numpy())
-        holes = known[:, 0].cpu().numpy() == 0
-        jobs = [Job(picture, Request(hole)) for picture, hole in zip(shown, holes, strict=True)]
-        with self._completer.scheduler.more_to_come():
-            futures = [self._completer.scheduler.submit(job) for job in jobs]
-        drawn = to_unit(np.stack([future.result().picture.values for future in futures]))
-        targets = torch.from_numpy(drawn).to(pictures.device).permute(0, 3, 1, 2)
-        return torch.where(known > 0, pictures, targets)
+        kept = known[:, 0].cpu().numpy() > 0
+        filled = to_unit(np.stack([self._filled(*each) for each in zip(shown, kept, strict=True)]))
+        drawn = torch.from_numpy(filled).permute(0, 3, 1, 2).to(pictures.device)
+        return torch.where(known > 0, pictures, drawn)
+
+    def _filled(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """``values [S, S, C]``, uint8, filled where they are not ``known [S, S]``."""
+        if known.all():
+            return values
+        photograph = prepare(read_picture(values), as_mask(~known), self._model, seed=0)
+        canvas = Canvas(photograph, self._model.passed, "poisson")
+        for view in canvas.views():
+            sight = view.sight
+            canvas.put(view, draw(self._runtime, self._model, sight.means[None], sight.known[None])[0])
+        canvas.finish()
+        filled: np.ndarray = photograph.filled(canvas.values).values
+        return filled

@@ -52,6 +52,7 @@ DROPPED_ELSEWHERE = """
 import gc, signal, sys, threading
 from edgefill.model.bundle import Bundle
 from edgefill.runtimes.openvino import OpenVino
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell in the background ignores it.
 kept = [OpenVino(Bundle.open(sys.argv[1]), threads=1)]
 kept[0].open_graph("completion")
 other = threading.Thread(target=lambda: (kept.clear(), gc.collect()))

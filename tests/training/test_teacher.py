@@ -28,7 +28,12 @@ def test_it_completes_what_is_missing_as_the_model_does():
     ("model", "channels", "error", "said"),
     [
         ("faces64", 1, InputError, "faces64 cannot teach: it searches"),
-        ("faces64-glcic", 3, InputError, "completes pictures of 1 channels; expected one that completes"),
+        (
+            "faces64-glcic",
+            3,
+            InputError,
+            "it takes pictures of 1 channels; expected a model that completes pictures of 3 channels",
+        ),
         ("nobody.edgefill", 3, ModelError, "nobody.edgefill"),
     ],
 )

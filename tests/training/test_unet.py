@@ -131,7 +131,15 @@ def test_without_features_there_is_no_training(tiny, pictures):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"crop": 100}, {"joint_crop": 160}, {"crop": 128}, {"perceptual": -1.0}, {"lr": 0.0}, {"teaching": 1.5}],
+    [
+        {"crop": 100},
+        {"joint_crop": 160},
+        {"crop": 128},
+        {"perceptual": -1.0},
+        {"lr": 0.0},
+        {"teaching": 1.5},
+        {"frame": 100},
+    ],
 )
 def test_a_recipe_that_is_none_is_refused(tiny, changes):
     with pytest.raises(InputError, match=f"{next(iter(changes))}|joint_crop"):

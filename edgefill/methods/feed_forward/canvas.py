@@ -44,7 +44,7 @@ class Canvas:
         self._wide = hole if blend == "none" else deep_parts(hole, THIN)
         self._thin = hole & ~self._wide
         self.contexts = self._contexts()
-        self.count = len(self.contexts)
+        self.count = self._undrawn = len(self.contexts)
         # Zeros that are never touched take no memory: of a large picture, only what is near its holes.
         self._values = np.zeros((interface.channels, height, width), np.float32)
         self._weight = np.zeros((height, width), np.float32)
@@ -66,6 +66,7 @@ class Canvas:
             finished = pasted(view.sight, drawn)
         else:
             finished = joined(view.sight, drawn, hole_only=self._interface.output.draws_holes_only)
+        self._undrawn -= 1
         frame, core = view.context
         values, share = self._values[:, core[0], core[1]], weight(core)
         self._weight[core] += share  # With what was drawn before, where cores overlap, it is a mean.
@@ -73,8 +74,11 @@ class Canvas:
         values += step * (share / self._weight[core])
 
     def finish(self) -> None:
-        """Fills what is thin, beside what was drawn: hairs all, the rest by its share."""
-        if not self._thin.any():
+        """Fills what is thin, beside what was drawn: hairs all, the rest by its share.
+
+        Where there was no time to draw all, nothing is changed: that is joined as smoothly as can be.
+        """
+        if self._undrawn or not self._thin.any():
             return
         values = self._photograph.region
         if values.shape[2] != self._interface.channels:
