@@ -58,5 +58,5 @@ class Teacher:
             sight = view.sight
             canvas.put(view, draw(self._runtime, self._model, sight.means[None], sight.known[None])[0])
         canvas.finish()
-        filled: np.ndarray = photograph.filled(canvas.values).values
+        filled: np.ndarray = photograph.filled(canvas.values, "none").values  # joined in each frame
         return filled
