@@ -18,6 +18,7 @@ from edgefill.cli.examples import examples
 from edgefill.cli.stopping import StopRequest
 from edgefill.errors import BackendUnavailable, InputError
 from edgefill.files import write_atomically
+from edgefill.model.catalogue import find
 from edgefill.training.architectures import ARCHITECTURES
 from edgefill.training.config import EncoderConfig, Recipe, TrainingConfig
 
@@ -168,8 +169,8 @@ def train(
         )
     if features is not None:
         given["features"] = str(features.resolve())
-    if teacher and Path(teacher).exists():
-        given["teacher"] = str(Path(teacher).resolve())
+    if teacher:
+        given["teacher"] = str(find(teacher).resolve())
     kind = "encoder" if stage == "encoder" else model
     _check_options(kind, given)
     _with_given(

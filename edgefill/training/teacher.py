@@ -25,10 +25,12 @@ from edgefill.runtimes import open_backend
 class Teacher:
     """The model at ``path``, or bundled by that name, which completes pictures of ``channels`` in one pass.
 
+    It runs where the training does: on the CPU where ``device`` is that, whatever else there is.
+
     Raises ModelError where it cannot be opened, InputError where it searches, or for other pictures.
     """
 
-    def __init__(self, path: str | Path, channels: int) -> None:
+    def __init__(self, path: str | Path, channels: int, device: torch.device) -> None:
         bundle = open_model(path)
         self._model = bundle.manifest
         if self._model.z_dim or self._model.passed.channels != channels:
@@ -38,7 +40,7 @@ class Teacher:
                 f"{self._model.name} cannot teach: it {kind}; expected a model that completes pictures of "
                 f"{channels} channels in one pass, such as an imported one"
             )
-        self._runtime = open_backend("auto", bundle)
+        self._runtime = open_backend("cpu" if device.type == "cpu" else "auto", bundle)
 
     def completed(self, pictures: Tensor, known: Tensor) -> Tensor:
         """``pictures [N, C, S, S]`` in [-1, 1], with what is not ``known [N, 1, S, S]`` as it fills it."""

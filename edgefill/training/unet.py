@@ -42,7 +42,8 @@ class UNetTrainer(CompletionTrainer):
 
     def __init__(self, config: UNetTraining, pictures: Pictures, device: torch.device) -> None:
         self._alexnet = _features(config).to(device, memory_format=torch.channels_last)
-        self._teacher = Teacher(config.teacher, config.network.channels) if config.teacher else None
+        channels = config.network.channels
+        self._teacher = Teacher(config.teacher, channels, device) if config.teacher else None
         super().__init__(config, pictures, device)
         rng = np.random.default_rng(config.seed)
         self._holes = np.stack([painted_hole(config.joint_crop, rng) for _ in range(_POOL)])

@@ -15,8 +15,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from edgefill.cli.app import app
-from edgefill.errors import BackendUnavailable, EdgefillError, InputError, OutputError
+from edgefill.errors import BackendUnavailable, EdgefillError, InputError, ModelError, OutputError
 from edgefill.extras import install_line
+from edgefill.model.catalogue import find
+from edgefill.training import one_pass
 from edgefill.training.checkpoint import load_checkpoint
 
 SMALL = ["--size", "8", "--filters", "2", "--z-dim", "4", "--batch", "4", "--device", "cpu"]
@@ -239,3 +241,16 @@ def test_pipe_gets_a_line_with_the_time_that_is_left(pictures, tmp_path, monkeyp
     monkeypatch.setattr("edgefill.cli.train._SILENCE", 0)
     done = train(pictures, "--out", tmp_path / "run", *SMALL, "--epochs", 2)
     assert re.search(r"step \d+ of \d+  epoch 1/2 .* about .* left", done.stderr)
+
+
+def test_a_teacher_is_a_name_before_it_is_a_folder_and_has_to_be_there(pictures, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(one_pass, "train_in_one_pass", lambda run, config, *_, **__: told.append(config))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    command = (pictures, "--out", tmp_path / "run", "--model", "unet", "--size", 64, "--channels", 3,
+               "--crop", 64, "--joint-crop", 64, "--device", "cpu", "--teacher")  # fmt: skip
+    train(*command, "photos")
+    assert [config.teacher for config in told] == [str(find("photos").resolve())]
+    with pytest.raises(ModelError, match="there is no model 'nobody'"):
+        train(*command, "nobody")

@@ -9,17 +9,20 @@ import torch
 from edgefill.completion import load
 from edgefill.errors import InputError, ModelError
 from edgefill.pictures.images import from_unit
+from edgefill.training import teacher
 from edgefill.training.teacher import Teacher
+
+CPU = torch.device("cpu")
 
 
 def test_it_completes_what_is_missing_as_the_model_does():
     pictures = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     known = torch.ones(2, 1, 48, 64)
     known[0, :, 10:30, 20:50] = 0  # in the second picture nothing is missing
-    completed = Teacher("photos", 3).completed(pictures, known)
+    completed = Teacher("photos", 3, CPU).completed(pictures, known)
     assert torch.equal(completed[1], pictures[1]) and torch.equal(completed[0, :, :10], pictures[0, :, :10])
     shown = from_unit(pictures[0].permute(1, 2, 0).numpy())
-    with load("photos") as completer:
+    with load("photos", "cpu") as completer:
         expected = completer.complete(shown, known[0, 0].numpy() == 0).picture.values
     np.testing.assert_array_equal(from_unit(completed[0].permute(1, 2, 0).numpy()), expected)
 
@@ -39,4 +42,12 @@ def test_it_completes_what_is_missing_as_the_model_does():
 )
 def test_a_model_that_cannot_teach_is_refused(model, channels, error, said):
     with pytest.raises(error, match=said):
-        Teacher(model, channels)
+        Teacher(model, channels, CPU)
+
+
+@pytest.mark.parametrize(("device", "backend"), [("cpu", "cpu"), ("cuda", "auto")])
+def test_it_runs_where_the_training_does(monkeypatch, device, backend):
+    opened = []
+    monkeypatch.setattr(teacher, "open_backend", lambda name, bundle: opened.append(name))
+    Teacher("photos", 3, torch.device(device))
+    assert opened == [backend]
