@@ -130,30 +130,36 @@ def remove_stale_temporaries(folder: Path) -> None:
 def _remove_if_stale(temporary: Path) -> None:
     descriptor = os.open(temporary, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
-        is_old = time.time() - os.fstat(descriptor).st_mtime > _ABANDONED
-        if _locked(descriptor) or is_old:
+        if _locked(descriptor) or time.time() - os.fstat(descriptor).st_mtime > _ABANDONED:
             temporary.unlink()
     finally:
         os.close(descriptor)
 
 
 def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
-    """A new file in ``folder``, open and locked, under a name that nobody else has."""
+    """A new file in ``folder``, open and locked, under a name that nobody else has.
+
+    In the moment before it has its lock, somebody who looks for stale ones may take it for one, and hold or
+    have removed it: then another is made.
+    """
     while True:
         path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
         file = path.open("xb")
-        _locked(file.fileno())
-        if os.fstat(file.fileno()).st_nlink:
-            return path, file
-        file.close()  # it was taken for stale in the moment before it had its lock
+        with suppress(BlockingIOError):
+            _locked(file.fileno())
+            if os.fstat(file.fileno()).st_nlink:
+                return path, file
+        file.close()
 
 
 def _locked(descriptor: int) -> bool:
-    """Whether the file is locked now; False where another process has it, or the system knows no locks."""
+    """Locks the file; False where the system knows no locks. Raises BlockingIOError where it is locked."""
     try:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
     except (ImportError, OSError):
         return False
     return True

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from edgefill import files
 from edgefill.errors import OutputError
 from edgefill.files import atomic_writer, check_writable, remove_stale_temporaries, write_atomically
 
@@ -102,6 +103,32 @@ def test_temporaries_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     assert len(names(tmp_path)) == 2
     living.communicate(b"\n")
     assert names(tmp_path) == [".not-ours.tmp", "b"]
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["held", "removed"])
+def test_writer_takes_another_temporary_where_one_was_taken_for_stale_before_its_lock(
+    tmp_path, monkeypatch, is_gone
+):
+    locked, taken = files._locked, []
+
+    def late(descriptor):
+        if not taken:
+            (temporary,) = tmp_path.iterdir()
+            taken.append((temporary, temporary.open("rb")))
+            locked(taken[0][1].fileno())
+            if is_gone:
+                temporary.unlink()
+                taken[0][1].close()
+        return locked(descriptor)
+
+    monkeypatch.setattr(files, "_locked", late)
+    with atomic_writer(tmp_path / "a") as file:
+        file.write(b"whole")
+        ((temporary, sweeper),) = taken
+        temporary.unlink(missing_ok=is_gone)
+        sweeper.close()
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert names(tmp_path) == ["a"]
 
 
 @pytest.mark.skipif(not NEW_PIDS, reason="needs a user who may make a pid namespace (unshare)")
