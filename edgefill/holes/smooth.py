@@ -7,10 +7,10 @@ import numpy as np
 from edgefill.holes.blending import harmonic_fill
 from edgefill.holes.boxes import grown, within
 from edgefill.holes.islands import islands
-from edgefill.holes.thin import biharmonic_pixels, with_neighbours
+from edgefill.holes.thin import biharmonic_pixels, with_corners, with_neighbours
 from edgefill.pictures.images import from_unit, to_unit
 
-THIN = 5  # steps from what is known to the deepest pixel of what is filled biharmonically: 10 pixels wide
+THIN = 10  # pixels: what is no wider is filled biharmonically
 
 
 def smooth_drawing(values: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -25,7 +25,9 @@ def smooth_drawing(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     deep = deep_parts(hole, THIN)
     target = values.copy() if deep.any() else values
     for part, inside in islands(deep):
-        around = grown(part, THIN, known.shape)  # Where the hole goes on, it is thin: there it ends freely.
+        around = grown(
+            part, THIN // 2, known.shape
+        )  # Where the hole goes on, it is thin: there it ends freely.
         filled = harmonic_fill(to_unit(values[around]), known[around])[within(part, around)]
         drawn[part][inside] = filled[inside]
         target[part][inside] = from_unit(filled[inside], values.dtype)
@@ -43,16 +45,21 @@ def thin_pixels(values: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.nd
     return rows, columns, np.clip(filled / np.float32(np.iinfo(values.dtype).max / 2) - 1, -1, 1)
 
 
-def deep_parts(hole: np.ndarray, thin: int) -> np.ndarray:
-    """What of ``hole [H, W]`` is deeper than ``thin`` steps, and what of it lies no farther than that around.
+def deep_parts(hole: np.ndarray, width: int) -> np.ndarray:
+    """What of ``hole [H, W]`` is wider than ``width`` pixels, and what lies no farther than that around it.
 
-    The picture's border is no end of a hole.
+    It is where an octagon of ``width`` + 1 pixels finds room, so that a slanting stroke is as wide as an
+    upright one. The picture's border is no end of a hole.
     """
     deep = hole
-    for _ in range(thin):
-        deep = ~with_neighbours(~deep)
+    if width % 2:
+        deep = deep.copy()
+        deep[:, :-1] &= deep[:, 1:]
+        deep[:-1] &= deep[1:]
+    for step in range(width // 2):
+        deep = ~(with_corners if step % 2 else with_neighbours)(~deep)
         if not deep.any():
             return deep
-    for _ in range(2 * thin):
+    for _ in range(width):
         deep = hole & with_neighbours(deep)
     return deep

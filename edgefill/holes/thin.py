@@ -38,6 +38,17 @@ def with_neighbours(marked: np.ndarray) -> np.ndarray:
     return spread
 
 
+def with_corners(marked: np.ndarray) -> np.ndarray:
+    """``marked [H, W]`` and the eight pixels around it."""
+    across: np.ndarray = marked.copy()
+    across[:, 1:] |= marked[:, :-1]
+    across[:, :-1] |= marked[:, 1:]
+    spread: np.ndarray = across.copy()
+    spread[1:] |= across[:-1]
+    spread[:-1] |= across[1:]
+    return spread
+
+
 class _Plate:
     """The pixels of a hole, which are free, and those beside it, row by row, with the Laplacian over them.
 

@@ -101,7 +101,7 @@ class NumPy:
     """A runtime without graphs: all that it says is what it is."""
 
     info = RuntimeInfo("cpu", f"NumPy {np.__version__}", "CPU, 1 thread")
-    features = 0
+    features, one_size = 0, False
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> NoReturn:
         raise ModelError(f"the model {SMOOTH} has no graph {graph!r}; expected a model with a network")

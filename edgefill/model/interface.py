@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,6 +28,8 @@ DTYPES = ("float32", "float16", "uint8")
 ORDERS = ("RGB", "BGR", "L")
 SEES = {"zero": None, "black": -1.0, "grey": 0.0, "white": 1.0}  # as a colour in [-1, 1]
 RANGES = {"-1..1": (0.5, 0.5), "0..1": (0.0, 1.0), "0..255": (0.0, 1 / 255)}  # mean and deviation
+
+_LEAST_OF_THIN = 96  # pixels of a side
 
 Tensor: TypeAlias = Any  # a NumPy array or a PyTorch tensor
 
@@ -174,6 +176,19 @@ class Interface:
             return self.sizes.fixed
         side = self.sizes.at_least(self.trained_side)
         return side, side
+
+    @property
+    def cells_of_thin(self) -> tuple[int, int] | None:
+        """Height and width of what it is shown around a thin hole, which needs less: half as many.
+
+        None where it takes none so small, or where that would be little.
+        """
+        side = self.sizes.at_least(max(self.trained_side // 2, _LEAST_OF_THIN))
+        return None if self.sizes.fixed or side >= self.trained_side else (side, side)
+
+    def of_one_size(self) -> Interface:
+        """This one, shown what it is shown as a rule and nothing else."""
+        return replace(self, sizes=replace(self.sizes, fixed=self.cells))
 
     @property
     def rows(self) -> int | None:

@@ -87,6 +87,10 @@ class Runtime(Protocol):
         What takes a wider z takes both, one after the other.
         """
 
+    @property
+    def one_size(self) -> bool:
+        """Whether a network that takes any size is to be shown frames of one, which engines are built for."""
+
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of ``graph`` by name, on the host, for ``feeds`` of the types that it declares.
 

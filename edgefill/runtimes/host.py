@@ -24,6 +24,11 @@ class HostRuntime:
         """None: it runs the graphs as they are."""
         return 0
 
+    @property
+    def one_size(self) -> bool:
+        """It takes what the network takes."""
+        return False
+
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of ``graph`` by name, for ``feeds`` of any number of rows."""
         raise NotImplementedError

@@ -27,17 +27,28 @@ def picture(channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
 
 def test_the_pan_is_deep_and_its_handle_thin():
     hole = pan()
-    deep = deep_parts(hole, 5)
+    deep = deep_parts(hole, THIN)
     assert (deep[12:48, 12:48]).all() and not deep[:, 62:].any() and not (deep & ~hole).any()
-    assert not deep_parts(hole[:, 55:], 5).any()
+    assert not deep_parts(hole[:, 55:], THIN).any()
 
 
 def test_a_hole_that_the_border_cuts_is_as_deep_as_if_it_went_on():
     hole = np.zeros((40, 40), bool)
     hole[:4] = True  # it may be the edge of a wide one
-    assert not deep_parts(hole, 5).any()
+    assert not deep_parts(hole, THIN).any()
     hole[:6] = True
-    assert deep_parts(hole, 5).any()
+    assert deep_parts(hole, THIN).any()
+
+
+@pytest.mark.parametrize("degrees", [0, 15, 30, 45, 70, 90])
+def test_a_slanting_stroke_is_as_wide_as_an_upright_one(degrees):
+    row, column = np.mgrid[:80, :80]
+    slant = np.deg2rad(degrees)
+    off = np.abs((column - 39.7) * np.sin(slant) - (row - 39.4) * np.cos(slant))
+    for width in (3, 4, 5, 9):
+        stroke = off < width / 2
+        assert not deep_parts(stroke, width)[20:60, 20:60].any(), width
+        assert deep_parts(stroke, width - 1)[20:60, 20:60].any(), width
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -47,7 +58,7 @@ def test_the_deep_is_harmonic_and_the_thin_biharmonic(channels, dtype):
     drawn = smooth_drawing(values, ~hole)
     assert drawn.dtype == np.float32 and (drawn[~hole] == 0).all() and np.abs(drawn).max() <= 1
     square = hole.copy()
-    square[:, 50 + THIN :] = False
+    square[:, 55:] = False
     expected = harmonic_fill(to_unit(values), ~square)
     np.testing.assert_allclose(drawn[12:48, 12:40], expected[12:48, 12:40], atol=0.02)
     rows, columns, filled = biharmonic_pixels(to_unit(values), hole & ~deep_parts(hole, THIN))

@@ -120,4 +120,20 @@ def test_what_is_wrong_is_named(change, said):
 )
 def test_a_network_is_shown_frames_of_a_size_that_it_takes(sizes, expected):
     interface = completion_interface(3, trained_side=100, sizes=sizes, reach=None)
-    assert interface.cells == expected
+    assert interface.cells == interface.of_one_size().cells == expected
+
+
+@pytest.mark.parametrize(
+    ("side", "sizes", "expected"),
+    [
+        (256, Sizes(multiple=32), (128, 128)),
+        (192, Sizes(multiple=32), (96, 96)),
+        (144, Sizes(multiple=16), (96, 96)),
+        (96, Sizes(multiple=32), None),
+        (256, Sizes(smallest=256), None),
+        (256, Sizes(fixed=(256, 256)), None),
+    ],
+)
+def test_around_a_thin_hole_it_is_shown_half_of_that_where_it_takes_it(side, sizes, expected):
+    interface = completion_interface(3, trained_side=side, sizes=sizes, reach=None)
+    assert interface.cells_of_thin == expected and interface.of_one_size().cells_of_thin is None

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from edgefill.holes.boxes import Part, grown
 from edgefill.holes.contexts import Context, contexts, weight, whole
 from edgefill.holes.frames import Frame, Sight, enlarged, joined, pasted, seen
+from edgefill.holes.islands import any_of_blocks
 from edgefill.holes.scaling import as_channels
 from edgefill.holes.smooth import THIN, deep_parts, thin_pixels
 from edgefill.jobs.photograph import Photograph
 from edgefill.model.interface import Interface
 from edgefill.pictures.images import from_unit, to_unit
 
-HAIR = 2  # steps to the deepest pixel of what is filled smoothly, without the network: 4 pixels wide
-# Of what is filled smoothly, where a hole is 5 to 10 pixels wide. Both are off, but not alike: on photographs
+HAIR = 3  # pixels: what is no wider is filled smoothly, without the network
+_ENLARGED = 2  # times: what is thin is drawn better where it is shown wider
+# Blocks of so many pixels, and how many of them: where thin holes are in more, they are scratches all over a
+# large photograph. They are filled smoothly, which takes a second; a network would take minutes.
+_BLOCK, _MOST_BLOCKS = 48, 192
+# Of what is filled smoothly, where a hole is 4 to 10 pixels wide. Both are off, but not alike: on photographs
 # the mean is 0.2 to 0.5 dB above the better one, and LPIPS stays as it is; in wider holes LPIPS pays for it.
-_SMOOTH_SHARE = 0.4
+_SMOOTH_SHARE = 0.3
+
+
+Cells: TypeAlias = tuple[int, int]  # rows and columns of what the network is shown
 
 
 class View(NamedTuple):
@@ -40,11 +48,15 @@ class Canvas:
         self._photograph, self._interface, self._blend = photograph, interface, blend
         height, width = photograph.known.shape
         hole = ~photograph.known
-        self._drawn = hole if blend == "none" else deep_parts(hole, HAIR)
-        self._wide = hole if blend == "none" else deep_parts(hole, THIN)
+        self._drawn = self._wide = hole
+        if blend != "none":
+            self._drawn = deep_parts(hole, HAIR)
+            self._wide = self._drawn & deep_parts(hole, THIN)
+            if any_of_blocks(self._drawn & ~self._wide, _BLOCK).sum() > _MOST_BLOCKS:
+                self._drawn = self._wide
         self._thin = hole & ~self._wide
-        self.contexts = self._contexts()
-        self.count = self._undrawn = len(self.contexts)
+        self._planned = self._plan()
+        self.count = self._undrawn = len(self._planned)
         # Zeros that are never touched take no memory: of a large picture, only what is near its holes.
         self._values = np.zeros((interface.channels, height, width), np.float32)
         self._weight = np.zeros((height, width), np.float32)
@@ -57,8 +69,8 @@ class Canvas:
 
     def views(self) -> Iterator[View]:
         """What the network has to be shown."""
-        for context in self.contexts:
-            yield View(context, self._seen(context.frame))
+        for context, cells in self._planned:
+            yield View(context, self._seen(context.frame, cells))
 
     def put(self, view: View, drawn: np.ndarray) -> None:
         """Adds what was ``drawn`` in ``view``, joined to what is known there unless that is not wanted."""
@@ -89,22 +101,39 @@ class Canvas:
         share = np.where(self._drawn[rows, columns], np.float32(_SMOOTH_SHARE), np.float32(1))
         self._values[:, rows, columns] += share * (filled.T - self._values[:, rows, columns])
 
-    def _contexts(self) -> list[Context]:
-        """Frames around what is drawn. A region that was cut out is seen as one, as it was asked for."""
-        known, cells = ~self._drawn, self._interface.cells
-        if known.all():
+    def _plan(self) -> list[tuple[Context, Cells]]:
+        """Frames around what is drawn, and as how many cells each is shown.
+
+        A region that was cut out is seen as one, as it was asked for.
+        """
+        cells, reach = self._interface.cells, self._interface.reach
+        if not self._drawn.any():
             return []
         if self._photograph.is_cut_out:
-            return [whole((known.shape[0], known.shape[1]), cells)]
-        return contexts(known, cells, self._interface.reach)
+            height, width = self._drawn.shape
+            return [(whole((height, width), cells), cells)]
+        apart = self._interface.cells_of_thin is not None
+        found = contexts(~(self._wide if apart else self._drawn), cells, reach)
+        rest = self._drawn.copy()
+        for context in found:
+            rest[context.core] = False  # what is thin is drawn with what is wide beside it
+        return [(context, cells) for context in found] + self._plan_of_thin(rest)
 
-    def _seen(self, frame: Frame) -> Sight:
+    def _plan_of_thin(self, hole: np.ndarray) -> list[tuple[Context, Cells]]:
+        """Of a ``hole [H, W]`` that is thin: small frames, enlarged."""
+        cells, reach = self._interface.cells_of_thin, self._interface.reach
+        if cells is None:
+            return []
+        rows, columns = (side // _ENLARGED for side in cells)
+        return [(each, cells) for each in contexts(~hole, (rows, columns), reach and reach // _ENLARGED)]
+
+    def _seen(self, frame: Frame, cells: Cells) -> Sight:
         photograph, interface = self._photograph, self._interface
         everything = slice(frame.top, frame.top + frame.height), slice(frame.left, frame.left + frame.width)
         part = grown(everything, 0, photograph.known.shape)
         values = as_channels(to_unit(photograph.region[part]), interface.channels).transpose(2, 0, 1)
         known = photograph.known[part].astype(np.float32)
-        return seen(values, known, _from(frame, part), interface.cells)
+        return seen(values, known, _from(frame, part), cells)
 
 
 def _from(frame: Frame, part: Part) -> Frame:

@@ -34,6 +34,7 @@ class FeedForward:
 
     def __init__(self, model: Manifest, runtime: Runtime, places: int) -> None:
         self._model, self._runtime, self.places = model, runtime, places
+        self._interface = model.passed.of_one_size() if runtime.one_size else model.passed
         self._listing = threading.Lock()  # of the next two, and of the end of a pass
         self._drawings: list[Drawing] = []  # by rank
         self._passing: list[Drawing] = []  # whose frames are in the network now
@@ -54,7 +55,7 @@ class FeedForward:
         return len(self._drawings) < self.places and weighs < _BYTES_AT_ONCE
 
     def accept(self, order: Order, photograph: Photograph) -> None:
-        self._enter(PictureDrawing(order, photograph, self._model.passed))
+        self._enter(PictureDrawing(order, photograph, self._interface))
 
     def accept_arrays(
         self, order: Order, pictures: np.ndarray, known: np.ndarray, seeds: Sequence[int]
@@ -88,7 +89,7 @@ class FeedForward:
 
     def without_model(self, order: Order, photograph: Photograph) -> Callable[[], Any]:
         """The smooth filling."""
-        return lambda: PictureDrawing(order, photograph, self._model.passed).finish()
+        return lambda: PictureDrawing(order, photograph, self._interface).finish()
 
     def withdraw(self) -> None:
         with self._listing:

@@ -91,6 +91,11 @@ class DeviceRuntime:
         at_once = STEPS_A_GRAPH if self._wants_graph else 1
         return RuntimeInfo(self._name, self._executor.runtime, self._device.name, at_once, self._precision)
 
+    @property
+    def one_size(self) -> bool:
+        """An engine is built for frames of one size, and a graph captured."""
+        return True
+
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place; fewer where every row stops before."""
         self.timed(state, n)
