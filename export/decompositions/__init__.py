@@ -51,6 +51,8 @@ _KEPT = (
     aten.upsample_bilinear2d,
     aten.upsample_bicubic2d,
     aten.avg_pool2d,
+    aten.pixel_shuffle,
+    aten.pixel_unshuffle,
     aten._adaptive_avg_pool2d,
     aten.prod,
 )
