@@ -60,6 +60,6 @@ def deep_parts(hole: np.ndarray, width: int) -> np.ndarray:
         deep = ~(with_corners if step % 2 else with_neighbours)(~deep)
         if not deep.any():
             return deep
-    for _ in range(width):
+    for _ in range(width + width % 2):  # as far as from where it is deep to a square's corner
         deep = hole & with_neighbours(deep)
     return deep

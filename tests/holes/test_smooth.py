@@ -32,6 +32,13 @@ def test_the_pan_is_deep_and_its_handle_thin():
     assert not deep_parts(hole[:, 55:], THIN).any()
 
 
+@pytest.mark.parametrize("width", [3, 4, 9, THIN])
+def test_a_square_that_is_wide_is_so_to_its_corners(width):
+    hole = np.zeros((40, 40), bool)
+    hole[10:30, 12:34] = True
+    assert (deep_parts(hole, width) == hole).all()
+
+
 def test_a_hole_that_the_border_cuts_is_as_deep_as_if_it_went_on():
     hole = np.zeros((40, 40), bool)
     hole[:4] = True  # it may be the edge of a wide one
