@@ -38,8 +38,8 @@ class CompletionUNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth, below = config.widths
-        seen = 4 * (config.channels + 2)  # squares of 2×2 pixels, each with its grain and what is known of it
-        self.into_half = nn.Sequential(_convolution(seen, half), nn.ReLU(inplace=True))
+        seen = config.channels + 2  # the picture, its grain and what is known of it
+        self.into_half = nn.Sequential(_convolution(seen, half, 6, stride=2), nn.ReLU(inplace=True))
         self.into_quarter = nn.Sequential(_convolution(half, quarter, stride=2), Residual(quarter))
         self.into_eighth = nn.Sequential(_convolution(quarter, eighth, stride=2), Residual(eighth))
         self.into_sixteenth = nn.Sequential(
@@ -61,7 +61,7 @@ class CompletionUNet(nn.Module):
         picture = torch.where(known > 0, picture, torch.zeros_like(picture))
         smooth, coarse = smooth_filling(picture, known)
         grain = carried_grain(picture, known, coarse)
-        half = self.into_half(f.pixel_unshuffle(torch.cat([smooth, grain, known], 1), 2))
+        half = self.into_half(torch.cat([smooth, grain, known], 1))
         quarter = self.into_quarter(half)
         eighth = self.into_eighth(quarter)
         sixteenth = self.into_sixteenth(eighth)
@@ -144,8 +144,10 @@ def _spread(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return values, weight + (1 - weight) * grown
 
 
-def _convolution(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    layer = nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation)
+def _convolution(
+    inputs: int, outputs: int, side: int = 3, *, stride: int = 1, dilation: int = 1
+) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, side, stride, (side - 1) // 2 * dilation, dilation)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
