@@ -24,7 +24,7 @@ _ENLARGED = 2  # times: what is thin is drawn better where it is shown wider
 _BLOCK, _MOST_BLOCKS = 48, 192
 # Of what is filled smoothly, where a hole is 4 to 10 pixels wide. Both are off, but not alike: on photographs
 # the mean is 0.2 to 0.5 dB above the better one, and LPIPS stays as it is; in wider holes LPIPS pays for it.
-_SMOOTH_SHARE = 0.3
+_SMOOTH_SHARE = 0.4
 
 
 Cells: TypeAlias = tuple[int, int]  # rows and columns of what the network is shown
