@@ -43,7 +43,9 @@ def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            if os.name == "nt":
+                file.close()  # It renames nothing that is open, and knows no locks.
+            temporary.replace(path)  # while it is locked: without its lock it may be taken for stale
         _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(_explain(path, error)) from error

@@ -131,6 +131,18 @@ def test_writer_takes_another_temporary_where_one_was_taken_for_stale_before_its
     assert names(tmp_path) == ["a"]
 
 
+def test_nobody_takes_a_temporary_for_stale_that_is_about_to_get_its_name(tmp_path, monkeypatch):
+    rename = files.Path.replace
+
+    def late(temporary, path):
+        remove_stale_temporaries(tmp_path)  # as another process may at any moment
+        return rename(temporary, path)
+
+    monkeypatch.setattr(files.Path, "replace", late)
+    write_atomically(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
 @pytest.mark.skipif(not NEW_PIDS, reason="needs a user who may make a pid namespace (unshare)")
 def test_writers_in_two_pid_namespaces_leave_each_other_alone(tmp_path):
     writers = [holder(tmp_path / name, *NEW_PIDS) for name in ("a", "b")]
