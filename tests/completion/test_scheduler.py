@@ -228,6 +228,21 @@ def test_a_job_that_is_cancelled_frees_its_place_while_it_runs():
     assert not any(20 in rows for rows in gate.seen)
 
 
+def test_a_job_that_is_cancelled_when_it_is_read_lets_the_next_one_be_read():
+    gate = Gate()
+    with Scheduler(MODEL, gate.runtime, batch=1) as shared:
+        endless, line = shared.submit(Job(grey(200), request(ENDLESS))), shared._state.line
+        assert gate.entered.wait(LONG)
+        waits = shared.submit(Job(grey(20), request()))
+        until(lambda: len(line.ready) == 1)
+        follows = shared.submit(Job(grey(90), request()))
+        assert len(line.ready) == 1 and not line.is_reading and waits.cancel()
+        until(lambda: len(line.ready) == 1)
+        assert endless.cancel()
+        gate.opened.set()
+        assert follows.result(LONG).steps == 60
+
+
 def test_too_many_that_wait_are_refused_and_so_are_all_when_it_closes():
     gate = Gate()
     with Scheduler(MODEL, gate.runtime, batch=1, waiting=2) as shared:
