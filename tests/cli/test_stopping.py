@@ -1,3 +1,4 @@
+import io
 import signal
 import subprocess
 import sys
@@ -31,6 +32,32 @@ def test_the_first_signal_is_a_wish(number):
 def test_the_second_one_ends_the_process(second):
     done = run(signal.SIGINT, second)
     assert done.returncode == -second and done.stdout == ""
+
+
+class Interrupting(io.RawIOBase):
+    """A stream in the middle of whose first write a signal comes."""
+
+    begun = False
+
+    def writable(self):
+        return True
+
+    def write(self, content):
+        if not self.begun:
+            self.begun = True
+            signal.raise_signal(signal.SIGINT)
+        return len(content)
+
+
+def test_a_signal_in_the_middle_of_what_is_said_is_a_wish_too(monkeypatch):
+    """Python does not write to a stream while it writes to it."""
+    from edgefill.cli.console import say
+    from edgefill.cli.stopping import StopRequest
+
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Interrupting())))
+    with StopRequest() as stop:
+        say("epoch 1")
+    assert stop.signal == signal.SIGINT
 
 
 def test_handlers_are_put_back():
