@@ -43,7 +43,9 @@ def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            if os.name == "nt":
+                file.close()  # It renames nothing that is open, and knows no locks.
+            temporary.replace(path)  # while it is locked: without its lock it may be taken for stale
         _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(_explain(path, error)) from error
@@ -63,8 +65,18 @@ def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     """Writes a folder of files, in place of the one at ``path`` if there is one, whole or not at all.
 
     The old folder is set aside under a hidden name while the new one takes its place. A writer that is killed
-    just then leaves it there, where ``standing_folder`` finds it. Raises OutputError.
+    just then leaves it there, where ``standing_folder`` finds it. Writers of one folder wait for each other.
+    Raises OutputError.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone_in(path.parent):
+            _replace_folder(path, contents)
+    except OSError as error:
+        raise OutputError(_explain(path, error)) from error
+
+
+def _replace_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     new, aside = path.with_name(f".{path.name}.folder.tmp"), _set_aside(path)
     shutil.rmtree(new, ignore_errors=True)
     try:
@@ -75,13 +87,28 @@ def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
             path.replace(aside)
         new.replace(path)
         _sync_folder(path.parent)
-    except OSError as error:
-        raise OutputError(_explain(path, error)) from error
     finally:
         if not path.exists() and aside.exists():
             aside.replace(path)
         for left in (new, aside):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Waits until nobody else is inside a block of the same ``folder``, where the system locks folders."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def standing_folder(path: Path) -> Path:

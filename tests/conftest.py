@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from tests.driver import StubDriver, plugged_in
 from tests.driver.build import CannotBuild, built
 
+_began: dict[int, Any] = {}  # the states of modules' generators
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -26,11 +28,17 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-def pytest_runtest_setup() -> None:
-    """A test draws the same random numbers whatever ran before it in its process, and in every run."""
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test draws the same random numbers whatever ran before it in its process, and in every run.
+
+    Generators that its module has begin where they were when the first of its tests began.
+    """
     np.random.seed(0)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+    for each in vars(getattr(item, "module", None) or object).values():
+        if isinstance(each, np.random.Generator):
+            each.bit_generator.state = _began.setdefault(id(each), each.bit_generator.state)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,12 +8,19 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from edgefill import files
 from edgefill.errors import OutputError
-from edgefill.files import atomic_writer, check_writable, remove_stale_temporaries, write_atomically
+from edgefill.files import (
+    atomic_writer,
+    check_writable,
+    remove_stale_temporaries,
+    write_atomically,
+    write_folder,
+)
 
 _UNSHARE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
 
@@ -131,6 +138,18 @@ def test_writer_takes_another_temporary_where_one_was_taken_for_stale_before_its
     assert names(tmp_path) == ["a"]
 
 
+def test_nobody_takes_a_temporary_for_stale_that_is_about_to_get_its_name(tmp_path, monkeypatch):
+    rename = files.Path.replace
+
+    def late(temporary, path):
+        remove_stale_temporaries(tmp_path)  # as another process may at any moment
+        return rename(temporary, path)
+
+    monkeypatch.setattr(files.Path, "replace", late)
+    write_atomically(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
 @pytest.mark.skipif(not NEW_PIDS, reason="needs a user who may make a pid namespace (unshare)")
 def test_writers_in_two_pid_namespaces_leave_each_other_alone(tmp_path):
     writers = [holder(tmp_path / name, *NEW_PIDS) for name in ("a", "b")]
@@ -201,3 +220,24 @@ def test_kill_leaves_a_whole_file(tmp_path):
         assert len(set(content)) == 1
     write_atomically(path, b"last")
     assert names(tmp_path) == ["file"]
+
+
+def test_writers_of_one_folder_wait_for_each_other(tmp_path):
+    def contents(content):
+        return {name: content for name in ("a", "b")}
+
+    class Slow(dict):
+        """Halfway through the first writer's files the second one begins."""
+
+        def items(self):
+            for each in super().items():
+                yield each
+                if second.ident is None:
+                    second.start()
+                    second.join(0.2)  # it waits, and would be done by then
+
+    second = threading.Thread(target=write_folder, args=(tmp_path / "m", contents(b"second")))
+    write_folder(tmp_path / "m", Slow(contents(b"first")))
+    second.join()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()} == contents(b"second")
+    assert names(tmp_path) == ["m"]

@@ -128,10 +128,12 @@ def test_gpu_is_present_where_its_file_and_the_library_are(cuda, root, file):
 
 
 def test_looking_for_a_gpu_is_quick():
-    machine.gpu_present()
-    begin = time.perf_counter()
-    machine.gpu_present()
-    assert time.perf_counter() - begin < 0.005
+    def seconds() -> float:
+        begin = time.perf_counter()
+        machine.gpu_present()
+        return time.perf_counter() - begin
+
+    assert min(seconds() for _ in range(10)) < 0.005  # 0.1 ms seen
 
 
 def test_jetson_tells_its_release_and_power_mode(root, tmp_path, monkeypatch):

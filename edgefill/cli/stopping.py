@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
 from edgefill.cli.console import say
@@ -77,4 +77,7 @@ class StopRequest:
             signal.signal(each, signal.SIG_DFL)
         if sys.stderr.isatty():
             os.write(2, _SHOW_CURSOR)
-        say("stopping after this step to save it; once more stops at once")
+        with suppress(
+            RuntimeError
+        ):  # of Python, where the signal came in the middle of something that is said
+            say("stopping after this step to save it; once more stops at once")

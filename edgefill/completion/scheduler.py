@@ -182,7 +182,7 @@ class Scheduler:
         entry.future.add_done_callback(partial(self._ended, entry))
 
     def _ended(self, entry: Entry, future: Future[Any]) -> None:
-        """Counts what became of it; one that was cancelled is forgotten."""
+        """Counts what became of it; one that was cancelled is forgotten, and leaves its room to the next."""
         if future.cancelled():
             outcome = "cancelled"
         elif future.exception():
@@ -191,6 +191,7 @@ class Scheduler:
             outcome = entry.ended
         with self._state.changed:
             self._state.ended(entry, outcome)
+            self._helpers.read_on()
             self._state.changed.notify_all()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ _WITH_PARAMETER = {
 _THRESHOLD = 127  # of painted masks and of alpha; what lies above it is white, or opaque
 _PATTERN_GRID = 128  # the longer side of the grid that blobs are drawn on, whatever the picture's size
 _PATTERN_SIGMA = 9.0  # pixels of that grid
+_TICK = 2 * 10**9  # nanoseconds in which a folder may be changed twice and have one time: FAT counts by twos
 
 
 @dataclass(frozen=True)
@@ -221,16 +223,24 @@ def _folder_within(picture: Picture, roots: tuple[Path, ...]) -> Path:
 
 
 def _masks_in(folder: Path) -> Mapping[str, tuple[Path, ...]]:
-    """The pictures in ``folder`` by their stems. Raises InputError where it cannot be listed."""
+    """The pictures in ``folder`` by their stems. Raises InputError where it cannot be listed.
+
+    Of thousands of masks they are listed once, and not for each picture; anew where the folder was changed.
+    """
     try:
-        return _listed(folder, folder.stat().st_mtime_ns)
+        changed = folder.stat().st_mtime_ns
+        is_settled = time.time_ns() - changed > _TICK
+        return _listed_once(folder, changed) if is_settled else _listed(folder)
     except OSError as error:
         raise InputError(f"cannot list the masks in {str(folder)!r}: {error.strerror}; check it") from error
 
 
 @functools.lru_cache(maxsize=64)
-def _listed(folder: Path, changed: int) -> Mapping[str, tuple[Path, ...]]:
-    """Listed again where it was ``changed``: of thousands of masks once, and not for each picture."""
+def _listed_once(folder: Path, changed: int) -> Mapping[str, tuple[Path, ...]]:
+    return _listed(folder)
+
+
+def _listed(folder: Path) -> Mapping[str, tuple[Path, ...]]:
     found: dict[str, tuple[Path, ...]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES:

@@ -268,19 +268,15 @@ def test_odd_names_are_names(edgefill, model, tmp_path):
 
 def test_completing_loads_neither_torch_nor_onnx(model, tmp_path):
     program = f"""
-        import sys, time
-        start = time.perf_counter()
+        import sys
         import edgefill
-        print(time.perf_counter() - start)
         edgefill.load({str(model)!r}, threads=1).complete({str(picture(tmp_path / "a.png"))!r})
         print([name for name in ("torch", "onnx", "cv2", "skimage") if name in sys.modules])
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
     )
-    seconds, loaded = done.stdout.splitlines()
-    assert loaded == "[]"
-    assert float(seconds) < 0.15
+    assert done.stdout == "[]\n"
 
 
 def test_help_loads_nothing_heavy():

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from edgefill.completion import (
     SearchSettings,
     scheduler,
     state,
+    worker,
 )
 from edgefill.errors import Busy, InputError, ModelError
 from edgefill.model.interface import Sizes
@@ -56,6 +59,20 @@ def request(settings: SearchSettings = SETTINGS, **asked) -> Request:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     return Clock().install(monkeypatch)
+
+
+@pytest.fixture
+def gathering(monkeypatch) -> None:
+    """A batch waits for all that is being read and is about to come, however slow this machine is."""
+    monkeypatch.setattr(worker, "_GATHER", LONG)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits until ``condition()`` holds."""
+    ends_at = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < ends_at, "it never came to be"
+        time.sleep(0.001)
 
 
 class Gate:
@@ -132,7 +149,7 @@ def test_what_the_sources_raise_comes_after_what_they_gave():
         next(outcomes)
 
 
-def test_jobs_that_differ_in_all_that_rows_may_differ_in_share_a_batch_to_the_bit():
+def test_jobs_that_differ_in_all_that_rows_may_differ_in_share_a_batch_to_the_bit(gathering):
     asked = [
         request(replace(SETTINGS, steps=40, power=2, pull=0.3)),
         request(replace(SETTINGS, steps=60, starts=3, lam=0.7), seed=7),
@@ -140,8 +157,8 @@ def test_jobs_that_differ_in_all_that_rows_may_differ_in_share_a_batch_to_the_bi
     ]
     gate = Gate()
     with Scheduler(MODEL, gate.runtime) as shared:
-        futures = [shared.submit(Job(grey(60 + number), each)) for number, each in enumerate(asked)]
-        assert gate.entered.wait(LONG)
+        with shared.more_to_come():
+            futures = [shared.submit(Job(grey(60 + number), each)) for number, each in enumerate(asked)]
         gate.opened.set()
         results = [future.result() for future in futures]
     assert max(map(len, gate.seen)) == 3
@@ -188,6 +205,7 @@ def test_a_higher_priority_is_first_and_else_who_came_first():
         assert gate.entered.wait(LONG)
         jobs = [Job(grey(level), request(), priority=level // 10) for level in (50, 51, 80, 10)]
         futures += map(shared.submit, jobs)
+        until(lambda: len(shared._state.line.ready) == 2)  # the first, and one that came later
         gate.opened.set()
         wait(futures)
     assert [row for row, _ in itertools.groupby(rows[0] for rows in gate.seen)] == [200, 80, 50, 51, 10]
@@ -206,8 +224,23 @@ def test_a_job_that_is_cancelled_frees_its_place_while_it_runs():
         with pytest.raises(CancelledError):
             endless.result()
         assert not follows.cancel()
-        assert shared.load.finished == {"cancelled": 2, "steps": 1}
+        assert shared.drain(LONG) and shared.load.finished == {"cancelled": 2, "steps": 1}
     assert not any(20 in rows for rows in gate.seen)
+
+
+def test_a_job_that_is_cancelled_when_it_is_read_lets_the_next_one_be_read():
+    gate = Gate()
+    with Scheduler(MODEL, gate.runtime, batch=1) as shared:
+        endless, line = shared.submit(Job(grey(200), request(ENDLESS))), shared._state.line
+        assert gate.entered.wait(LONG)
+        waits = shared.submit(Job(grey(20), request()))
+        until(lambda: len(line.ready) == 1)
+        follows = shared.submit(Job(grey(90), request()))
+        assert len(line.ready) == 1 and not line.is_reading and waits.cancel()
+        until(lambda: len(line.ready) == 1)
+        assert endless.cancel()
+        gate.opened.set()
+        assert follows.result(LONG).steps == 60
 
 
 def test_too_many_that_wait_are_refused_and_so_are_all_when_it_closes():
@@ -228,7 +261,7 @@ def test_too_many_that_wait_are_refused_and_so_are_all_when_it_closes():
 
 
 def test_closing_cancels_what_is_under_way():
-    gate = Gate(is_open=True)
+    gate = Gate(is_open=True, seconds=0.001)
     shared = Scheduler(MODEL, gate.runtime, batch=1)
     futures = [shared.submit(Job(grey(1), request(ENDLESS))) for _ in range(3)]
     assert gate.entered.wait(LONG)
@@ -247,7 +280,7 @@ def test_a_deadline_ends_a_search_with_the_best_so_far(clock):
 
 def late_beside_an_endless_one(clock: Clock, **asked) -> Result:
     """What becomes of a job with a deadline that finds no place: it ends before the one that has it."""
-    gate = Gate(clock=clock)
+    gate = Gate(clock=clock, seconds=0.001)
     with Scheduler(MODEL, gate.runtime, batch=1) as shared:
         endless = shared.submit(Job(grey(200), request(ENDLESS)))
         assert gate.entered.wait(LONG)
@@ -306,10 +339,13 @@ def test_a_network_that_has_no_time_left_leaves_a_smooth_filling(clock):
     np.testing.assert_array_equal(result.picture.values, grey(90))
 
 
-def test_a_pass_that_is_late_for_all_that_wait_for_it_is_ended():
+def test_a_pass_that_is_late_for_all_that_wait_for_it_is_ended(clock):
     runtime = Flat()
     with Scheduler(NETWORK, runtime) as shared:
-        result = shared.submit(Job(grey(90), Request("left"), deadline=0.1)).result(LONG)
+        late = shared.submit(Job(grey(90), Request("left"), deadline=0.1))
+        assert runtime.entered.wait(LONG)
+        clock.now += 1
+        result = late.result(LONG)
         assert runtime.interrupted.wait(LONG)
         runtime.interrupted.clear()
         assert shared.submit(Job(grey(90), Request("left"))).result(LONG).ended == "pass", "the next one"
@@ -396,8 +432,7 @@ def test_passes_for_several_clients_go_through_the_network_together():
         first = shared.submit(Job(grey(10), Request("left")))
         assert runtime.entered.wait(LONG)
         others = [shared.submit(Job(grey(20), Request("left"))) for _ in range(4)]
-        while shared._state.line.is_reading or len(shared._state.line.ready) < 4:
-            time.sleep(0.001)
+        until(lambda: len(shared._state.line.ready) == 4)
         runtime.opened.set()
         wait([first, *others])
         assert runtime.rows == [1, 4] and shared.load.steps == 2
@@ -480,7 +515,7 @@ def test_a_job_can_be_awaited_and_cancelled_there():
         await asyncio.sleep(0)
         return result, endless.cancelled()
 
-    with Scheduler(MODEL, HEALTHY) as shared:
+    with Scheduler(MODEL, Gate(is_open=True, seconds=0.001).runtime) as shared:
         result, is_cancelled = asyncio.run(clients())
     assert result.steps == 60 and is_cancelled
 
@@ -515,6 +550,10 @@ def test_who_goes_away_cancels_what_he_ordered():
         assert (load.waiting, load.running) == (0, 0)
 
 
+def is_at_rest(shared: Scheduler) -> bool:
+    return not shared._worker._is_working
+
+
 def test_a_scheduler_without_jobs_waits_for_nothing_and_leaves_no_thread():
     def ours() -> set[threading.Thread]:
         return {each for each in threading.enumerate() if each.name.startswith("edgefill")} - before
@@ -523,28 +562,38 @@ def test_a_scheduler_without_jobs_waits_for_nothing_and_leaves_no_thread():
     completer = Completer(MODEL, HEALTHY)
     assert not ours()
     list(completer.complete_many([grey(1)] * 3, request()))
-    shared = completer.scheduler
-    deadline = time.monotonic() + LONG
-    while shared._worker._is_working and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert not shared._worker._is_working and ours()
-    del completer, shared
+    until(partial(is_at_rest, completer.scheduler))
+    assert ours()
+    del completer
     gc.collect()
-    while ours() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not ours()
+    until(lambda: not ours())
 
 
 def test_places_are_taken():
-    """Pictures that end at steps of their own, on a backend no faster than they are read."""
+    """Pictures that end at steps of their own, on a backend that is no faster than they are read."""
     settings = replace(SETTINGS, patience=3, tolerance=0.03, steps=100)
     rng = np.random.default_rng(0)
     sources = [rng.integers(100, 160, (8, 8, 1), np.uint8) for _ in range(300)]
     asked = Request("random:0.3", settings=settings, blend="none")
-    gate = Gate(is_open=True, seconds=0.001)
-    with Completer(MODEL, gate.runtime) as completer:
-        results = list(completer.complete_many(sources, asked))
-        load = completer.scheduler.load
+    gate = Gate(seconds=0.001)
+    healthy = gate.runtime.step
+
+    def step(z, task):
+        until(are_read)
+        return healthy(z, task)
+
+    gate.runtime.step = step
+    with Scheduler(MODEL, gate.runtime) as shared:
+        line, jobs = shared._state.line, shared._state
+
+        def are_read() -> bool:
+            with jobs.changed:
+                return not jobs.finishing and len(line.ready) == min(shared.room, len(line))
+
+        futures = [shared.submit(Job(source, asked)) for source in sources]
+        gate.opened.set()
+        results = [future.result(LONG) for future in futures]
+        load = shared.load
     assert len({result.steps for result in results}) > 10
     assert sum(result.steps for result in results) == load.rows_used
     assert load.rows_used >= 0.9 * load.rows_there

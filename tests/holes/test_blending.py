@@ -157,14 +157,14 @@ def test_it_agrees_with_opencv_where_both_are_defined():
 def test_it_is_fast_where_it_is_called_often_and_where_it_is_large():
     target = RNG.uniform(-1, 1, (1000, 1000, 3)).astype(np.float32)
     known = known_pixels(parse_mask("center"), Picture(np.zeros((1000, 1000, 1), np.uint8)), seed=0)
-    start = time.perf_counter()
+    start = time.process_time()
     poisson_blend(np.zeros_like(target), target, known)
-    assert time.perf_counter() - start < 5  # 0.3 s seen
+    assert time.process_time() - start < 5  # 0.3 s seen
     small, small_known = target[:64, :64], holes(64, 64)["center"]
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(5):
         poisson_blend(np.zeros_like(small), small, small_known)
-    assert (time.perf_counter() - start) / 5 < 0.1  # 7 ms seen
+    assert (time.process_time() - start) / 5 < 0.1  # 7 ms seen
 
 
 @pytest.mark.parametrize("hole", holes(64, 64))

@@ -28,10 +28,10 @@ def model(nodes=None, initializers=(), opset=18, domain="", element=FLOAT, **opt
 
 def refused(onnx_model, **expected) -> str:
     content = onnx_model if isinstance(onnx_model, bytes) else onnx_model.SerializeToString()
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ModelError) as error:
         check_onnx(content, name="m.onnx", **expected)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     return str(error.value)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -27,7 +27,7 @@ def image_of(mode: str, size: tuple[int, int], seed: int) -> Image.Image:
     return image
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     mode=st.sampled_from(GREY + COLOUR),
     size=st.tuples(st.integers(1, 48), st.integers(1, 48)),

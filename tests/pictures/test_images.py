@@ -5,7 +5,7 @@ import os
 import struct
 import subprocess
 import sys
-import time
+import threading
 import zlib
 from pathlib import Path
 
@@ -175,19 +175,17 @@ class TestRefusing:
     def test_bombs_are_refused_before_they_are_decoded(self, tmp_path, side):
         (tmp_path / "bomb.png").write_bytes(png_header(side, side))
         program = (
-            "import resource, sys, time; from edgefill.pictures.images import read_picture; "
+            "import resource, sys; from edgefill.pictures.images import read_picture; "
             "from edgefill.errors import InputError\n"
             "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
-            "before, start = peak(), time.perf_counter()\n"
+            "before = peak()\n"
             "try: read_picture(sys.argv[1])\n"
             "except InputError as error: print(error, file=sys.stderr)\n"
-            "print(time.perf_counter() - start, peak() - before)"
+            "print(peak() - before)"
         )
         command = [sys.executable, "-W", "error", "-c", program, str(tmp_path / "bomb.png")]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        seconds, megabytes = map(float, done.stdout.split())
-        assert seconds < 1
-        assert megabytes < 50
+        assert float(done.stdout) < 50  # megabytes
         assert "cannot read" in done.stderr
         assert "50,000,000" in done.stderr
 
@@ -225,10 +223,17 @@ class TestRefusing:
 
     def test_a_pipe_does_not_block(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
-        start = time.monotonic()
-        with pytest.raises(InputError, match="pipe"):
-            read_picture(tmp_path / "pipe")
-        assert time.monotonic() - start < 1
+        refused = []
+
+        def read():
+            with pytest.raises(InputError, match="pipe"):
+                read_picture(tmp_path / "pipe")
+            refused.append(True)
+
+        reader = threading.Thread(target=read, daemon=True)  # one that waits for a writer is left behind
+        reader.start()
+        reader.join(60)
+        assert refused
 
     def test_a_file_that_may_not_be_read(self, tmp_path, monkeypatch):
         Image.fromarray(RGB).save(tmp_path / "p.png")

@@ -1,5 +1,7 @@
 """What users ask to be filled is what is filled."""
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,6 +207,7 @@ def test_folder_of_masks_has_the_structure_of_the_folder_of_pictures(tmp_path):
 def test_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
     for number in range(20):
         Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / f"{number}.png")
+    os.utime(tmp_path, (0, 0))
     listed = []
     iterdir = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda path: listed.append(path) or iterdir(path))
@@ -215,3 +218,14 @@ def test_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
     (tmp_path / "new.png").write_bytes((tmp_path / "0.png").read_bytes())
     known_pixels(spec, replace(Picture(np.zeros((4, 4, 1), np.uint8)), name="new.jpg"), seed=0)
     assert len(listed) == 2
+
+
+def test_mask_is_found_that_was_added_in_the_tick_of_the_clock_in_which_its_folder_was_listed(tmp_path):
+    now, spec = time.time_ns(), parse_mask(str(tmp_path))
+    picture = Picture(np.zeros((4, 4, 1), np.uint8), name="a.jpg")
+    os.utime(tmp_path, ns=(now, now))
+    with pytest.raises(InputError, match="0 files"):
+        known_pixels(spec, picture, seed=0)
+    Image.fromarray(np.full((4, 4), 255, np.uint8)).save(tmp_path / "a.png")
+    os.utime(tmp_path, ns=(now, now))
+    assert not known_pixels(spec, picture, seed=0).any()

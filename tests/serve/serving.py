@@ -20,7 +20,7 @@ from edgefill.serve.service import Service
 from tests.completion.fakes import fake_model, fake_runtime
 
 SEARCH, PASS = "faces64", "faces64-glcic"
-QUICK = Limits(seconds=20, idle_seconds=1, receive_seconds=2, drain_seconds=5)
+PATIENT = Limits(idle_seconds=120, receive_seconds=120, seconds=120, drain_seconds=120)  # with a busy machine
 
 
 class Running:
@@ -49,7 +49,7 @@ def until(condition, seconds: float = 120) -> None:
 
 
 @contextmanager
-def running(models: Models, limits: Limits = QUICK, **options):
+def running(models: Models, limits: Limits = PATIENT, **options):
     """A server of ``models`` for the length of the block; it is drained at its end."""
     service = Service(models, limits, **options)
     listener = listen("127.0.0.1", 0)

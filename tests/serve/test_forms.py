@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 
 from tests.serve.serving import hole, parts, picture, png
 
+SAME = settings(  # in every run, however busy this machine is
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
 
 def body(*lines: bytes) -> bytes:
     return b"\r\n".join(lines)
@@ -83,7 +89,7 @@ def edited(content: bytes, edit) -> bytes:
     return bytes(changed)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(SAME, max_examples=200)
 @given(st.lists(edits, max_size=4))
 def test_changed_forms_are_completed_or_refused(drawing, changes):
     content = VALID
@@ -100,7 +106,7 @@ OPTIONS = ("seed", "box", "steps", "until", "start", "solver", "blend", "candida
            "format", "model", "mask", "frames")  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(SAME, max_examples=40)
 @given(st.dictionaries(st.sampled_from(OPTIONS), st.text(max_size=12), max_size=4))
 def test_any_text_as_an_option(drawing, fields):
     files = {"picture": ("p", png(picture(8, 8)))}

@@ -11,7 +11,7 @@ import pytest
 from edgefill.errors import InputError
 from edgefill.serve.guard import OPEN, is_loopback, own_names
 from edgefill.serve.server import check_reach
-from tests.serve.serving import QUICK, Gate, parts, running, waiting_model
+from tests.serve.serving import PATIENT, Gate, parts, running, waiting_model
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_without_the_token_only_the_page_and_the_health_are_seen():
 
 def test_more_than_may_be_answered_at_once_are_turned_away():
     gate = Gate()
-    with running(waiting_model(gate), dataclasses.replace(QUICK, connections=1)) as answering:
+    with running(waiting_model(gate), dataclasses.replace(PATIENT, connections=1)) as answering:
         first = threading.Thread(target=answering.complete)
         first.start()
         assert gate.reached.wait(120)

@@ -77,7 +77,7 @@ def test_deleted_job_ends_and_is_forgotten(server):
         assert answering.client.get(place).status_code == 404
         gate.open()
         scheduler = answering.service.models.first.scheduler
-        assert scheduler.drain(10)
+        assert scheduler.drain(120)
         assert scheduler.load.finished == {"cancelled": 1}
 
 

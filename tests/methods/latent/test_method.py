@@ -37,7 +37,13 @@ class Watched:
         self.runtime = FakeRuntime(step, healthy.generate)
 
 
-def test_a_finished_pictures_place_is_taken_by_the_next():
+@pytest.fixture
+def gathering(monkeypatch):
+    """A batch waits for all that is being read, however slowly this machine reads."""
+    monkeypatch.setattr(worker, "_GATHER", 60.0)
+
+
+def test_a_finished_pictures_place_is_taken_by_the_next(gathering):
     """Pictures end at other steps: a place is never empty while there is one more."""
     settings = replace(SETTINGS, goal=6.0)
     watched = Watched()
@@ -53,8 +59,7 @@ def test_a_finished_pictures_place_is_taken_by_the_next():
         np.testing.assert_array_equal(next(alone.complete_many([source], request)).z, result.z)
 
 
-def test_places_are_filled_whole_batches_long_where_all_take_the_same_steps(monkeypatch):
-    monkeypatch.setattr(worker, "_GATHER", 60.0)  # seconds: however slowly this machine reads
+def test_places_are_filled_whole_batches_long_where_all_take_the_same_steps(gathering):
     watched = Watched()
     list(Completer(MODEL, watched.runtime).complete_many([grey(100)] * 7, REQUEST, batch=3))
     assert watched.rows == [3] * 60 + [3] * 60 + [1] * 60

@@ -109,9 +109,12 @@ class Desk:
         return mask
 
     def colour(self, across: float, down: float) -> list[int]:
-        """What the stage shows at a place: red, green and blue."""
+        """What the stage shows at a place, once all that was asked for is drawn: red, green and blue."""
         return self.page.evaluate(
-            """([across, down]) => {
+            """async ([across, down]) => {
+              const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
+              await frame();
+              await frame();
               const canvas = document.getElementById("view");
               const at = [Math.round(canvas.width * across), Math.round(canvas.height * down), 1, 1];
               return [...canvas.getContext("2d").getImageData(...at).data].slice(0, 3);

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
 
 from tests.serve.page.conftest import desk_at, gradient
-from tests.serve.serving import QUICK, Gate, running, waiting_model
+from tests.serve.serving import PATIENT, Gate, running, until, waiting_model
 
 STROKE = [(0.45, 0.5), (0.55, 0.5)]
 
@@ -24,6 +25,10 @@ def test_known_pixels_of_what_is_downloaded_are_the_originals(desk, photograph):
     assert not np.array_equal(completed, gradient(200, 300))
 
 
+def changed(desk, before) -> bool:
+    return desk.colour(0.5, 0.5) != before
+
+
 def test_search_is_seen_and_gives_candidates_and_doubt(browser, drawing, photograph):
     for desk in desk_at(browser, drawing.url, viewport={"width": 1200, "height": 800}):
         desk.open(photograph)
@@ -36,8 +41,7 @@ def test_search_is_seen_and_gives_candidates_and_doubt(browser, drawing, photogr
         assert "sure" in desk.page.text_content("#about")
         before = desk.colour(0.5, 0.5)
         desk.page.check("#sure", force=True)
-        desk.page.wait_for_timeout(100)
-        assert desk.colour(0.5, 0.5) != before
+        until(partial(changed, desk, before))
         desk.page.focus("#thumbs [aria-checked=true]")
         desk.press("ArrowRight")
         chosen = desk.page.locator("#thumbs [aria-checked=true]")
@@ -54,11 +58,9 @@ def test_before_and_after(desk, photograph):
     assert completed != original
     desk.page.check("#compare", force=True)
     desk.page.fill("#split", "900")
-    desk.page.wait_for_timeout(100)
-    assert desk.colour(0.48, 0.5) == original
+    until(lambda: desk.colour(0.48, 0.5) == original)
     desk.page.fill("#split", "100")
-    desk.page.wait_for_timeout(100)
-    assert desk.colour(0.48, 0.5) == completed
+    until(lambda: desk.colour(0.48, 0.5) == completed)
 
 
 def test_result_is_refined_and_the_original_comes_back(desk, photograph):
@@ -99,7 +101,7 @@ def test_file_that_is_no_picture_is_said(desk, tmp_path):
 
 
 def test_problem_of_the_server_is_read_out(browser, photograph):
-    with running(waiting_model(), dataclasses.replace(QUICK, pixels=1000)) as answering:
+    with running(waiting_model(), dataclasses.replace(PATIENT, pixels=1000)) as answering:
         for desk in desk_at(browser, answering.url):
             desk.open(photograph)
             desk.paint(*STROKE)
@@ -117,13 +119,13 @@ def test_stopped_job_ends_on_the_server_too(browser, photograph):
             desk.open(photograph)
             desk.paint(*STROKE)
             desk.page.click("#complete")
-            assert gate.reached.wait(20)
+            assert gate.reached.wait(120)
             desk.page.click("#stop")
             desk.page.wait_for_selector("#progress", state="hidden")
             assert desk.page.is_hidden("#notice")
         gate.open()
         scheduler = answering.service.models.first.scheduler
-        assert scheduler.drain(20) and scheduler.load.finished == {"cancelled": 1}
+        assert scheduler.drain(120) and scheduler.load.finished == {"cancelled": 1}
 
 
 def test_token_is_asked_for_once(browser, photograph):
