@@ -77,7 +77,5 @@ class StopRequest:
             signal.signal(each, signal.SIG_DFL)
         if sys.stderr.isatty():
             os.write(2, _SHOW_CURSOR)
-        with suppress(
-            RuntimeError
-        ):  # of Python, where the signal came in the middle of something that is said
+        with suppress(RuntimeError):  # Python's own, where the signal came while something was said
             say("stopping after this step to save it; once more stops at once")
