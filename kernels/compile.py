@@ -1,7 +1,7 @@
 """The compiled forms that ship: ``python -m edgefill.kernels.compile`` writes them, ``--check`` compares.
 
-All sources are one module, but for what ends a loop. The same sources give the same bytes on every machine, so
-that a check can be made anywhere; no path, date or host is in them.
+All sources are one module, but for what ends a loop. The same sources give the same bytes on every machine,
+so that a check can be made anywhere; no path, date or host is in them.
 """
 
 from __future__ import annotations

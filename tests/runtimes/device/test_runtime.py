@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgefill.completion import Completer
 from edgefill.errors import EngineError, InputError
 from edgefill.kernels.device import Device, open_device
 from edgefill.kernels.solvers import HMC, Momentum
@@ -343,6 +344,21 @@ def test_where_a_loop_cannot_be_made_the_host_asks_and_the_reason_is_told(call, 
     assert (call in said or "loop.ptx" in said) and "every 4 steps the host asks" in said and "slower" in said
     assert (it.runtime.info.steps_at_once, it.runtime.info.loops) == (4, False)
     assert it.driver.count("cuGraphLaunch") > 2 and it.driver.count("graphs") == 0
+
+
+def test_a_picture_s_search_is_one_launch_and_one_wait(gpu):
+    it = gpu(replace(ENDING, steps=14), cuda=LOOPS)
+    picture, known = np.full((1, 8, 8, 3), 99, np.uint8), np.ones((1, 8, 8), bool)
+    known[:, 2:6, 2:6] = False
+    completer = Completer(MODEL, it.runtime)
+    for _ in range(2):
+        it.driver.clear(), it.executor.ran.clear()
+        completer.fill(picture, known, settings=it.settings)
+    completer.scheduler.close()
+    assert it.driver.count("lbfgs_step") == it.driver.count("turns of loops") == 14
+    assert it.driver.count("cuGraphLaunch") == 1
+    passes = it.executor.ran.count("generator")
+    assert it.driver.count("waits") == 1 + passes + 1, "for its numbers, each pass, and its best z"
 
 
 def test_where_nothing_ends_a_row_no_loop_looks_for_it(gpu):
