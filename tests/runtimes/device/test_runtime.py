@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -346,8 +348,9 @@ def test_where_a_loop_cannot_be_made_the_host_asks_and_the_reason_is_told(call, 
     assert it.driver.count("cuGraphLaunch") > 2 and it.driver.count("graphs") == 0
 
 
-def test_a_picture_s_search_is_one_launch_and_one_wait(gpu):
-    it = gpu(replace(ENDING, steps=14), cuda=LOOPS)
+@pytest.mark.parametrize(("cuda", "launches"), [(PORTIONS, 3), (LOOPS, 1)])
+def test_a_picture_s_search_is_one_launch_and_one_wait_or_graphs_alone(cuda, launches, gpu):
+    it = gpu(replace(ENDING, steps=12), cuda=cuda)
     picture, known = np.full((1, 8, 8, 3), 99, np.uint8), np.ones((1, 8, 8), bool)
     known[:, 2:6, 2:6] = False
     completer = Completer(MODEL, it.runtime)
@@ -355,10 +358,22 @@ def test_a_picture_s_search_is_one_launch_and_one_wait(gpu):
         it.driver.clear(), it.executor.ran.clear()
         completer.fill(picture, known, settings=it.settings)
     completer.scheduler.close()
-    assert it.driver.count("lbfgs_step") == it.driver.count("turns of loops") == 14
-    assert it.driver.count("cuGraphLaunch") == 1
+    assert it.driver.count("lbfgs_step") == 12 and it.driver.count("cuGraphLaunch") == launches
     passes = it.executor.ran.count("generator")
-    assert it.driver.count("waits") == 1 + passes + 1, "for its numbers, each pass, and its best z"
+    if cuda == LOOPS:
+        assert it.driver.count("waits") == 1 + passes + 1, "for its numbers, each pass, and its best z"
+
+
+def test_a_loop_takes_no_more_steps_than_fit_before_the_time_is_up(gpu, monkeypatch):
+    endless = replace(SETTINGS["adam"], steps=100_000, goal=-1.0, milliseconds=300.0)
+    clock = SimpleNamespace(perf_counter=map(lambda tick: tick / 100, count()).__next__)
+    monkeypatch.setattr("edgefill.methods.latent.batch.time", clock)
+    it = gpu(endless, cuda=LOOPS)
+    completer = Completer(MODEL, it.runtime)
+    result = completer.complete(np.full((8, 8, 3), 99, np.uint8), "center", settings=endless)
+    completer.scheduler.close()
+    assert result.ended == "time" and it.driver.count("cuGraphLaunch") > 1 and not it.said
+    assert 16 < it.driver.count("turns of loops") == result.steps - 1, "the first says how long one takes"
 
 
 def test_where_nothing_ends_a_row_no_loop_looks_for_it(gpu):
