@@ -365,7 +365,7 @@ def test_a_picture_s_search_is_one_launch_and_one_wait_or_graphs_alone(cuda, lau
 
 
 def test_a_loop_takes_no_more_steps_than_fit_before_the_time_is_up(gpu, monkeypatch):
-    endless = replace(SETTINGS["adam"], steps=100_000, goal=-1.0, milliseconds=300.0)
+    endless = replace(SETTINGS["adam"], steps=100_000, goal=-1.0, milliseconds=180.0)
     clock = SimpleNamespace(perf_counter=map(lambda tick: tick / 100, count()).__next__)
     monkeypatch.setattr("edgefill.methods.latent.batch.time", clock)
     it = gpu(endless, cuda=LOOPS)
