@@ -98,7 +98,7 @@ class DeviceRuntime:
         at_once = STEPS_A_GRAPH if self._wants_graph else 1
         loops = self._wants_graph and self._wants_loop
         runs_on = self._executor.runtime, self._device.name
-        return RuntimeInfo(self._name, *runs_on, at_once, loops=loops, precision=self._precision)
+        return RuntimeInfo(self._name, *runs_on, at_once, self._precision, loops)
 
     def solve(self, state: SearchState, n: int) -> None:
         """Takes ``n`` steps of the search in place; fewer where every row stops before."""
