@@ -4,10 +4,10 @@
 
 First it proves: kernels against NumPy, every executor against ONNX Runtime in fp32 on the CPU, graphs on
 against off, memory, compute-sanitizer. Then it measures what users run, the default search from the
-encoder's z: every executor by turns with PyTorch's Adam on the same objective and weights, what the update
-adds to a step, and what ``edgefill bench`` measures. A graph that fell back fails. One JSON and one table
-are written; what could not be run, or was left out for time, says so. ``benchmarks/gpu_kit.py`` packs what
-such a machine needs.
+encoder's z: every executor by turns with PyTorch's Adam on the same objective and weights, a loop on the
+device by turns with graphs between which the host asks, what the update adds to a step, and what
+``edgefill bench`` measures. A graph that fell back fails. One JSON and one table are written; what could not
+be run, or was left out for time, says so. ``benchmarks/gpu_kit.py`` packs what such a machine needs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from benchmarks.gpu_checks import Check
+from benchmarks.gpu_checks import Check, portions
 from benchmarks.gpu_executors import executor_checks, one_pass_checks, timing_check
 from benchmarks.gpu_first import first_checks
 from benchmarks.gpu_kernels import kernel_checks, sanitizer_checks
@@ -89,6 +89,7 @@ class Session:
         self._checks: list[tuple[str, Check]] = []
         self._benches: list[dict[str, Any]] = []
         self._races: list[dict[str, Any]] = []
+        self._loops: list[dict[str, Any]] = []
         self._overheads: list[dict[str, Any]] = []
         self._left_out: list[str] = []
         self._matrix_rate: float | None = None
@@ -130,6 +131,8 @@ class Session:
                 self._run(f"race {precision} batch {batch}", partial(self._race, names, precision, batch))
         for name, precision in working:
             for batch in self._batches:
+                label = f"loop {name} {precision} batch {batch}"
+                self._run(label, partial(self._loop, device, name, precision, batch))
                 label = f"overhead {name} {precision} batch {batch}"
                 self._run(label, partial(self._overhead, device, name, precision, batch))
             self._run(f"bench {name} {precision}", partial(self._bench, name, precision))
@@ -141,6 +144,7 @@ class Session:
             "settings": self._settings.document(),
             "checks": [{"of": of, **asdict(check)} for of, check in self._checks],
             "races": self._races,
+            "loops": self._loops,
             "overheads": self._overheads,
             "benches": self._benches,
             "flops_a_step": self._flops,
@@ -234,6 +238,29 @@ class Session:
         turns, failed = torch_turns(networks, state.z, state.task, self._alone, precision)
         self._left_out += [f"{name}, {precision}, batch {batch}: {why}" for name, why in failed.items()]
         return {name: partial(_a_step, turn) for name, turn in turns.items()}
+
+    def _loop(self, device: Device, name: str, precision: str, batch: int) -> None:
+        """Whole default searches, on the host's clock: the device looks who still runs, or the host asks."""
+        if not device.loops:
+            return
+        opened = partial(open_backend, name, self._bundle, precision=precision, say=print)
+        with portions():
+            asking = opened()
+        backends, seconds = {"loop": opened(), "portions": asking}, {"loop": [], "portions": []}
+        for number in range(_ROUNDS + 2):
+            for how, backend in backends.items():
+                state = self._started(backend, batch, self._settings)
+                begin_at = time.perf_counter()
+                backend.solve(state, self._settings.steps)
+                if number >= 2:  # the first turns warm up
+                    seconds[how].append(time.perf_counter() - begin_at)
+        loops = backends["loop"].info.loops
+        self._take(f"{name} {precision}", iter([Check(f"a loop at batch {batch}", loops, f"loops: {loops}")]))
+        for backend in backends.values():
+            backend.close()
+        medians = {f"{how}_seconds": statistics.median(taken) for how, taken in seconds.items()}
+        case = {"backend": name, "precision": precision, "batch": batch, "steps": int(state.steps.max())}
+        self._loops.append({**case, **medians})
 
     def _overhead(self, device: Device, name: str, precision: str, batch: int) -> None:
         """What update and graph add to a step: a step of the search less the engine's run, both in graphs."""

@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import numpy as np
 
-from benchmarks.gpu_checks import Check, checked
+from benchmarks.gpu_checks import Check, checked, portions
 from benchmarks.gpu_executors import Opened, closing
 from edgefill.completion import Completer
 from edgefill.kernels.device import open_device
@@ -54,7 +55,9 @@ def first_checks(bundle: Bundle, name: str, precision: str, opened: Opened) -> I
     trial = _Trial(bundle, precision, opened)
     yield checked("fill as the first call, then again", trial.first_call)
     yield checked("encoder, fit and generator", trial.graphs)
-    yield checked("default search, graph on and off, to the bit, and a graph that is used", trial.replayed)
+    yield checked(
+        "default search, looping, in graphs and in steps, to the bit, each as asked", trial.replayed
+    )
     yield checked("steps run against steps needed", trial.steps)
     yield checked(f"a batch of {MANY}, then one picture", trial.few_after_many)
     yield checked(f"{_THREADS} threads", trial.threads)
@@ -77,8 +80,9 @@ class _Trial:
         expected = self._filled(self._host, 1)
         with closing(self._opened()) as runtime:
             first = self._filled(runtime, 1)
-            for _ in range(-(-REPLAYS // max(self._settings.steps // STEPS_A_GRAPH, 1))):
-                last = self._filled(runtime, 1)
+            for _ in range(REPLAYS):  # a search that loops is one launch
+                self._searched(runtime, 1)
+            last = self._filled(runtime, 1)
         off = int(np.abs(first.astype(int) - expected).max())
         same = np.array_equal(first, last)
         return same and off <= _LEVELS[self._precision], f"{off} levels of 255 off; the last the same: {same}"
@@ -94,18 +98,24 @@ class _Trial:
         return min(cosines) >= _COSINE[self._precision], f"least cosine to the CPU's: {measured}"
 
     def replayed(self) -> tuple[bool, str]:
-        """The whole state with a graph and without; one that could not be captured is a failure."""
-        states, said, at_once = [], [], []
-        for graph in (True, False):
-            with closing(self._opened(graph=graph, say=said.append)) as runtime:
+        """The whole state with a loop where the driver has them, with graphs and without; none falls back."""
+        states, said, found = [], [], []
+        can_loop = open_device().loops
+        for loops, graph in ((True, True), (False, True), (False, False)):
+            with nullcontext() if loops else portions():
+                runtime = self._opened(graph=graph, say=said.append)
+            with closing(runtime):
                 states.append(self._searched(runtime, _ROWS))
-                at_once.append(runtime.info.steps_at_once)
+                found.append((runtime.info.loops, runtime.info.steps_at_once > 1))
         same = all(
-            np.array_equal(getattr(states[0], name), getattr(states[1], name))
+            np.array_equal(getattr(state, name), getattr(states[0], name))
+            for state in states[1:]
             for name in ("z", "best_z", "best_loss", "steps", "status")
         )
         fell_back = [line for line in said if "slower" in line]
-        return same and at_once[0] > 1, "; ".join([f"{at_once[0]} steps at once", *fell_back])
+        as_asked = found == [(can_loop, True), (False, True), (False, False)]
+        how = "loops" if found[0][0] else "in graphs" if found[0][1] else "step by step"
+        return same and as_asked, "; ".join([how, f"the same to the bit: {same}", *fell_back])
 
     def steps(self) -> tuple[bool, str]:
         """At most what a graph holds, less one, is run for nothing."""

@@ -32,7 +32,12 @@ _SMALL = (1, 33, 100, 1025)
 
 
 def kernel_checks(device: Device) -> Iterator[Check]:
-    """Each solver's kernel against NumPy: three rows of every size, one of them broken."""
+    """Each solver's kernel against NumPy, three rows of every size, one of them broken; and in a loop."""
+    if device.loops:
+        of_a_loop = suited_settings("encoder", "lbfgs")
+        yield checked("a loop on the device", lambda: _kernel(device, of_a_loop, 100, steps=9))
+    else:
+        yield Check("a loop on the device", None, "the driver is older than CUDA 12.4")
     for solver, settings in ((each.name, suited_settings("encoder", each.name)) for each in SHIPPED):
         for z_dim in SIZES:
             yield checked(
@@ -40,23 +45,25 @@ def kernel_checks(device: Device) -> Iterator[Check]:
             )
 
 
-def _kernel(device: Device, settings: SearchSettings, z_dim: int) -> tuple[bool, str]:
+def _kernel(device: Device, settings: SearchSettings, z_dim: int, *, steps: int = 1) -> tuple[bool, str]:
+    """One launch; several ``steps`` are a loop's, in which rows end sooner and later."""
     state, found = _random_state(settings, z_dim)
     expected = replace(state)
     expected.put({name: array.copy() for name, array in state.arrays.items()})
-    expected.allow(1)
+    expected.allow(steps)
     with device:
         fixed = _FixedEvaluation(device, found)
         shape = _model_of(z_dim), "step", len(state.z), settings.solver
         search = DeviceSearch(*shape, device, fixed, Kernels(device))
-        state.allow(1)
+        state.allow(steps)
         search.upload(state)
-        search.step()
+        (search.step if steps == 1 else search.captured(loops=True))()
         search.download()
         device.synchronize()
         search.take(state)
         search.close()
-    take_step(expected, found)
+    while expected.pending.any():
+        take_step(expected, found)
     names = expected.arrays.keys() - {"loss", "limit"}  # which are no kernel's
     error = max(_largest(state.arrays[name], expected.arrays[name]) for name in names)
     return error <= 1e-6, f"largest difference {error:.2g}"
@@ -129,7 +136,7 @@ class _FixedEvaluation:
         device = self._device
 
         class Copies:
-            capturable, scratch = False, 0
+            capturable, scratch = True, 0
 
             def enqueue(self) -> None:
                 for name, address in places.items():

@@ -19,6 +19,10 @@ def markdown(figures: dict[str, Any], gpu: str) -> str:
         _table(("of", "check", "passed", "measured"), _checks(figures["checks"])),
         "## A step of the default search, by turns with Adam in PyTorch on the same weights, median µs",
         _table(("precision", "batch", "contender", "µs a step", "times the quickest here"), _races(figures)),
+        "## A default search, which the device ends or the host that asks, by turns, median µs",
+        _table(
+            ("backend", "precision", "batch", "steps", "a loop", "graphs, asking between"), _loops(figures)
+        ),
         "## What update and graph add to a step",
         _table(("backend", "precision", "batch", "engine alone µs", "added µs"), _overheads(figures)),
         "## Completions (`edgefill bench`)",
@@ -83,6 +87,12 @@ def _races(figures: dict[str, Any]) -> Iterable[Sequence[str]]:
             ratio = _times(race, name)
             shown = NOT_MEASURED if ratio is None else f"{ratio:.2f}"
             yield race["precision"], str(race["batch"]), name, f"{1e6 * taken:.1f}", shown
+
+
+def _loops(figures: dict[str, Any]) -> Iterable[Sequence[str]]:
+    for each in figures["loops"]:
+        case = (each["backend"], each["precision"], *(str(each[name]) for name in ("batch", "steps")))
+        yield (*case, *(f"{1e6 * each[f'{how}_seconds']:.1f}" for how in ("loop", "portions")))
 
 
 def _overheads(figures: dict[str, Any]) -> Iterable[Sequence[str]]:

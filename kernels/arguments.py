@@ -42,6 +42,15 @@ SEARCH = Struct(
 )
 """What the step kernels of all solvers share."""
 
+LOOP = Struct(
+    "Loop",
+    [
+        Field("search", SEARCH),
+        Field("handle", "unsigned long long", "of the loop that it ends"),
+    ],
+)
+"""The argument of the kernel that ends a loop."""
+
 COMPOSE = Struct(
     "Compose",
     [
@@ -58,7 +67,7 @@ COMPOSE = Struct(
 def structs(solvers: Iterable[type[Solver]]) -> list[Struct]:
     """Every struct of the kernels of ``solvers``, each after those that it has inside."""
     own = [struct for solver in solvers for struct in (solver.rate_struct(), solver.struct(SEARCH))]
-    return [SEARCH, *own, COMPOSE]
+    return [SEARCH, *own, LOOP, COMPOSE]
 
 
 def header(solvers: Iterable[type[Solver]]) -> str:
@@ -88,6 +97,13 @@ def search_arguments(
     }
     solver = settings.solver
     return solver.struct(SEARCH).filled({**addresses, **values, **solver.numbers()})
+
+
+def loop_arguments(step: np.ndarray, handle: int) -> np.ndarray:
+    """A LOOP struct: the search of a ``step``'s arguments, and the ``handle`` of the loop."""
+    arguments = np.zeros((), LOOP.dtype)
+    arguments["search"], arguments["handle"] = step["search"], handle
+    return arguments
 
 
 def compose_arguments(

@@ -1,7 +1,7 @@
 """The compiled forms that ship: ``python -m edgefill.kernels.compile`` writes them, ``--check`` compares.
 
-All sources are one module. The same sources give the same bytes on every machine, so that a check can be made
-anywhere; no path, date or host is in them.
+All sources are one module, but for what ends a loop. The same sources give the same bytes on every machine,
+so that a check can be made anywhere; no path, date or host is in them.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgefill.errors import EngineError
 from edgefill.files import write_atomically
 from edgefill.kernels.arguments import header
-from edgefill.kernels.forms import CUBINS, PTX, REPORT, cubin_name, ptx_name
+from edgefill.kernels.forms import CUBINS, LOOP, PTX, REPORT, cubin_name, ptx_name
 from edgefill.kernels.nvrtc import VERSION, Nvrtc
 from edgefill.kernels.solvers import SHIPPED
 from edgefill.kernels.solvers.solver import Solver
 
 HEADER = "arguments.cuh"
+_LOOP_SOURCE = "loop.cu"
 COMPILED = Path(__file__).parent / "compiled"
 _NEWEST_PTX = (8, 0)  # what the drivers of CUDA 12.0 read
 _OPTIONS = (
@@ -43,15 +44,14 @@ _KERNEL = re.compile(
 def build() -> dict[str, bytes]:
     """The content of every file of ``compiled``, by name. Raises BackendUnavailable or EngineError."""
     compiler, sources = Nvrtc(), read_sources()
-    program = "".join(f'#include "{name}"\n' for name in sources if name.endswith(".cu"))
     files: dict[str, bytes] = {}
     forms: dict[str, Any] = {}
-    architectures = {cubin_name(sm): f"sm_{sm}" for sm in CUBINS} | {ptx_name(): f"compute_{PTX}"}
-    for name, architecture in architectures.items():
+    architectures = {cubin_name(sm): f"sm_{sm}" for sm in CUBINS}
+    for name, architecture in (architectures | dict.fromkeys((ptx_name(), LOOP), f"compute_{PTX}")).items():
         options = [f"--gpu-architecture={architecture}", *_OPTIONS]
-        files[name], log = compiler.compile(program, sources, options)
+        files[name], log = compiler.compile(_program(sources, name), sources, options)
         forms[name] = {"sha256": _sha256(files[name]), "bytes": len(files[name])}
-        forms[name] |= {"isa": _isa(files[name])} if name == ptx_name() else {"kernels": _kernels(log)}
+        forms[name] |= {"kernels": _kernels(log)} if name in architectures else {"isa": _isa(files[name])}
     report = {
         "compiler": "NVRTC {}.{}".format(*VERSION),
         "options": _OPTIONS,
@@ -65,7 +65,10 @@ def build() -> dict[str, bytes]:
 def read_sources(solvers: Sequence[type[Solver]] = SHIPPED) -> dict[str, str]:
     """The text of every source, by name, in the order they are compiled; the header is made here."""
     folder = Path(__file__).parent
-    shared = {name: (folder / name).read_text(encoding="utf-8") for name in ("search.cuh", "compose.cu")}
+    shared = {
+        name: (folder / name).read_text(encoding="utf-8")
+        for name in ("search.cuh", "compose.cu", _LOOP_SOURCE)
+    }
     own = {f"{solver.name}.cu": solver.source() for solver in solvers}
     return {HEADER: header(solvers), "search.cuh": shared.pop("search.cuh"), **own, **shared}
 
@@ -77,6 +80,12 @@ def differences(files: Mapping[str, bytes], folder: Path = COMPILED) -> list[str
     lines += [f"{name} is no form of the sources" for name in there.keys() - files.keys()]
     lines += [f"{name} differs" for name in files.keys() & there.keys() if files[name] != there[name]]
     return sorted(lines)
+
+
+def _program(sources: Iterable[str], form: str) -> str:
+    """The lines that the ``form`` is compiled from: what only newer drivers load is a module of its own."""
+    names = [name for name in sources if name.endswith(".cu") and (name == _LOOP_SOURCE) == (form == LOOP)]
+    return "".join(f'#include "{name}"\n' for name in names)
 
 
 def _kernels(log: str) -> dict[str, dict[str, int]]:

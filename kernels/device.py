@@ -14,6 +14,7 @@ import gc
 import importlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -22,10 +23,12 @@ import numpy as np
 from edgefill import machine
 from edgefill.errors import BackendUnavailable, EdgefillError, EngineError, InputError
 from edgefill.extras import install_line
-from edgefill.kernels.forms import form_for
+from edgefill.kernels.forms import LOOP, form_for, shipped
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda has no name for
+_ASSIGN_DEFAULT = 1  # CU_GRAPH_COND_ASSIGN_DEFAULT: a handle has its first value again at each launch
 OLDEST_CUDA = (12, 0)  # of the driver: what the shipped kernels were compiled for
+_OLDEST_CUDA_WITH_LOOPS = (12, 4)
 
 _open: dict[int, Device] = {}
 _opening = threading.Lock()
@@ -116,6 +119,11 @@ class Device:
                 self._context.detach()
 
     @property
+    def loops(self) -> bool:
+        """Whether its driver runs graphs that loop."""
+        return self.cuda_version >= _OLDEST_CUDA_WITH_LOOPS
+
+    @property
     def stream_handle(self) -> int:
         """The CUstream, for libraries that enqueue on it."""
         return int(self._stream.handle)
@@ -175,12 +183,22 @@ class Device:
         """The module of the shipped kernels, in the form that this GPU runs."""
         name, image = form_for(self.sm)
         try:
-            return self._cuda.module_from_buffer(image + b"\0")  # PTX is text that ends so
+            return self._load(image)
         except self._cuda.Error as error:
             raise BackendUnavailable(
                 f"{self.name} (sm_{self.sm}) cannot load the kernels ({name}): {error}; install a newer "
                 "NVIDIA driver; `edgefill doctor` says which is here"
             ) from error
+
+    def load_loop(self) -> Any:
+        """The module of what ends a loop. Raises CaptureFailed where the driver does not take it."""
+        try:
+            return self._load(shipped(LOOP))
+        except self._cuda.Error as error:
+            raise CaptureFailed(f"{LOOP} cannot be loaded: {error}") from error
+
+    def _load(self, image: bytes) -> Any:
+        return self._cuda.module_from_buffer(image + b"\0")  # PTX is text that ends so
 
     def launch(self, function: Any, grid: int, block: int, arguments: np.ndarray) -> None:
         """Enqueues ``function`` with one struct, a 0-d structured array, as its argument."""
@@ -190,20 +208,25 @@ class Device:
         """What ``work`` enqueues, as one CUDA graph. Raises CaptureFailed; nothing has run then."""
         driver = _driver_bindings()
         stream = driver.CUstream(self.stream_handle)
-        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        collecting = gc.isenabled()
-        gc.disable()  # what a collection frees on the device would break the capture
+        begin = partial(_call, driver, "cuStreamBeginCapture", stream)
+        return Graph(driver, _captured(driver, stream, begin, work), stream)
+
+    def capture_loop(self, work: Callable[[int], None]) -> Graph:
+        """What ``work`` enqueues as the body of a loop, as one CUDA graph. Raises as ``capture`` does.
+
+        The body runs once, and again until a kernel of it has set to 0 the handle that ``work`` is given.
+        """
+        driver = _driver_bindings()
+        stream = driver.CUstream(self.stream_handle)
+        graph = _call(driver, "cuGraphCreate", 0)
         try:
-            _call(driver, "cuStreamBeginCapture", stream, mode)
-            try:
-                work()
-            except Exception as error:
-                driver.cuStreamEndCapture(stream)  # the stream is of no use before
-                raise CaptureFailed(f"the steps cannot be captured: {error}") from error
-            return Graph(driver, _call(driver, "cuStreamEndCapture", stream), stream)
-        finally:
-            if collecting:
-                gc.enable()
+            handle, body = _add_loop(driver, graph)
+            begin = partial(_call, driver, "cuStreamBeginCaptureToGraph", stream, body, None, None, 0)
+            _captured(driver, stream, begin, partial(work, int(handle)))
+        except CaptureFailed:
+            driver.cuGraphDestroy(graph)
+            raise
+        return Graph(driver, graph, stream)
 
 
 class CaptureFailed(EdgefillError):
@@ -259,8 +282,47 @@ def _wait_spinning(ordinal: int) -> None:
         return
 
 
+def _captured(driver: ModuleType, stream: Any, begin: Callable[[Any], None], work: Callable[[], None]) -> Any:
+    """The graph of what ``work`` enqueues; ``begin`` begins the capture, in a mode. Raises CaptureFailed."""
+    collecting = gc.isenabled()
+    gc.disable()  # what a collection frees on the device would break the capture
+    try:
+        begin(driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+        try:
+            work()
+        except Exception as error:
+            driver.cuStreamEndCapture(stream)  # the stream is of no use before
+            raise CaptureFailed(f"the steps cannot be captured: {error}") from error
+        return _call(driver, "cuStreamEndCapture", stream)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _add_loop(driver: ModuleType, graph: Any) -> tuple[Any, Any]:
+    """Handle and body of a loop that is added to ``graph``: the body runs while the handle is not 0."""
+    context = _call(driver, "cuCtxGetCurrent")
+    handle = _call(driver, "cuGraphConditionalHandleCreate", graph, context, 1, _ASSIGN_DEFAULT)
+    node = driver.CUgraphNodeParams()
+    node.type = driver.CUgraphNodeType.CU_GRAPH_NODE_TYPE_CONDITIONAL
+    node.conditional.handle = handle
+    node.conditional.type = driver.CUgraphConditionalNodeType.CU_GRAPH_COND_TYPE_WHILE
+    node.conditional.size = 1
+    node.conditional.ctx = context
+    _call(driver, _name_of_add_node(driver), graph, None, None, 0, node)
+    return handle, node.conditional.phGraph_out[0]
+
+
+def _name_of_add_node(driver: ModuleType) -> str:
+    """In the bindings of CUDA 12 the plain name is of a form without the kinds of dependencies."""
+    newer = "cuGraphAddNode_v2"
+    return newer if hasattr(driver, newer) else "cuGraphAddNode"
+
+
 def _call(driver: ModuleType, name: str, *arguments: Any) -> Any:
     """The one result of a driver call; raises CaptureFailed with the driver's error."""
+    if not hasattr(driver, name):
+        raise CaptureFailed(f"cuda.bindings are too old for {name}: pip install --upgrade cuda-bindings")
     error, *results = getattr(driver, name)(*arguments)
     if error != driver.CUresult.CUDA_SUCCESS:
         raise CaptureFailed(f"{name} failed: {error}")

@@ -11,6 +11,7 @@ from edgefill.errors import BackendUnavailable, EngineError
 
 CUBINS = (75, 80, 86, 87, 89, 90)  # compute capabilities with machine code of their own
 PTX = 75  # what the PTX asks for; the driver compiles it for any GPU since
+LOOP = "loop.ptx"  # what ends a loop on the device, for the drivers that have such loops
 REPORT = "report.json"
 
 
@@ -27,11 +28,16 @@ def form_for(sm: int) -> tuple[str, bytes]:
             "complete with --backend cpu"
         )
     name = cubin_name(sm) if sm in CUBINS else ptx_name()
+    return name, shipped(name)
+
+
+def shipped(name: str) -> bytes:
+    """The content of the form ``name``. Raises EngineError where the file is not the one that was shipped."""
     image = _read(name)
     found, expected = hashlib.sha256(image).hexdigest(), _expected(name)
     if found != expected:
         raise _damaged(name, f"has sha256 {found[:12]}…, expected {expected[:12]}…")
-    return name, image
+    return image
 
 
 def report() -> dict[str, Any]:

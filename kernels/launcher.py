@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from edgefill.errors import InputError
+from edgefill.kernels.arguments import loop_arguments
 from edgefill.kernels.device import Device
 from edgefill.kernels.solvers import SHIPPED
 from edgefill.kernels.solvers.solver import Solver
 
 _STEP_BLOCKS = (128, 512)  # threads to a row, at least and at most; each may have 128 registers then
 _COMPOSE_BLOCK = 256
+_LOOP_BLOCK = 64  # as many rows as run together
+_AGAIN = "search_again"
 
 
 class Kernels:
@@ -36,6 +39,18 @@ class Kernels:
         least, most = _STEP_BLOCKS
         block = min(max(least, 1 << (numbers - 1).bit_length()), most)
         self._device.launch(self._functions[solver.kernel()], rows, block, arguments)
+
+    def load_loop(self) -> None:
+        """Gets ``search_again`` ready, which no capture allows. Raises CaptureFailed."""
+        if _AGAIN not in self._functions:
+            self._functions[_AGAIN] = self._device.load_loop().get_function(_AGAIN)
+
+    def search_again(self, arguments: np.ndarray, handle: int) -> None:
+        """Enqueues what sets the ``handle`` of a loop to whether a row takes another step.
+
+        ``arguments`` are those of a step.
+        """
+        self._device.launch(self._functions[_AGAIN], 1, _LOOP_BLOCK, loop_arguments(arguments, handle))
 
     def compose(self, arguments: np.ndarray) -> None:
         """Enqueues the composition that ``arguments``, a COMPOSE struct, describes."""

@@ -20,6 +20,11 @@ struct Row {
     int marked_at;
 };
 
+// Whether a row takes another step.
+__device__ inline bool is_pending(const Search &search, int at) {
+    return (search.status[at] == RUNNING) & (search.steps[at] < search.limit[at]);
+}
+
 // The row of this block, read by every thread before the barrier. All of it is asked for at once: waiting for
 // memory is what a launch consists of.
 __device__ inline Row row_of_block(const Search &search) {
@@ -27,7 +32,7 @@ __device__ inline Row row_of_block(const Search &search) {
     const int at = row.at = blockIdx.x;
     row.step = search.steps[at];
     row.begin = static_cast<long long>(at) * search.z_dim;
-    row.pending = (search.status[at] == RUNNING) & (row.step < search.limit[at]);
+    row.pending = is_pending(search, at);
     row.loss = search.loss[at];
     row.better = row.loss < search.best_loss[at];
     row.contextual = search.contextual[at];

@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-_NUMBERS = {"float": np.dtype(np.float32), "int": np.dtype(np.int32)}
+_NUMBERS: Mapping[str, np.dtype] = {
+    "float": np.dtype(np.float32),
+    "int": np.dtype(np.int32),
+    "unsigned long long": np.dtype(np.uint64),
+}
 
 
 class Field(NamedTuple):
-    """A field of a struct: its C++ type is "float", "int", a pointer as "const float *", or a Struct."""
+    """A field of a struct: its C++ type is one of the numbers, a pointer as "const float *", or a Struct."""
 
     name: str
     kind: str | Struct

@@ -45,6 +45,7 @@ class RuntimeInfo:
     device: str  # such as "CPU, 2 threads"
     steps_at_once: int = 1  # that one launch starts: more than 1 where a CUDA graph of steps is replayed
     precision: str = "fp32"  # that the graphs compute in; another one gives other bytes
+    loops: bool = False  # it sees for itself that no row runs any more, so that a turn costs what it needs
 
     def __str__(self) -> str:
         return f"{self.name} ({self.runtime}, {self.device}, {self.precision})"

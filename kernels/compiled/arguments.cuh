@@ -91,6 +91,11 @@ struct HMC {
     float half_size;
 };
 
+struct Loop {
+    Search search;
+    unsigned long long handle;  // of the loop that it ends
+};
+
 struct Compose {
     const float *generated;  // [N, C, H, W], in [-1, 1]
     const float *target;  // the same

@@ -63,10 +63,10 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     figures, table = run(model, tmp_path / "results")
     checks = {(check["of"], check["name"]): check["passed"] for check in figures["checks"]}
     of_kernels = [passed for (of, _), passed in checks.items() if of == "kernels"]
-    assert of_kernels == [True] * 12
+    assert of_kernels == [True] * 13
     of_tensorrt = [passed for (of, _), passed in checks.items() if of == "tensorrt fp32"]
-    races_and_overheads = [True] * 4
-    assert of_tensorrt == [True] * 4 + [None, True] + races_and_overheads
+    races_loops_and_overheads = [True] * 6
+    assert of_tensorrt == [True] * 4 + [None, True] + races_loops_and_overheads
     assert figures["settings"]["solver"] == "lbfgs" and figures["settings"]["start"] == "encoder"
     assert [passed for (of, _), passed in checks.items() if of == "tensorrt fp32, one pass"] == [True] * 3
     assert [passed for (of, _), passed in checks.items() if of == "rtx fp32"] == [None]
@@ -75,6 +75,8 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
     assert set(figures["races"][0]["seconds"]) == {"tensorrt"}
     assert [each["batch"] for each in figures["benches"][0]["figures"]] == [1, 2]
     assert all(each["build_seconds"] > 0 for each in figures["benches"][0]["figures"])
+    assert [each["batch"] for each in figures["loops"]] == [1, 2] and "graphs, asking between" in table
+    assert all(each["loop_seconds"] > 0 and each["portions_seconds"] > 0 for each in figures["loops"])
     assert [each["batch"] for each in figures["overheads"]] == [1, 2], "each in an engine of its own size"
     assert all(each["engine_seconds"] > 0 for each in figures["overheads"])
     left_out = "\n".join(figures["left_out"])
@@ -85,7 +87,7 @@ def test_it_proves_what_holds_measures_it_and_says_what_it_left_out(cuda, model,
 
 def test_a_race_in_which_a_graph_fell_back_is_a_failure(cuda, model, monkeypatch):
     engines(cuda, monkeypatch)
-    cuda.fail("cuStreamBeginCapture", CAPTURE_INVALIDATED)
+    cuda.fail("cuGraphInstantiateWithFlags", CAPTURE_INVALIDATED)
     session = gpu.Session(Bundle.open(model), [1], 30)
     session._race(["tensorrt"], "fp32", 1)
     (check,) = session.figures()["checks"]
@@ -138,10 +140,11 @@ def test_what_users_run_is_proven(as_used, monkeypatch):
     assert len(checks) == 10 and not [check for check in checks.values() if not check.passed]
 
 
-def test_a_graph_that_fell_back_is_refuted(as_used, cuda):
-    cuda.fail("cuStreamBeginCapture", CAPTURE_INVALIDATED)
+@pytest.mark.parametrize("call", ["cuStreamBeginCapture", "cuStreamBeginCaptureToGraph"])
+def test_a_graph_or_a_loop_that_fell_back_is_refuted(call, as_used, cuda):
+    cuda.fail(call, CAPTURE_INVALIDATED)
     failed = [check for check in as_used(4).values() if not check.passed]
-    assert len(failed) == 1 and "to the bit" in failed[0].name and "1 steps at once" in failed[0].measured
+    assert len(failed) == 1 and "to the bit" in failed[0].name and "slower" in failed[0].measured
 
 
 def test_steps_that_no_row_needed_are_refuted(as_used, monkeypatch):
@@ -176,7 +179,7 @@ def test_goals_are_judged_by_what_was_measured():
         {"precision": "fp16", "batch": 64, "seconds": {"rtx": 4e-4, "tensorrt": 2e-4}},
     ]
     figures = {
-        "model": "m", "checks": [], "races": races, "benches": [], "left_out": [],
+        "model": "m", "checks": [], "races": races, "loops": [], "benches": [], "left_out": [],
         "overheads": [{"backend": "rtx", "precision": "fp16", "batch": 1, "engine_seconds": 9e-5,
                        "added_seconds": 4e-6}],
         "flops_a_step": 10**9, "matrix_flops_per_second": 6.4e14,

@@ -20,7 +20,9 @@ FIGURES = {
 }  # fmt: skip
 SCHEMA = {
     "format": int, "edgefill": str, "model": str, "model_sha256": str,
-    "backend": {"name": str, "runtime": str, "device": str, "steps_at_once": int, "precision": str},
+    "backend": {
+        "name": str, "runtime": str, "device": str, "steps_at_once": int, "loops": bool, "precision": str,
+    },
     "precision": str, "settings": dict,
     "rule": {"warm_up": float, "seconds": float, "iterations": int, "longest": (float, None)},
     "energy": (str, None), "environment": dict, "figures": [FIGURES], "graph": bool,

@@ -73,11 +73,15 @@ class StubDriver:
         """What was done that no program should do."""
         return self._library.stub_wrong().decode().splitlines()
 
-    def enqueue(self, stream: int, work: Callable[[], None]) -> None:
-        """Puts ``work`` onto ``stream``, or into the graph that is captured there, as a library's kernel."""
+    def enqueue(self, stream: int, work: Callable[[], None], *, of_host: bool = False) -> None:
+        """Puts ``work`` onto ``stream``, or into the graph that is captured there, as a library's kernel.
+
+        Or as what it is, a function ``of_host``, which no loop may have.
+        """
         function = _HOST_FUNCTION(lambda _: work())
         self._functions.append(function)
-        status = self._library.cuLaunchHostFunc(ctypes.c_void_p(stream), function, None)
+        enqueue = self._library.cuLaunchHostFunc if of_host else self._library.stub_enqueue
+        status = enqueue(ctypes.c_void_p(stream), function, None)
         if status:
             raise RuntimeError(f"CUDA error {status}")
 

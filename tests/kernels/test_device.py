@@ -20,6 +20,7 @@ from edgefill.kernels.buffers import Buffers
 from edgefill.kernels.device import CaptureFailed, open_device, release_devices
 from edgefill.kernels.launcher import Kernels
 from edgefill.kernels.solvers import LBFGS
+from tests.driver import array
 
 LEFT = ("contexts", "current contexts", "streams", "events", "allocations", "pinned", "graphs", "executables")
 
@@ -253,6 +254,66 @@ def test_a_wait_within_a_capture_breaks_it_and_what_comes_after_works(driver):
         with pytest.raises(CaptureFailed, match="cannot be captured"):
             device.capture(device.synchronize)
         device.capture(lambda: None).close()
+
+
+def loop(device, buffers, driver, calls: list[str]):
+    """A graph whose body takes a step of every row; the rows' limits are 3 and 5."""
+    kernels, arguments = Kernels(device), np.zeros((), LBFGS().struct(SEARCH).dtype)
+    for name in ("status", "steps", "limit"):
+        arguments["search"][name] = buffers.address[name]
+    arguments["search"]["rows"] = 2
+    kernels.load_loop()
+    steps, limit = (array(buffers.address[name], (2,), np.int32) for name in ("steps", "limit"))
+
+    def step() -> None:
+        calls.append("step")
+        steps[:] = np.minimum(steps + 1, limit)
+
+    def body(handle: int) -> None:
+        driver.enqueue(device.stream_handle, step)
+        kernels.search_again(arguments, handle)
+
+    return device.capture_loop(body)
+
+
+def test_a_loop_runs_its_body_until_a_kernel_ends_it_and_again_at_the_next_launch(driver):
+    driver.plug(cuda=12040)
+    device, calls = open_device(), []
+    assert device.loops
+    with device:
+        buffers = Buffers(device, {name: ((2,), np.int32) for name in ("status", "steps", "limit")})
+        graph = loop(device, buffers, driver, calls)
+        for limit, turns in (([3, 5], 5), ([6, 5], 3), ([6, 6], 1), ([6, 6], 1)):
+            calls.clear()
+            buffers.upload_only("status", np.zeros(2, np.int32))
+            buffers.upload_only("limit", np.array(limit, np.int32))
+            if turns == 5:
+                buffers.upload_only("steps", np.zeros(2, np.int32))
+            graph.launch()
+            device.synchronize()
+            assert len(calls) == turns, "once at least"
+        graph.close()
+        buffers.free()
+    assert driver.count("graphs") == driver.count("executables") == 0
+
+
+def test_a_driver_without_loops_has_no_name_for_what_ends_them(driver):
+    driver.plug(cuda=12020)
+    device = open_device()
+    with device, pytest.raises(CaptureFailed, match=r"loop\.ptx cannot be loaded: .*218"):
+        Kernels(device).load_loop()
+    assert not device.loops
+
+
+def test_bindings_that_are_too_old_for_loops_are_named(driver, monkeypatch):
+    device = open_device()
+    monkeypatch.delattr("cuda.bindings.driver.cuGraphConditionalHandleCreate")
+    with (
+        device,
+        pytest.raises(CaptureFailed, match="too old for cuGraphConditionalHandleCreate: pip install"),
+    ):
+        device.capture_loop(lambda handle: None)
+    assert driver.count("graphs") == 0
 
 
 def test_nothing_is_collected_while_steps_are_captured(driver):

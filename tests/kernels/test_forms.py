@@ -10,8 +10,9 @@ import pytest
 
 from edgefill.errors import BackendUnavailable, EngineError
 from edgefill.kernels.arguments import COMPOSE, SEARCH
+from edgefill.kernels.arguments import LOOP as LOOP_STRUCT
 from edgefill.kernels.compile import COMPILED, HEADER, read_sources
-from edgefill.kernels.forms import CUBINS, form_for, ptx_name, report
+from edgefill.kernels.forms import CUBINS, LOOP, form_for, ptx_name, report, shipped
 from edgefill.kernels.solvers import SHIPPED
 
 KERNELS = {solver.kernel(): solver.struct(SEARCH).dtype for solver in SHIPPED} | {"compose": COMPOSE.dtype}
@@ -32,6 +33,7 @@ def test_a_gpu_gets_the_machine_code_of_its_own(sm):
     assert name == f"sm_{sm}.cubin" and image.startswith(b"\x7fELF")
     assert image[48] == sm, "ELF's flags name the architecture"
     assert all(kernel.encode() in image for kernel in KERNELS)
+    assert b"cudaGraphSetConditional" not in image, "which older drivers do not have"
 
 
 @pytest.mark.parametrize("sm", [88, 100, 103, 110, 120, 121])
@@ -45,13 +47,18 @@ def test_an_older_gpu_is_told_so():
         form_for(72)
 
 
-def test_every_driver_of_cuda_12_reads_the_ptx_and_its_parameters_are_the_structs():
-    ptx = form_for(120)[1].decode()
+@pytest.mark.parametrize(
+    ("name", "structs"), [(ptx_name(), KERNELS), (LOOP, {"search_again": LOOP_STRUCT.dtype})]
+)
+def test_every_driver_of_cuda_12_reads_the_ptx_and_its_parameters_are_the_structs(name, structs):
+    ptx = shipped(name).decode()
+    asked_of_the_driver = re.findall(r"\.extern \.func (\w+)", ptx)
+    assert asked_of_the_driver == (["cudaGraphSetConditional"] if name == LOOP else [])
     major, minor = map(int, re.search(r"^\.version (\d+)\.(\d+)$", ptx, re.MULTILINE).groups())
     assert (major, minor) <= (8, 0)
     entries = re.findall(r"\.entry (\w+)\(\s*\.param \.align 8 \.b8 \w+\[(\d+)\]\s*\)", ptx)
     assert {name: int(size) for name, size in entries} == {
-        name: struct.itemsize for name, struct in KERNELS.items()
+        name: struct.itemsize for name, struct in structs.items()
     }
 
 

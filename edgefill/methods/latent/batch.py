@@ -22,6 +22,7 @@ from edgefill.pictures.evidence import Evidence
 from edgefill.runtimes import Runtime
 
 _FIRST_TURN = 2  # steps: a row that ends within a turn waits for its end
+_FIRST_LOOP = 16  # where a turn ends when no row runs; most searches of one picture are this one turn
 _TURN = 0.02  # seconds of steps, at least, between two looks at who has ended and who has come
 _IDLE, _BUSY = 0.04, 0.01  # shares of places of rows that wait for a turn's end: shorter turns, or longer
 _MEMORY = 0.9  # of a turn's share, at the next
@@ -95,7 +96,7 @@ class Batch:
         self.searches: list[Search] = []  # one for each row of the state
         self._state: SearchState | None = None
         self._least = runtime.info.steps_at_once  # fewer are hardly quicker
-        self._turn_length = max(_FIRST_TURN, self._least)
+        self._turn_length = max(_FIRST_LOOP if runtime.info.loops else _FIRST_TURN, self._least)
         self._step_seconds = 0.0  # of the last turn
         self._used, self._there = 0.0, 0.0  # steps of rows, and what they could have been, of late
 

@@ -38,6 +38,13 @@ class _SearchKey(NamedTuple):
     remembered: tuple[object, ...]  # how much of a row
 
 
+class _Replay(NamedTuple):
+    """What enqueues STEPS_A_GRAPH steps; where it ``loops``, as many as a row takes."""
+
+    launch: Callable[[], None]
+    loops: bool
+
+
 class DeviceRuntime:
     """A runtime that keeps the whole search on ``device``, with ``executor`` running the graphs.
 
@@ -57,7 +64,7 @@ class DeviceRuntime:
         say: Callable[[str], None] = warnings.warn,
     ) -> None:
         self._model, self._device, self._executor, self._say = model, device, executor, say
-        self._wants_graph = graph
+        self._wants_graph, self._wants_loop = graph, device.loops
         self._searches: dict[_SearchKey, DeviceSearch] = {}
         self._pictures: dict[tuple[int, int], DevicePictures] = {}  # width of the latent, batch
         self._forwards: dict[tuple[str, int, tuple[int, int] | None], DeviceForward] = {}  # batch, size
@@ -89,7 +96,9 @@ class DeviceRuntime:
     def info(self) -> RuntimeInfo:
         """What it runs on, and how many steps it replays at once."""
         at_once = STEPS_A_GRAPH if self._wants_graph else 1
-        return RuntimeInfo(self._name, self._executor.runtime, self._device.name, at_once, self._precision)
+        loops = self._wants_graph and self._wants_loop
+        runs_on = self._executor.runtime, self._device.name
+        return RuntimeInfo(self._name, *runs_on, at_once, self._precision, loops)
 
     @property
     def one_size(self) -> bool:
@@ -122,16 +131,19 @@ class DeviceRuntime:
             events = [device.record("begin")]
             search.upload(state)
             events.append(device.record("uploaded"))
-            replay = self._replay(search) if n >= STEPS_A_GRAPH else None
+            stops, taken_before = state.settings.stops, state.steps
+            replay = self._replay(search, stops=stops) if n >= STEPS_A_GRAPH else None
             events.append(device.record("captured"))
             begin = time.perf_counter()
-            steps = _enqueue(search, replay, n, stops=state.settings.stops)
+            steps = _enqueue(search, replay, n, stops=stops)
             host = time.perf_counter() - begin
             events.append(device.record("stepped"))
             search.download()
             events.append(device.record("downloaded"))
             device.synchronize()
             search.take(state)
+            if replay and replay.loops:
+                steps = int((state.steps - taken_before).max())
             uploading, _, stepping, downloading = (a.time_till(b) / 1e3 for a, b in pairwise(events))
         return StepTimes(host, stepping, copies=uploading + downloading, steps=steps)
 
@@ -172,16 +184,27 @@ class DeviceRuntime:
     def _arenas(self) -> list[DeviceSearch | DevicePictures | DeviceForward]:
         return [*self._searches.values(), *self._pictures.values(), *self._forwards.values()]
 
-    def _replay(self, search: DeviceSearch) -> Callable[[], None] | None:
-        """What enqueues STEPS_A_GRAPH steps in one call; None where graphs are not wanted or not possible."""
-        if not self._wants_graph:
-            return None
-        try:
-            return search.captured()
-        except CaptureFailed as error:
+    def _replay(self, search: DeviceSearch, *, stops: bool) -> _Replay | None:
+        """What enqueues many steps in one call; None where graphs are not wanted or not possible.
+
+        Where the host would have to ask whether a row still runs, the device does, if it can.
+        """
+        while self._wants_graph:
+            loops = stops and self._wants_loop
+            try:
+                return _Replay(search.captured(loops=loops), loops)
+            except CaptureFailed as error:
+                self._fall_back(error, to_portions=loops and search.capturable)
+        return None
+
+    def _fall_back(self, error: CaptureFailed, *, to_portions: bool) -> None:
+        if to_portions:
+            self._wants_loop = False
+            instead = f"every {STEPS_A_GRAPH} steps the host asks whether one more is needed"
+        else:
             self._wants_graph = False
-            self._say(f"{error}; every step is enqueued by itself, which is slower")
-            return None
+            instead = "every step is enqueued by itself"
+        self._say(f"{error}; {instead}, which is slower")
 
     def _search_for(self, state: SearchState) -> DeviceSearch:
         rows, width, solver = len(state.status), state.width, state.settings.solver
@@ -244,14 +267,15 @@ class DeviceRuntime:
         return self._executor.capacity(graph, rows)
 
 
-def _enqueue(search: DeviceSearch, replay: Callable[[], None] | None, n: int, *, stops: bool) -> int:
+def _enqueue(search: DeviceSearch, replay: _Replay | None, n: int, *, stops: bool) -> int:
     """Enqueues ``n`` steps; where rows may stop before, portion by portion while one still runs. How many."""
-    for start in range(0, n, STEPS_A_GRAPH):
+    at_once = n if replay and replay.loops else STEPS_A_GRAPH
+    for start in range(0, n, at_once):
         if start and stops and not search.runs():
             return start
-        portion = min(STEPS_A_GRAPH, n - start)
-        if replay and portion == STEPS_A_GRAPH:
-            replay()
+        portion = min(at_once, n - start)
+        if replay and portion == at_once:
+            replay.launch()
         else:
             for _ in range(portion):
                 search.step()

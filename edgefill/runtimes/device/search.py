@@ -68,7 +68,7 @@ class DeviceSearch:
         self._rates = np.zeros(0)
         self._solver, self._arguments = solver, np.zeros(())
         self._graph: Graph | None = None
-        self._graph_is_of: tuple[int, bytes] | None = None
+        self._graph_is_of: tuple[bool, int, bytes] | None = None
         addresses = {**self._ledger_addresses, **self._task.address, **self._outputs.address}
         self._executable = executor.bind(graph, batch, {name: addresses[name] for name in own_tensors})
         self._outputs.clear()  # the fit leaves "perceptual" alone
@@ -173,17 +173,27 @@ class DeviceSearch:
         self._executable.enqueue()
         self._kernels.step(self._solver, self._arguments)
 
-    def captured(self) -> Callable[[], None]:
-        """What enqueues STEPS_A_GRAPH steps in one call. Raises CaptureFailed."""
-        if not self._executable.capturable:
+    @property
+    def capturable(self) -> bool:
+        """Whether the library lets its engine be captured."""
+        return self._executable.capturable
+
+    def captured(self, *, loops: bool) -> Callable[[], None]:
+        """What enqueues STEPS_A_GRAPH steps in one call, or all that any row takes. Raises CaptureFailed."""
+        if not self.capturable:
             raise CaptureFailed("the library says that this engine cannot be captured as a CUDA graph")
-        wanted = self._executable.scratch, self._arguments.tobytes()
+        wanted = loops, self._executable.scratch, self._arguments.tobytes()
         if self._graph is None or self._graph_is_of != wanted:
             self._drop_graph()
+            if loops:
+                self._kernels.load_loop()
             for _ in range(_RUNS_BEFORE_CAPTURE):  # a library may allocate in them, which no capture allows
                 self._executable.enqueue()
             self._device.synchronize()
-            self._graph, self._graph_is_of = self._device.capture(self._several_steps), wanted
+            self._graph = (
+                self._device.capture_loop(self._body) if loops else self._device.capture(self._several_steps)
+            )
+            self._graph_is_of = wanted
         launch: Callable[[], None] = self._graph.launch
         return launch
 
@@ -223,6 +233,11 @@ class DeviceSearch:
     def _several_steps(self) -> None:
         for _ in range(STEPS_A_GRAPH):
             self.step()
+
+    def _body(self, handle: int) -> None:
+        """Of a loop: one step, and whether there is another."""
+        self.step()
+        self._kernels.search_again(self._arguments, handle)
 
     def _drop_graph(self) -> None:
         if self._graph is not None:

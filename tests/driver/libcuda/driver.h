@@ -23,8 +23,22 @@ struct CUctx_st {
     unsigned flags = 0;
 };
 
+// The value that a handle stands for: a handle is its address.
+struct Condition {
+    unsigned value, first;
+};
+
+// What is captured, and whether the body of a loop may have it: no function of the host is there.
+struct Node {
+    Work work;
+    bool loops = true;
+    CUgraph body = nullptr;  // of a loop, which is not a work until it is instantiated
+};
+
 struct CUgraph_st {
-    std::vector<Work> nodes;
+    std::vector<Node> nodes;
+    std::shared_ptr<Condition> condition;  // of its loop
+    CUgraph body = nullptr;                // what CUDA calls an array, of one
 };
 
 struct CUgraphExec_st {
@@ -36,6 +50,7 @@ struct CUstream_st {
     std::deque<Work> queue;
     std::recursive_mutex running;  // whoever runs the queue
     CUgraph capture = nullptr;     // what enqueued work goes to instead
+    bool captures_body = false;    // which is another graph's
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
     std::thread::id origin;
     bool invalidated = false;
@@ -97,8 +112,8 @@ CUcontext current();
 // Whether a call that a capture on any stream forbids may be made by this thread; it breaks the capture if not.
 bool breaks_capture();
 
-// Puts work onto a stream, or into the graph that is captured from it.
-CUresult enqueue(CUstream stream, Work work);
+// Puts work onto a stream, or into the graph that is captured from it; whether a loop may have it.
+CUresult enqueue(CUstream stream, Work work, bool loops = true);
 
 // Runs what was enqueued on a stream, until `done` says so.
 CUresult run(CUstream stream, const std::function<bool()> &done = nullptr);

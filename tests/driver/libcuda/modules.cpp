@@ -1,5 +1,6 @@
 // Modules are the forms that ship; their kernels run from the library that was built of the same sources.
 #include <dlfcn.h>
+#include <elf.h>
 #include <string.h>
 
 #include "driver.h"
@@ -14,6 +15,14 @@ static void empty_logs(unsigned count, const CUjit_option *options, void **value
     }
 }
 
+// PTX is text; an ELF file ends with its table of sections.
+static std::string content_of(const char *begin) {
+    if (*begin == '/') return begin;
+    Elf64_Ehdr header;
+    memcpy(&header, begin, sizeof(header));
+    return std::string(begin, header.e_shoff + header.e_shnum * header.e_shentsize);
+}
+
 API CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned count, CUjit_option *options,
                                 void **values) {
     empty_logs(count, options, values);
@@ -22,8 +31,11 @@ API CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned co
     NOT_CAPTURED;
     const char *begin = static_cast<const char *>(image);
     if (memcmp(begin, "\177ELF", 4) && memcmp(begin, "//", 2)) return CUDA_ERROR_INVALID_IMAGE;
+    const std::string content = content_of(begin);
+    const bool ends_loops = content.find(".func cudaGraphSetConditional") != std::string::npos;
+    if (ends_loops && driver.gpu.cuda < 12030) return CUDA_ERROR_INVALID_PTX;  // nothing there has that name
     driver.counts[*begin == '/' ? "modules of PTX" : "modules of machine code"]++;
-    *module = new CUmod_st{};
+    *module = new CUmod_st{content};
     return CUDA_SUCCESS;
 }
 
@@ -37,11 +49,11 @@ API CUresult cuModuleUnload(CUmodule module) {
     return CUDA_SUCCESS;
 }
 
-API CUresult cuModuleGetFunction(CUfunction *function, CUmodule, const char *name) {
+API CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
     CALL;
     NEEDS_CONTEXT;
     void *found = driver.kernels ? dlsym(driver.kernels, (std::string("launch_") + name).c_str()) : nullptr;
-    if (!found) return CUDA_ERROR_NOT_FOUND;
+    if (!found || module->image.find(name) == std::string::npos) return CUDA_ERROR_NOT_FOUND;
     *function = new CUfunc_st{name, reinterpret_cast<decltype(CUfunc_st::launch)>(found)};
     return CUDA_SUCCESS;
 }

@@ -128,6 +128,11 @@ static bool launch(unsigned grid, unsigned block, unsigned order, void (*kernel)
 
 }  // namespace host
 
+// A handle is where its value is.
+extern "C" inline void cudaGraphSetConditional(unsigned long long handle, unsigned value) {
+    *reinterpret_cast<unsigned *>(handle) = value;
+}
+
 inline bool __syncthreads_and(bool flag) {
     host::threads[threadIdx.x].flag = flag;
     host::wait(host::BLOCK);

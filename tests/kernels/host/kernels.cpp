@@ -2,6 +2,7 @@
 #include "cuda.h"
 
 #include "compose.cu"
+#include "loop.cu"
 
 #define LAUNCHER(kernel, Struct)                                                                          \
     extern "C" bool launch_##kernel(unsigned grid, unsigned block, unsigned order, const Struct *given) { \
@@ -11,6 +12,7 @@
     }
 
 LAUNCHER(compose, Compose)
+LAUNCHER(search_again, Loop)
 
 // Fields are a list of FIELD(name), made of the names that the NumPy dtype has.
 #define FIELD(name) offsetof(Layout, name), sizeof(Layout::name),

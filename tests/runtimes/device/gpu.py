@@ -26,6 +26,7 @@ class FunctionExecutor:
         self.bound: list[tuple[str, int]] = []
         self.refuses = False
         self.capturable = True
+        self.calls_host = False  # with a function of the host among what it enqueues
 
     def capacity(self, graph: str, rows: int) -> int:
         return padded(rows)
@@ -71,4 +72,4 @@ class _Run:
             raise EngineError("the library refuses to run step")
         run, graph, tensors = self._executor.run, self._graph, self._tensors
         stream = self._executor._device.stream_handle
-        self._executor._driver.enqueue(stream, lambda: run(graph, tensors))
+        self._executor._driver.enqueue(stream, lambda: run(graph, tensors), of_host=self._executor.calls_host)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from edgefill.completion import Completer
 from edgefill.errors import EngineError, InputError
-from edgefill.kernels.device import open_device
+from edgefill.kernels.device import Device, open_device
 from edgefill.kernels.solvers import HMC, Momentum
 from edgefill.methods.feed_forward.network import draw
 from edgefill.methods.latent.graphs import evaluate, generate
@@ -32,6 +35,7 @@ SETTINGS = {
     "lbfgs": SearchSettings("lbfgs", steps=60, lr=0.1),
     "hmc": SearchSettings(HMC(leapfrog=4, size=0.02, beta=2.0, anneal=1.5), steps=60),
 }
+PORTIONS, LOOPS = 12030, 12040  # CUDA of drivers: whether the host asks if a row runs, or the device knows
 ENDING = SearchSettings("lbfgs", steps=60, lr=0.1, patience=5, tolerance=0.005)
 
 
@@ -229,7 +233,7 @@ def test_the_library_runs_twice_outside_a_capture_and_that_moves_nothing(gpu):
     assert_equal(there, here)
     log = it.driver.log
     begin = log.index("cuStreamBeginCapture")
-    assert log[:begin].count("cuLaunchHostFunc") == 2 and "adam_step" not in log[:begin]
+    assert log[:begin].count("stub_enqueue") == 2 and "adam_step" not in log[:begin]
     assert log[begin - 1] == "cuStreamSynchronize"
     assert it.executor.ran == ["step"] * 62
 
@@ -251,10 +255,10 @@ def test_where_no_graph_can_be_made_the_steps_are_enqueued_one_by_one(call, gpu)
 
 
 def test_an_engine_that_says_it_cannot_be_captured_is_not(gpu):
-    it = gpu()
+    it = gpu(ENDING)
     it.executor.capturable = False
     it.runtime.solve(it.start(), 60)
-    assert "cuStreamBeginCapture" not in it.driver.log and len(it.said) == 1
+    assert not any("Capture" in call for call in it.driver.log) and len(it.said) == 1
 
 
 def test_a_search_without_graphs_captures_nothing(gpu):
@@ -274,16 +278,108 @@ def test_nothing_comes_back_between_steps_that_no_rule_ends(gpu):
     assert it.driver.count("cuGraphLaunch") == 15 and it.driver.count("adam_step") == 60
 
 
+@pytest.mark.parametrize("cuda", [PORTIONS, LOOPS])
 @pytest.mark.parametrize("rows", [1, 3])
-def test_where_a_rule_ends_a_search_hardly_a_step_is_taken_for_nothing(rows, gpu):
-    it = gpu(ENDING)
+def test_where_a_rule_ends_a_search_hardly_a_step_is_taken_for_nothing(rows, cuda, gpu):
+    it = gpu(ENDING, cuda=cuda)
+    it.solved(rows)
+    it.driver.clear()
     there, here = it.start(rows), it.start(rows)
     it.runtime.solve(there, 60)
     it.host.solve(here, 60)
     assert there.steps.tolist() == here.steps.tolist() and set(there.status.tolist()) == {CONVERGED}
     needed = int(here.steps.max())
-    assert needed < 60 and needed <= it.driver.count("lbfgs_step") < needed + 4
-    assert it.driver.count("downloads") == -(-needed // 4) - 1 + 1 + 1
+    assert needed < 60 and it.runtime.info.loops == (cuda == LOOPS) and not it.said
+    if cuda == LOOPS:
+        assert it.driver.count("turns of loops") == it.driver.count("lbfgs_step") == needed
+        assert it.driver.count("cuGraphLaunch") == it.driver.count("waits") == 1
+    else:
+        assert needed <= it.driver.count("lbfgs_step") < needed + 4
+        assert it.driver.count("cuGraphLaunch") == -(-needed // 4) == it.driver.count("waits") - 1
+    assert it.driver.count("downloads") == it.driver.count("waits")
+
+
+OF_LOOPS = {
+    "patience": ENDING,
+    "a goal, and draws": replace(SETTINGS["hmc"], goal=45.0),
+    "a goal and a limit": replace(SETTINGS["adam"], steps=31, goal=7.5),
+}
+
+
+@pytest.mark.parametrize("settings", OF_LOOPS)
+def test_a_loop_on_the_device_is_the_same_search_to_the_bit(settings, gpu, monkeypatch):
+    found = []
+    for loops in (False, True):
+        monkeypatch.setattr(Device, "loops", loops)
+        it = gpu(OF_LOOPS[settings], cuda=LOOPS)
+        state, times = it.start(3), []
+        state.task.target[1] = np.nan if settings == "patience" else state.task.target[1]
+        for n in (5, 9, 60):  # a turn ends where its steps do, whoever looks
+            before = state.steps
+            times.append((it.runtime.timed(state, n).steps, int((state.steps - before).max())))
+        found.append(state.arrays)
+        assert not it.said and (not loops or all(run == needed for run, needed in times))
+    for name in found[0].keys() - {"loss"}:  # of a row that has ended; a portion goes on evaluating it
+        np.testing.assert_array_equal(found[1][name], found[0][name], err_msg=name)
+    assert len(set(found[0]["steps"].tolist())) > 1, "rows that end at other steps"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "cuModuleLoadDataEx",
+        "cuGraphConditionalHandleCreate",
+        "cuGraphAddNode",
+        "cuStreamBeginCaptureToGraph",
+        "",
+    ],
+)
+def test_where_a_loop_cannot_be_made_the_host_asks_and_the_reason_is_told(call, gpu):
+    it = gpu(ENDING, cuda=LOOPS)
+    it.executor.calls_host = not call  # which a graph may, and a loop may not
+    it.driver.fail(call, CAPTURE_INVALIDATED)
+    there, here = it.solved(), it.start()
+    it.host.solve(here, 60)
+    assert there.steps.tolist() == here.steps.tolist() and there.status.tolist() == here.status.tolist()
+    it.solved()
+    (said,) = it.said
+    assert (call in said or "loop.ptx" in said) and "every 4 steps the host asks" in said and "slower" in said
+    assert (it.runtime.info.steps_at_once, it.runtime.info.loops) == (4, False)
+    assert it.driver.count("cuGraphLaunch") > 2 and it.driver.count("graphs") == 0
+
+
+@pytest.mark.parametrize(("cuda", "launches"), [(PORTIONS, 3), (LOOPS, 1)])
+def test_a_picture_s_search_is_one_launch_and_one_wait_or_graphs_alone(cuda, launches, gpu):
+    it = gpu(replace(ENDING, steps=12), cuda=cuda)
+    picture, known = np.full((1, 8, 8, 3), 99, np.uint8), np.ones((1, 8, 8), bool)
+    known[:, 2:6, 2:6] = False
+    completer = Completer(MODEL, it.runtime)
+    for _ in range(2):
+        it.driver.clear(), it.executor.ran.clear()
+        completer.fill(picture, known, settings=it.settings)
+    completer.scheduler.close()
+    assert it.driver.count("lbfgs_step") == 12 and it.driver.count("cuGraphLaunch") == launches
+    passes = it.executor.ran.count("generator")
+    if cuda == LOOPS:
+        assert it.driver.count("waits") == 1 + passes + 1, "for its numbers, each pass, and its best z"
+
+
+def test_a_loop_takes_no_more_steps_than_fit_before_the_time_is_up(gpu, monkeypatch):
+    endless = replace(SETTINGS["adam"], steps=100_000, goal=-1.0, milliseconds=180.0)
+    clock = SimpleNamespace(perf_counter=map(lambda tick: tick / 100, count()).__next__)
+    monkeypatch.setattr("edgefill.methods.latent.batch.time", clock)
+    it = gpu(endless, cuda=LOOPS)
+    completer = Completer(MODEL, it.runtime)
+    result = completer.complete(np.full((8, 8, 3), 99, np.uint8), "center", settings=endless)
+    completer.scheduler.close()
+    assert result.ended == "time" and it.driver.count("cuGraphLaunch") > 1 and not it.said
+    assert 16 < it.driver.count("turns of loops") == result.steps - 1, "the first says how long one takes"
+
+
+def test_where_nothing_ends_a_row_no_loop_looks_for_it(gpu):
+    it = gpu(cuda=LOOPS)
+    it.solved()
+    assert it.driver.count("search_again") == 0 and it.driver.count("cuGraphLaunch") == 15
 
 
 def test_between_two_turns_the_limit_alone_is_uploaded(gpu):
