@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,9 +55,17 @@ class KnownConstants(TorchDispatchMode):
         if known and (_asks(operator) or operator in _COMPUTED):
             return self._answer(operator, args, kwargs)
         result = operator(*args, **kwargs)
-        if known and isinstance(result, FakeTensor):
-            self._made[result] = lambda: self._answer(operator, args, kwargs)
+        if known:
+            self._remember(result, lambda: self._answer(operator, args, kwargs))
         return result
+
+    def _remember(self, result: Any, make: Callable[[], Any]) -> None:
+        """How to ``make`` a ``result`` of constants, or each of several."""
+        if isinstance(result, FakeTensor):
+            self._made[result] = make
+        elif isinstance(result, (tuple, list)):
+            for place, each in enumerate(result):
+                self._remember(each, functools.partial(_at, make, place))
 
     def _counted(self, indices: Sequence[Tensor | None]) -> list[Tensor | None]:
         """``indices`` with the places where a constant mask is true, whose number a mask does not tell."""
@@ -89,6 +98,10 @@ class KnownConstants(TorchDispatchMode):
     def _value(self, tensor: Tensor) -> Tensor:
         made = self._made.get(tensor)
         return tensor.detach() if made is None else made()
+
+
+def _at(make: Callable[[], Any], place: int) -> Any:
+    return make()[place]
 
 
 def _refuse_branches(operator: Any) -> None:

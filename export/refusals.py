@@ -31,7 +31,7 @@ from edgefill.export.plain_forms import as_written, quiet
 # The traced batch must differ from every other input size: equal sizes would share one symbol.
 BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
 _FIXED_BATCH = (
-    "the batch size became fixed while tracing ({}): a loop over samples, len(x), int(x.shape[0]) and a "
+    "the batch size became fixed while tracing ({}): a loop over samples, int(x.shape[0]) and a "
     "reshape to a literal batch keep one; compute with the whole batch, by torch.vmap where a function takes "
     "one sample, and reshape with -1 or flatten(1)"
 )
@@ -50,15 +50,10 @@ _SCRIPTED = (
 )
 _OPERATOR = re.compile(r"(?:OpOverload\(op='|torch\.ops\.|<OpOverload\(op=')(\w+\.\w+)")
 _ADVICE = {
-    "linalg_lstsq": (
-        "for a matrix of full column rank write Q, R = torch.linalg.qr(a) and "
-        "torch.linalg.solve_triangular(R, Q.mT @ b, upper=True)"
-    ),
     "linalg_pinv": (
         "for a matrix of full column rank write Q, R = torch.linalg.qr(a) and "
         "torch.linalg.solve_triangular(R, Q.mT, upper=True)"
     ),
-    "_ctc_loss": "write its recursion over the frames with torch.logsumexp, one step after the other",
     "nonzero": "it returns as many rows as the data have; write torch.where(mask, new, old)",
     "masked_select": "it returns as many values as the data have; weigh by the mask instead",
     "_unique2": "it returns as many values as the data have",
@@ -76,6 +71,9 @@ _PRODUCTS = {
 }
 _WITHOUT_SHAPES = ("attempted to run this operator", "DynamicOutputShape")
 _ON_VALUES = ("data-dependent", "_local_scalar_dense", "DataDependent", "is not tracing-friendly", "Eq(u")
+
+
+_NUMPY = ".numpy() is not supported"
 
 
 class FixedBatch(Exception):
@@ -239,6 +237,8 @@ def _explanation(error: BaseException, attempt: Attempt, fixed: Sequence[str]) -
     for cause in _causes(error):
         if isinstance(cause, NoFormInParts):
             return f"{attempt.call_of(cause.operator)} of complex numbers cannot be exported; {cause.advice}"
+    if _NUMPY in chain:
+        return _to_numpy(error, attempt)
     if any(words in chain for words in _ON_VALUES):
         return _on_values(error, attempt)
     operator = _refused_operator(chain)
@@ -277,6 +277,13 @@ def _refused_operator(chain: str) -> str:
     if attempted and any(words in chain for words in _WITHOUT_SHAPES):
         return attempted[1].replace("::", ".")
     return ""
+
+
+def _to_numpy(error: BaseException, attempt: Attempt) -> str:
+    return (
+        f"{line_of(error) or attempt.last_call or 'the objective'} hands a tensor to NumPy, whose functions "
+        "a graph does not have: write it with PyTorch's, or make the result an input"
+    )
 
 
 def _on_values(error: BaseException, attempt: Attempt) -> str:

@@ -32,14 +32,14 @@ def max_pool2d_with_indices(
     kernel, pads, dilations = each_side(kernel_size), each_side(padding), each_side(dilation)
     steps = each_side(stride or kernel)
     out = [
-        _ceiled(int(side), k, s, p, d)
+        windows_rounded_up(int(side), k, s, p, d)
         for side, k, s, p, d in zip(x.shape[2:], kernel, steps, pads, dilations, strict=True)
     ]
     padded = _padded_to_windows(x, out, kernel, steps, pads, dilations)
     return aten.max_pool2d_with_indices(padded, kernel, steps, [0, 0], dilations)
 
 
-def _ceiled(side: int, kernel: int, step: int, pad: int, dilation: int) -> int:
+def windows_rounded_up(side: int, kernel: int, step: int, pad: int, dilation: int) -> int:
     """The number of windows, rounded up, of which none begins behind the picture and its first padding."""
     count = -((side + 2 * pad - dilation * (kernel - 1) - 1) // -step) + 1
     return count - 1 if (count - 1) * step >= side + pad else count
