@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from edgefill import __version__
 from edgefill.errors import InputError, ModelError
 from edgefill.export import onnx_passes
 from edgefill.export.gradient import OPSET, forward_graph, gradient_graph
-from edgefill.export.halves import networks_in_half
+from edgefill.export.halves import CONVOLUTIONS, PRODUCTS, networks_in_half
 from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.objective import Completion, DiscriminatorOutput
 from edgefill.export.plain_forms import as_written
@@ -310,27 +310,29 @@ def _in_half(
     """The graphs in fp16 and their proof; ``whole`` are those in fp32, if they are there.
 
     Where networks in fp16 are refused, or too far off, they are made of the graphs in fp32, of which the
-    products alone are in fp16. Raises ModelError, that of the networks, where that is too far off as well.
+    products, or convolutions, alone are in fp16. Raises ModelError where that is too far off as well.
     """
     try:
         graphs = _graphs(reference, manifest, names, progress)
         progress("comparing the fp16 graphs with PyTorch")
         return graphs, prove({**whole, **graphs}, reference, manifest)
-    except ModelError as error:
-        refusal = error
+    except ModelError:  # where it is no matter of the type, fp32 is refused as well
+        pass
     if not whole:
         whole = _graphs(reference, replace(manifest, precision="fp32", weights="fp32"), names, progress)
     progress("keeping in fp32 what does not multiply")
-    try:
-        graphs = {graph: halved(whole[graph], graph, manifest) for graph in names}
-        return graphs, prove({**whole, **graphs}, reference, manifest)
-    except ModelError:
-        raise refusal from None
+    for multiplying in (PRODUCTS, CONVOLUTIONS):
+        graphs = {graph: halved(whole[graph], graph, manifest, multiplying) for graph in names}
+        try:
+            return graphs, prove({**whole, **graphs}, reference, manifest)
+        except ModelError as error:
+            refusal = error
+    raise refusal
 
 
-def halved(content: bytes, graph: str, manifest: Manifest) -> bytes:
-    """A ``graph`` in fp32 with its products in fp16."""
-    model: ModelProto = networks_in_half(onnx.load_from_string(content))
+def halved(content: bytes, graph: str, manifest: Manifest, multiplying: Set[str] = PRODUCTS) -> bytes:
+    """A ``graph`` in fp32 with what is ``multiplying`` in fp16."""
+    model: ModelProto = networks_in_half(onnx.load_from_string(content), multiplying)
     onnx_passes.strip_traces(model)
     onnx_passes.check_standard(model)
     return finished(model, graph, manifest)

@@ -1,9 +1,10 @@
-"""Samples of volumes, bicubic samples and pooled volumes, whose gradients need no scatter."""
+"""Samples of volumes, bicubic samples, pooled volumes and uneven windows: gradients without a scatter."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from edgefill.errors import ModelError
 from edgefill.export.decompositions.max_pooling import windows_rounded_up
 from edgefill.export.decompositions.sampling import bounded, in_pixels
 
-_grid_sampler, _max_pool3d = torch.grid_sampler, torch.max_pool3d
+_grid_sampler, _adaptive = torch.grid_sampler, f.adaptive_max_pool2d
 _BICUBIC, _NEAREST = 2, 1
 _SLOPE = -0.75
 _MOST = 2**26  # numbers that a product makes on its way
@@ -94,10 +95,26 @@ def max_pool3d(
     count = windows_rounded_up(depth, k, s, p, d) if ceil_mode else (depth + 2 * p - reach) // s + 1
     after = max((count - 1) * s + reach - p - depth, 0)
     padded = f.pad(pooled, (0, 0, 0, 0, p, after), value=torch.finfo(x.dtype).min)
-    largest = padded[..., : (count - 1) * s + 1 : s, :, :]
-    for number in range(1, k):
-        other = padded[..., number * d : number * d + (count - 1) * s + 1 : s, :, :]
-        largest = torch.where(other > largest, other, largest)
+    return _largest([padded[..., n * d : n * d + (count - 1) * s + 1 : s, :, :] for n in range(k)])
+
+
+def adaptive_max_pool2d(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """The largest of each window, which need not be whole; of equal ones the first has the gradient."""
+    sizes = [int(side) for side in x.shape[-2:]]
+    pair = (output_size, output_size) if output_size is None or isinstance(output_size, int) else output_size
+    wanted = [size if side is None else int(side) for side, size in zip(pair, sizes, strict=True)]
+    if return_indices or all(size % side == 0 for size, side in zip(sizes, wanted, strict=True)):
+        return _adaptive(x, output_size, return_indices)
+    for dim, size, side in ((-1, sizes[1], wanted[1]), (-2, sizes[0], wanted[0])):
+        windows = [range(n * size // side, -(-(n + 1) * size // side)) for n in range(side)]
+        x = torch.stack([_largest([x.select(dim, place) for place in window]) for window in windows], dim)
+    return x
+
+
+def _largest(parts: Sequence[Tensor]) -> Tensor:
+    largest = parts[0]
+    for part in parts[1:]:
+        largest = torch.where(part > largest, part, largest)
     return largest
 
 
@@ -114,7 +131,8 @@ def _check(count: int) -> None:
         )
 
 
-FORMS: tuple[tuple[object, str, Callable[..., Tensor]], ...] = (
+FORMS: tuple[tuple[object, str, Callable[..., Any]], ...] = (
     (torch, "grid_sampler", grid_sampler),
     (torch, "max_pool3d", max_pool3d),
+    (f, "adaptive_max_pool2d", adaptive_max_pool2d),
 )

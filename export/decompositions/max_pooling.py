@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
+from edgefill.errors import ModelError
 from edgefill.export.decompositions.convolution import transposed_convolution
 from edgefill.export.decompositions.resampling import each_side
 
@@ -135,8 +136,8 @@ def adaptive_max_pool2d_backward(grad: Tensor, x: Tensor, indices: Tensor) -> Te
 def _adaptive_kernel(x: Tensor, output_size: Sequence[int]) -> list[int]:
     size = [int(x.shape[2]), int(x.shape[3])]
     if any(math.fmod(side, out) for side, out in zip(size, output_size, strict=True)):
-        raise NotImplementedError(
-            f"adaptive_max_pool2d from {size} to {list(output_size)}: only whole windows are exported; "
-            "choose an output size that divides the input's"
+        raise ModelError(
+            f"adaptive_max_pool2d from {size} to {list(output_size)} with its indices cannot be exported, as "
+            "its windows are not whole; choose an output size that divides the input's"
         )
     return [side // out for side, out in zip(size, output_size, strict=True)]

@@ -63,7 +63,7 @@ def test_networks_are_left_as_they_were(tmp_path):
 
 class Whitened(nn.Module):
     def forward(self, x):
-        return torch.linalg.svd(x, full_matrices=False)[0]
+        return torch.linalg.pinv(x)
 
 
 class Listed(nn.Module):
@@ -91,12 +91,7 @@ def refused(tmp_path, G, D, **options) -> str:
 
 def test_operator_without_onnx_form_is_named(tmp_path):
     G = generator(Whitened(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
-    assert "torch.linalg.svd in 2" in refused(tmp_path, G, plain_d())
-
-
-def test_uneven_adaptive_max_pooling_says_what_to_do(tmp_path):
-    D = discriminator(nn.AdaptiveMaxPool2d(3), features=8 * 9)
-    assert "divides the input's" in refused(tmp_path, plain_g(), D)
+    assert "torch.linalg.pinv in 2" in refused(tmp_path, G, plain_d())
 
 
 class FixedBatch(nn.Module):

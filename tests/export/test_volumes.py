@@ -1,4 +1,4 @@
-"""Samples of volumes, bicubic samples and pooled volumes are those of PyTorch, and so are their gradients."""
+"""Samples of volumes, bicubic samples and pooled volumes have the values and gradients of PyTorch."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ def test_of_equal_numbers_the_first_has_the_gradient(options):
     )
     ties = noise(1, 1, 4, 4, 4).relu().detach().requires_grad_(True)
     agree(lambda x: volumes.max_pool3d(x, **options), lambda x: own(x, **options), ties)
+
+
+@pytest.mark.parametrize("size", [(3, 5), 2, (None, 4)])
+def test_windows_need_not_be_whole(size):
+    own, ties = F.adaptive_max_pool2d, noise(2, 3, 7, 6).detach().relu().requires_grad_(True)
+    agree(lambda x: volumes.adaptive_max_pool2d(x, size), lambda x: own(x, size), ties)
 
 
 def test_too_many_samples_of_a_volume_are_refused():
