@@ -24,6 +24,7 @@ from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.objective import Completion, DiscriminatorOutput
 from edgefill.export.plain_forms import as_written
 from edgefill.export.proof import prove, prove_encoder
+from edgefill.export.refusals import BranchOnValues
 from edgefill.methods.latent.latents import Prior
 from edgefill.model.bundle import write_bundle
 from edgefill.model.manifest import (
@@ -185,11 +186,22 @@ def _check_alone(what: str, network: Callable[[Tensor], Tensor], rows: Tensor) -
     if not torch.allclose(together, again, rtol=1e-4, atol=1e-4):  # twice the same rounds in its own way
         return  # random numbers, which are refused by the call that draws them
     if not torch.allclose(together, alone, rtol=1e-4, atol=1e-4):
+        _refuse_branches(network, rows)
         raise ModelError(
             f"{what} depends on what else is in its batch, as a minibatch standard deviation makes it; "
             "a search takes each picture alone. Put a constant in the place of that layer, such as its mean "
             "in training; without D, given as None, a model searches too"
         )
+
+
+def _refuse_branches(network: Callable[[Tensor], Tensor], rows: Tensor) -> None:
+    """Raises ModelError that names the line, where ``network`` goes another way for other rows."""
+    try:
+        forward_graph(lambda rows: network(rows), {"rows": rows}, "made")
+    except BranchOnValues:
+        raise
+    except ModelError:
+        return
 
 
 def _check_prior(prior: str) -> None:

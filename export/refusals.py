@@ -80,6 +80,10 @@ class FixedBatch(Exception):
     """A traced graph has a number in the place of its batch."""
 
 
+class BranchOnValues(ModelError):
+    """The code branches on values, or makes numbers or sizes of them."""
+
+
 @contextmanager
 def what_fixes(size: int) -> Iterator[list[str]]:
     """Where somebody's code makes a number of what is ``size`` in a trace, and what to do instead.
@@ -134,7 +138,8 @@ def explained(attempt: Attempt, fixed: Sequence[str]) -> Iterator[None]:
         raise (ModelError(f"{error} ({where})") if where else error) from error
     except Exception as error:  # tracing runs foreign code and a whole compiler
         with as_written(), quiet():
-            raise ModelError(_explanation(error, attempt, fixed)) from error
+            kind = BranchOnValues if _is_on_values(error) else ModelError
+            raise kind(_explanation(error, attempt, fixed)) from error
 
 
 def refuse_random_numbers(graph: fx.GraphModule, attempt: Attempt) -> None:
@@ -233,13 +238,13 @@ def _mixed(what: str, types: Sequence[str] = ("torch.float16", "torch.float32"))
 
 
 def _explanation(error: BaseException, attempt: Attempt, fixed: Sequence[str]) -> str:
-    chain = "\n".join(f"{type(each).__name__}: {each}" for each in _causes(error))
+    chain = _chain(error)
     for cause in _causes(error):
         if isinstance(cause, NoFormInParts):
             return f"{attempt.call_of(cause.operator)} of complex numbers cannot be exported; {cause.advice}"
     if _NUMPY in chain:
         return _to_numpy(error, attempt)
-    if any(words in chain for words in _ON_VALUES):
+    if _is_on_values(error):
         return _on_values(error, attempt)
     operator = _refused_operator(chain)
     if operator and not (fixed and attempt.call_of(operator) == operator):
@@ -277,6 +282,15 @@ def _refused_operator(chain: str) -> str:
     if attempted and any(words in chain for words in _WITHOUT_SHAPES):
         return attempted[1].replace("::", ".")
     return ""
+
+
+def _chain(error: BaseException) -> str:
+    return "\n".join(f"{type(each).__name__}: {each}" for each in _causes(error))
+
+
+def _is_on_values(error: BaseException) -> bool:
+    chain = _chain(error)
+    return _NUMPY not in chain and any(words in chain for words in _ON_VALUES)
 
 
 def _to_numpy(error: BaseException, attempt: Attempt) -> str:
