@@ -283,10 +283,9 @@ def _dense(a: Any) -> Any:
 
 
 def getitem(x: Tensor, item: Any) -> Tensor:
-    """By cutting, within torch.func's transformations: the gradient of a slice asks for the batch there."""
-    within = torch._C._functorch.maybe_current_level() is not None
+    """By cutting, within torch.vmap: the gradient of a slice asks for the batch there."""
     parts = item if isinstance(item, tuple) else (item,)
-    if not within or not x.is_floating_point() or not all(_cuts(part) for part in parts):
+    if not _within_vmap() or not x.is_floating_point() or not all(_cuts(part) for part in parts):
         return _getitem(x, item)
     dim = 0
     filled = x.dim() - sum(part is not None and part is not Ellipsis for part in parts)
@@ -302,6 +301,11 @@ def getitem(x: Tensor, item: Any) -> Tensor:
             first, last, _ = part.indices(int(x.shape[dim]))
             x, dim = _cut(x, dim, first, max(first, last)), dim + 1
     return x
+
+
+def _within_vmap() -> bool:
+    stack = torch._C._functorch.get_interpreter_stack() or ()
+    return any(each.key() == torch._C._functorch.TransformType.Vmap for each in stack)
 
 
 def _cuts(part: Any) -> bool:

@@ -71,6 +71,12 @@ def test_a_gradient_that_is_zero_may_be_a_rounding_of_zero():
         agreement._compare("grad_x", zero + 1e-5, zero, zero, nothing=1e-6, exact=dict)
 
 
+def test_two_results_are_one_but_for_rounding():
+    value = torch.tensor([1.0, -4.0])
+    assert agreement._repeats(value, value * (1 + 1e-6)) and agreement._repeats(value > 0, value > 0)
+    assert not agreement._repeats(value, value * 1.01) and not agreement._repeats(value > 0, value < 0)
+
+
 def test_a_gradient_that_rounding_leaves_of_saturation_is_none_of_the_graph():
     def objective(w, x):
         return torch.tanh(x @ w).square()
