@@ -14,7 +14,8 @@ from edgefill.errors import ModelError
 from edgefill.export.decompositions.max_pooling import windows_rounded_up
 from edgefill.export.decompositions.sampling import bounded, in_pixels
 
-_grid_sampler, _adaptive = torch.grid_sampler, f.adaptive_max_pool2d
+_grid_sampler = torch.grid_sampler
+_adaptive: Callable[..., Any] = f.adaptive_max_pool2d
 _BICUBIC, _NEAREST = 2, 1
 _SLOPE = -0.75
 _MOST = 2**26  # numbers that a product makes on its way
