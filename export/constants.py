@@ -52,7 +52,7 @@ class KnownConstants(TorchDispatchMode):
         if operator in _INDEXED and not (args[2:] and args[2].numel() == 1):
             args = (args[0], self._counted(args[1]), *args[2:])
         known = self._is_known(operator, args, kwargs)
-        if known and (_asks(operator) or operator in _COMPUTED):
+        if known and (_asks(operator) or operator in _COMPUTED or _is_seeded(operator, kwargs)):
             return self._answer(operator, args, kwargs)
         result = operator(*args, **kwargs)
         if known:
@@ -79,7 +79,9 @@ class KnownConstants(TorchDispatchMode):
 
     def _is_known(self, operator: Any, args: Any, kwargs: Any) -> bool:
         """Whether ``operator`` gives the same each time, made of constants alone."""
-        if operator._schema.is_mutable or torch.Tag.nondeterministic_seeded in operator.tags:
+        if operator._schema.is_mutable:
+            return False
+        if torch.Tag.nondeterministic_seeded in operator.tags and not _is_seeded(operator, kwargs):
             return False
         leaves = tree_leaves((args, kwargs))
         if any(isinstance(leaf, (torch.SymInt, torch.SymFloat, torch.SymBool)) for leaf in leaves):
@@ -98,6 +100,12 @@ class KnownConstants(TorchDispatchMode):
     def _value(self, tensor: Tensor) -> Tensor:
         made = self._made.get(tensor)
         return tensor.detach() if made is None else made()
+
+
+def _is_seeded(operator: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether ``operator`` draws from a generator of its own; one that goes on is found in eager mode."""
+    drawn = torch.Tag.nondeterministic_seeded in operator.tags
+    return drawn and isinstance(kwargs.get("generator"), torch.Generator)
 
 
 def _at(make: Callable[[], Any], place: int) -> Any:
