@@ -243,15 +243,9 @@ def systems(x: Tensor) -> Tensor:
 
 
 def spectra_of_matrices(x: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(x[:, :2] + x[:, :2].mT)
+    values, vectors = torch.linalg.eigh(x + x.mT)
     u, sizes, v = torch.linalg.svd(x)
-    return squares(
-        values,
-        vectors[:, :, 0].square(),
-        u[:, :, :2] @ v,
-        sizes,
-        torch.linalg.lstsq(x, SIDE.expand(len(x), 3, 2)).solution,
-    )
+    return squares(values, vectors[:, :, 0].square(), u @ v, sizes)
 
 
 def volumes(x: Tensor, places: Tensor) -> Tensor:
@@ -266,20 +260,7 @@ def of_constants(x: Tensor) -> Tensor:
     turned = torch.stack([x * math.cos(angle) for angle in SIDE[:, 0]], 1)
     return squares(
         turned, torch.sparse.mm(SPARSE, x.T).T, (SPARSE @ x.mT).mT, MATRIX[:1].expand(len(x), -1) * x,
-        *torch.gradient(turned, dim=(1, 2), spacing=(0.5, 2.0), edge_order=2),
     )  # fmt: skip
-
-
-def alignments(x: Tensor, label: Tensor, lengths: Tensor) -> Tensor:
-    return F.ctc_loss(x.transpose(0, 1), label, 2 + lengths, lengths, reduction="none")
-
-
-def bags_from_offsets(x: Tensor, offsets: Tensor) -> Tensor:
-    places = torch.tensor([2, 0, 1, 1, 2])
-    return squares(
-        F.embedding_bag(places, PAIRS, offsets) * x,
-        F.embedding_bag(places, PAIRS, offsets, mode="max", padding_idx=0) * x,
-    )
 
 
 def rotations(x: Tensor) -> Tensor:
@@ -361,15 +342,9 @@ OBJECTIVES: dict[str, tuple[Callable[..., Tensor], Inputs, str | tuple[str, ...]
     "bags of rows": (bags, {**_x(2, 4, 4), "places": torch.tensor([[1, 0, 2], [0, 2, 2]])}, "x"),
     "of higher order": (of_higher_order, _x(2), "x"),
     "systems": (systems, _x(2, 2), "x"),
-    "spectra of matrices": (spectra_of_matrices, _x(3, 2), "x"),
+    "spectra of matrices": (spectra_of_matrices, _x(2, 2), "x"),
     "volumes": (volumes, {**_x(1, 2, 3, 2), "places": 0.7 * _random(2, 2, 3)}, ("x", "places")),
     "made of constants": (of_constants, _x(5), "x"),
-    "alignments": (
-        alignments,
-        {**_x(4, 3), "label": torch.tensor([[1, 1], [2, 0]]), "lengths": torch.tensor([2, 1])},
-        "x",
-    ),
-    "bags from offsets": (bags_from_offsets, {**_x(5), "offsets": torch.tensor([0, 3])}, "x"),
     "exponentials of matrices": (rotations, _x(2, 2), "x"),
     "densities of inputs": (unknown_densities, _x(5), "x"),
     "Cholesky": (factors, _x(3, 3), "x"),
