@@ -7,17 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto
 from torch import Tensor
 
 from edgefill import __version__
 from edgefill.errors import InputError, ModelError
-from edgefill.export.bundle import finished
-from edgefill.export.halves import networks_in_half
+from edgefill.export.bundle import halved
 from edgefill.export.importing.importer import Examined, write_examined
 from edgefill.export.importing.network import Network
 from edgefill.export.importing.trial import Trial
-from edgefill.export.onnx_passes import check_standard, strip_traces
 from edgefill.export.proof import differences, evaluated, judged, prove_encoder, random_case, run_graph
 from edgefill.model.bundle import Bundle, annotate, write_bundle
 from edgefill.model.manifest import (
@@ -108,7 +105,7 @@ def _search_in_half(bundle: Bundle, path: str | Path, name: str, *, beside: bool
     whole = bundle.stored()
     half = replace(manifest, name=name, precision="fp16", weights="fp16", edgefill=__version__)
     wanted = [graph for graph in whole if not beside or graph in (*HALF_GRAPHS, *WITHOUT_D)]
-    halves = {graph: _halved(content, graph, half) for graph, content in whole.items() if graph in wanted}
+    halves = {graph: halved(content, graph, half) for graph, content in whole.items() if graph in wanted}
     proof = _proven(halves, whole, half)
     own = {key: value for key, value in manifest.proof.items() if not key.startswith("fp16")}
     if not beside:
@@ -116,13 +113,6 @@ def _search_in_half(bundle: Bundle, path: str | Path, name: str, *, beside: bool
     proof = own | {f"fp16 {quantity}": error for quantity, error in proof.items()}
     graphs = {**whole, **{f"{graph}{HALF}": content for graph, content in halves.items()}}
     return write_bundle(path, replace(half, precision="fp32", weights=manifest.weights, proof=proof), graphs)
-
-
-def _halved(content: bytes, graph: str, half: Manifest) -> bytes:
-    model: ModelProto = networks_in_half(onnx.load_from_string(content))
-    strip_traces(model)
-    check_standard(model)
-    return finished(model, graph, half)
 
 
 def _proven(halves: Mapping[str, bytes], whole: Mapping[str, bytes], manifest: Manifest) -> dict[str, float]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
@@ -18,10 +19,12 @@ from edgefill import __version__
 from edgefill.errors import InputError, ModelError
 from edgefill.export import onnx_passes
 from edgefill.export.gradient import OPSET, forward_graph, gradient_graph
+from edgefill.export.halves import CONVOLUTIONS, PRODUCTS, networks_in_half
 from edgefill.export.modules import prepared, rounded_to
 from edgefill.export.objective import Completion, DiscriminatorOutput
 from edgefill.export.plain_forms import as_written
 from edgefill.export.proof import prove, prove_encoder
+from edgefill.export.refusals import BranchOnValues
 from edgefill.methods.latent.latents import Prior
 from edgefill.model.bundle import write_bundle
 from edgefill.model.manifest import (
@@ -86,7 +89,7 @@ def export_bundle(
             is known, and the share of each pixel that is known [N, 1, H, W]; returns z [N, Z] in [-1, 1].
         precision: what the graphs compute in: "fp32", "fp16" or "both", which puts fp16 forms of G and the
             step beside the fp32 graphs. Inputs and outputs are float32 either way. In fp16 the loss head and
-            every reduction stay fp32.
+            every reduction stay fp32, and all but the products where fp16 is too coarse for a network.
         weights: what the weights of fp32 graphs are stored in, fp32 unless given; fp16 halves the file.
         prior: the distribution of z in training, "uniform" on [-1, 1] or "normal".
         picture_range: what black and white are in G's pictures, and in those that D takes, where that is not
@@ -126,21 +129,21 @@ def export_bundle(
         edgefill=__version__,
     )  # fmt: skip
     own, halves = (GRAPHS, HALF_GRAPHS) if discriminator is not None else (WITHOUT_D, WITHOUT_D)
-    graphs = _graphs(reference, manifest, own, progress)
+    if own_precision == "fp16":
+        graphs, proven = _in_half(reference, manifest, own, {}, progress)
+    else:
+        graphs = _graphs(reference, manifest, own, progress)
+        progress("comparing the graphs with PyTorch")
+        proven = prove(graphs, reference, manifest)
+    proof = {"preparation": _preparation_error(original, reference, manifest), **proven}
     if encoder is not None:
         progress("tracing the encoder")
         graphs[ENCODER] = _encoder_graph(encoder, manifest)
-    progress("comparing the graphs with PyTorch")
-    proof = {"preparation": _preparation_error(original, reference, manifest)}
-    proof |= prove(graphs, reference, manifest)
-    if encoder is not None:
         exact = copy.deepcopy(encoder).eval().cpu().float()
         proof["encoder"] = prove_encoder(graphs[ENCODER], exact, manifest)
     if precision == "both":
         half = replace(manifest, precision="fp16", weights="fp16")
-        half_graphs = _graphs(reference, half, halves, progress)
-        progress("comparing the fp16 graphs with PyTorch")
-        proven = prove({**graphs, **half_graphs}, reference, half)
+        half_graphs, proven = _in_half(reference, half, halves, graphs, progress)
         proof |= {f"fp16 {quantity}": error for quantity, error in proven.items()}
         graphs |= {f"{graph}{HALF}": content for graph, content in half_graphs.items()}
     return write_bundle(path, replace(manifest, proof=proof), graphs)
@@ -183,11 +186,22 @@ def _check_alone(what: str, network: Callable[[Tensor], Tensor], rows: Tensor) -
     if not torch.allclose(together, again, rtol=1e-4, atol=1e-4):  # twice the same rounds in its own way
         return  # random numbers, which are refused by the call that draws them
     if not torch.allclose(together, alone, rtol=1e-4, atol=1e-4):
+        _refuse_branches(network, rows)
         raise ModelError(
             f"{what} depends on what else is in its batch, as a minibatch standard deviation makes it; "
             "a search takes each picture alone. Put a constant in the place of that layer, such as its mean "
             "in training; without D, given as None, a model searches too"
         )
+
+
+def _refuse_branches(network: Callable[[Tensor], Tensor], rows: Tensor) -> None:
+    """Raises ModelError that names the line, where ``network`` goes another way for other rows."""
+    try:
+        forward_graph(lambda rows: network(rows), {"rows": rows}, "made")
+    except BranchOnValues:
+        raise
+    except ModelError:
+        return
 
 
 def _check_prior(prior: str) -> None:
@@ -296,6 +310,44 @@ def _graphs(
         progress(f"tracing the {graph} in {manifest.precision}")
         graphs[graph] = finished(models[graph](), graph, manifest)
     return graphs
+
+
+def _in_half(
+    reference: Completion,
+    manifest: Manifest,
+    names: Sequence[str],
+    whole: Mapping[str, bytes],
+    progress: Callable[[str], None],
+) -> tuple[dict[str, bytes], dict[str, float]]:
+    """The graphs in fp16 and their proof; ``whole`` are those in fp32, if they are there.
+
+    Where networks in fp16 are refused, or too far off, they are made of the graphs in fp32, of which the
+    products, or convolutions, alone are in fp16. Raises ModelError where that is too far off as well.
+    """
+    try:
+        graphs = _graphs(reference, manifest, names, progress)
+        progress("comparing the fp16 graphs with PyTorch")
+        return graphs, prove({**whole, **graphs}, reference, manifest)
+    except ModelError:  # where it is no matter of the type, fp32 is refused as well
+        pass
+    if not whole:
+        whole = _graphs(reference, replace(manifest, precision="fp32", weights="fp32"), names, progress)
+    progress("keeping in fp32 what does not multiply")
+    for multiplying in (PRODUCTS, CONVOLUTIONS):
+        graphs = {graph: halved(whole[graph], graph, manifest, multiplying) for graph in names}
+        try:
+            return graphs, prove({**whole, **graphs}, reference, manifest)
+        except ModelError as error:
+            refusal = error
+    raise refusal
+
+
+def halved(content: bytes, graph: str, manifest: Manifest, multiplying: Set[str] = PRODUCTS) -> bytes:
+    """A ``graph`` in fp32 with what is ``multiplying`` in fp16."""
+    model: ModelProto = networks_in_half(onnx.load_from_string(content), multiplying)
+    onnx_passes.strip_traces(model)
+    onnx_passes.check_standard(model)
+    return finished(model, graph, manifest)
 
 
 def _encoder_graph(encoder: nn.Module, manifest: Manifest) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,12 +52,20 @@ class KnownConstants(TorchDispatchMode):
         if operator in _INDEXED and not (args[2:] and args[2].numel() == 1):
             args = (args[0], self._counted(args[1]), *args[2:])
         known = self._is_known(operator, args, kwargs)
-        if known and (_asks(operator) or operator in _COMPUTED):
+        if known and (_asks(operator) or operator in _COMPUTED or _is_seeded(operator, kwargs)):
             return self._answer(operator, args, kwargs)
         result = operator(*args, **kwargs)
-        if known and isinstance(result, FakeTensor):
-            self._made[result] = lambda: self._answer(operator, args, kwargs)
+        if known:
+            self._remember(result, lambda: self._answer(operator, args, kwargs))
         return result
+
+    def _remember(self, result: Any, make: Callable[[], Any]) -> None:
+        """How to ``make`` a ``result`` of constants, or each of several."""
+        if isinstance(result, FakeTensor):
+            self._made[result] = make
+        elif isinstance(result, (tuple, list)):
+            for place, each in enumerate(result):
+                self._remember(each, functools.partial(_at, make, place))
 
     def _counted(self, indices: Sequence[Tensor | None]) -> list[Tensor | None]:
         """``indices`` with the places where a constant mask is true, whose number a mask does not tell."""
@@ -70,7 +79,9 @@ class KnownConstants(TorchDispatchMode):
 
     def _is_known(self, operator: Any, args: Any, kwargs: Any) -> bool:
         """Whether ``operator`` gives the same each time, made of constants alone."""
-        if operator._schema.is_mutable or torch.Tag.nondeterministic_seeded in operator.tags:
+        if operator._schema.is_mutable:
+            return False
+        if torch.Tag.nondeterministic_seeded in operator.tags and not _is_seeded(operator, kwargs):
             return False
         leaves = tree_leaves((args, kwargs))
         if any(isinstance(leaf, (torch.SymInt, torch.SymFloat, torch.SymBool)) for leaf in leaves):
@@ -89,6 +100,16 @@ class KnownConstants(TorchDispatchMode):
     def _value(self, tensor: Tensor) -> Tensor:
         made = self._made.get(tensor)
         return tensor.detach() if made is None else made()
+
+
+def _is_seeded(operator: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether ``operator`` draws from a generator of its own; one that goes on is found in eager mode."""
+    drawn = torch.Tag.nondeterministic_seeded in operator.tags
+    return drawn and isinstance(kwargs.get("generator"), torch.Generator)
+
+
+def _at(make: Callable[[], Any], place: int) -> Any:
+    return make()[place]
 
 
 def _refuse_branches(operator: Any) -> None:

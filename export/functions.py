@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -12,10 +13,14 @@ from torch import Tensor
 from torch._functorch import eager_transforms
 from torch.nn import _reduction as _Reduction
 from torch.nn import functional as f
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
+
+from edgefill.export.recursions import ctc_loss
 
 _embedding_bag, _cov, _split = f.embedding_bag, torch.cov, Tensor.split
 _matrix_norm, _norm, _solve = torch.linalg.matrix_norm, torch.linalg.norm, torch.linalg.solve
+_gradient, _getitem, _len = torch.gradient, Tensor.__getitem__, len
 
 
 def affine_grid(theta: Tensor, size: Any, align_corners: bool) -> Tensor:
@@ -104,21 +109,35 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
 def embedding_bag(
     input: Tensor, weight: Tensor, offsets: Tensor | None = None, *more: Any, **options: Any
 ) -> Tensor:
-    """The mean, the sum or the largest of the rows of ``weight`` that each row of ``input [N, B]`` names."""
+    """The mean, the sum or the largest of the rows of ``weight`` that each row of ``input [N, B]`` names.
+
+    Or those of ``input [B]`` from each of ``offsets [N]`` to the next.
+    """
     names = ("max_norm", "norm_type", "scale_grad_by_freq", "mode", "sparse", "per_sample_weights",
              "include_last_offset", "padding_idx")  # fmt: skip
     options = {**dict(zip(names, more, strict=False)), **options}
-    if input.dim() != 2 or options.get("max_norm") is not None:
+    if options.get("max_norm") is not None:
         return _embedding_bag(input, weight, offsets, **options)
     mode, scale, padding = (options.get(name) for name in ("mode", "per_sample_weights", "padding_idx"))
     rows = f.embedding(input, weight)
-    counts = torch.ones_like(input) if padding is None else (input != padding % len(weight)).long()
+    counted = torch.ones_like(input) if padding is None else (input != padding % len(weight)).long()
+    if offsets is not None:
+        counted = counted * _bags(offsets, input.shape[0], last=bool(options.get("include_last_offset")))
+        rows = rows.unsqueeze(0)
     if mode == "max":
-        found = rows.masked_fill(counts.unsqueeze(-1) == 0, -math.inf).amax(1)
-        return torch.where(counts.any(1, keepdim=True), found, torch.zeros_like(found))
-    share = counts.to(rows.dtype) if scale is None else counts * scale
+        found = rows.masked_fill(counted.unsqueeze(-1) == 0, -math.inf).amax(1)
+        return torch.where(counted.any(1, keepdim=True), found, torch.zeros_like(found))
+    share = counted.to(rows.dtype) if scale is None else counted * scale
     total = (rows * share.unsqueeze(-1)).sum(1)
-    return total if mode == "sum" else total / counts.sum(1, keepdim=True).clamp(min=1)
+    return total if mode == "sum" else total / counted.sum(1, keepdim=True).clamp(min=1)
+
+
+def _bags(offsets: Tensor, count: int, *, last: bool) -> Tensor:
+    """Whether each of ``count`` places lies in each bag [N, count]; the ``last`` offset may be its end."""
+    ends = offsets[1:] if last else torch.cat([offsets[1:], torch.full((1,), count)])
+    place = torch.arange(count)
+    begun = place >= (offsets[:-1] if last else offsets)[:, None]
+    return (begun & (place < ends[:, None])).long()
 
 
 def multilabel_margin_loss(
@@ -211,6 +230,103 @@ def norm(
     return torch.linalg.matrix_norm(A, ord, tuple(places), keepdim, **options)
 
 
+def gradient(
+    input: Tensor, *, spacing: Any = 1, dim: int | Sequence[int] | None = None, edge_order: int = 1
+) -> tuple[Tensor, ...] | list[Tensor]:
+    """Central differences along each of ``dim``, one-sided at the ends. PyTorch's own asks for the batch."""
+    places = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    steps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(places)
+    if any(isinstance(step, Tensor) for step in steps):
+        return _gradient(input, spacing=spacing, dim=dim, edge_order=edge_order)
+    return tuple(
+        _differences(input, place, step, edge_order) for place, step in zip(places, steps, strict=True)
+    )
+
+
+def _differences(x: Tensor, dim: int, step: float, edge_order: int) -> Tensor:
+    size, near = int(x.shape[dim]), edge_order + 1
+    rows = torch.zeros(size, size, dtype=x.dtype)
+    ends = (-1.0, 1.0) if edge_order == 1 else (-1.5, 2.0, -0.5)
+    for place in range(1, size - 1):
+        rows[place, place - 1], rows[place, place + 1] = -0.5, 0.5
+    for place, weight in enumerate(ends[:near]):
+        rows[0, place], rows[-1, size - 1 - place] = weight, -weight
+    return ((rows / step) @ x.movedim(dim, -1).unsqueeze(-1)).squeeze(-1).movedim(-1, dim)
+
+
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
+    """The x for which A·x is next to ``B``, the smallest of several, for a matrix of full rank."""
+    vector = B.dim() == A.dim() - 1 and B.shape == A.shape[:-1]
+    b = B.unsqueeze(-1) if vector else B
+    tall = A.shape[-2] >= A.shape[-1]
+    Q, R = torch.linalg.qr(A if tall else A.mT)
+    if tall:
+        x = torch.linalg.solve_triangular(R, Q.mT @ b, upper=True)
+    else:
+        x = Q @ torch.linalg.solve_triangular(R.mT, b, upper=False)
+    residuals = (A @ x - b).square().sum(-2) if A.shape[-2] > A.shape[-1] else b.new_zeros(0)
+    nothing = b.new_zeros(0)
+    x = x.squeeze(-1) if vector else x
+    return torch.return_types.linalg_lstsq((x, residuals, nothing.long(), nothing))
+
+
+def of_dense(product: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """``product``, which takes a constant sparse matrix as an ordinary one: a graph has no other."""
+    return lambda a, b: product(_dense(a), _dense(b))
+
+
+def _dense(a: Any) -> Any:
+    if not isinstance(a, Tensor) or a.layout == torch.strided:
+        return a
+    with _disable_current_modes():
+        return a.to_dense()
+
+
+def getitem(x: Tensor, item: Any) -> Tensor:
+    """By cutting, within torch.vmap: the gradient of a slice asks for the batch there."""
+    parts = item if isinstance(item, tuple) else (item,)
+    if not _within_vmap() or not x.is_floating_point() or not all(_cuts(part) for part in parts):
+        return _getitem(x, item)
+    dim = 0
+    filled = x.dim() - sum(part is not None and part is not Ellipsis for part in parts)
+    for part in parts:
+        if part is Ellipsis:
+            dim += filled
+        elif part is None:
+            x, dim = x.unsqueeze(dim), dim + 1
+        elif isinstance(part, int):
+            place = part % int(x.shape[dim])
+            x = _cut(x, dim, place, place + 1).squeeze(dim)
+        else:
+            first, last, _ = part.indices(int(x.shape[dim]))
+            x, dim = _cut(x, dim, first, max(first, last)), dim + 1
+    return x
+
+
+def _within_vmap() -> bool:
+    stack = torch._C._functorch.get_interpreter_stack() or ()
+    return any(each.key() == torch._C._functorch.TransformType.Vmap for each in stack)
+
+
+def _cuts(part: Any) -> bool:
+    """Whether ``part`` of an index takes one stretch of a dimension."""
+    if isinstance(part, slice):
+        return part.step in (None, 1)
+    return part is None or part is Ellipsis or type(part) is int
+
+
+def _cut(x: Tensor, dim: int, first: int, last: int) -> Tensor:
+    size = int(x.shape[dim])
+    if (first, last) == (0, size):
+        return x
+    return f.pad(x, [0, 0] * (x.dim() - 1 - dim) + [-first, last - size])
+
+
+def length(of: Any) -> Any:
+    """``len``, which of a tensor may be the batch and then is no number."""
+    return of.shape[0] if isinstance(of, Tensor) and of.dim() else _len(of)
+
+
 def _reduced(loss: Tensor, reduction: str) -> Tensor:
     return {"mean": loss.mean, "sum": loss.sum, "none": lambda: loss}[reduction]()
 
@@ -237,6 +353,17 @@ FORMS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (torch.linalg, "matrix_norm", matrix_norm),
     (torch.linalg, "norm", norm),
     (torch.linalg, "solve", solve),
+    (torch.linalg, "lstsq", lstsq),
+    (torch, "gradient", gradient),
+    (torch, "matmul", of_dense(torch.matmul)),
+    (torch, "mm", of_dense(torch.mm)),
+    (torch.sparse, "mm", of_dense(torch.mm)),
+    (Tensor, "mm", of_dense(Tensor.mm)),
+    (Tensor, "matmul", of_dense(Tensor.matmul)),
+    (Tensor, "__matmul__", of_dense(Tensor.__matmul__)),
+    (builtins, "len", length),
+    (Tensor, "__getitem__", getitem),
+    (f, "ctc_loss", ctc_loss),
     (torch, "split", split),
     (Tensor, "split", split),
     (eager_transforms, "_jvp_with_argnums", jvp),

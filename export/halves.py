@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgefill.export.onnx_passes import REDUCTIONS, element_types, replace_nodes, without_unused
 
-_MULTIPLYING = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+PRODUCTS = CONVOLUTIONS | {"Gemm", "MatMul"}
 _ENDING = "_half"
 
 
-def networks_in_half(model: ModelProto) -> ModelProto:
-    """A copy of ``model``, one of our own graphs in fp32, that multiplies matrices in fp16.
+def networks_in_half(model: ModelProto, multiplying: Set[str] = PRODUCTS) -> ModelProto:
+    """A copy of ``model``, one of our own graphs in fp32, whose ``multiplying`` operators are in fp16.
 
     So does what lies between two of them; sums over many numbers, inputs and outputs stay float32.
     """
@@ -19,7 +22,7 @@ def networks_in_half(model: ModelProto) -> ModelProto:
     copied.CopyFrom(model)
     types = element_types(copied)
     weights = _weights(copied)
-    halved = _in_half(copied, types, set(weights))
+    halved = _in_half(copied, types, set(weights), multiplying)
     nodes: list[NodeProto] = []
     narrow: set[str] = set()  # names that have an fp16 form by now
     for number, node in enumerate(copied.graph.node):
@@ -53,7 +56,7 @@ def _weights(model: ModelProto) -> dict[str, TensorProto]:
     return {**stored, **casts}
 
 
-def _in_half(model: ModelProto, types: dict[str, int], constant: set[str]) -> set[int]:
+def _in_half(model: ModelProto, types: dict[str, int], constant: set[str], multiplying: Set[str]) -> set[int]:
     """The numbers of the nodes that may compute in fp16: what multiplies, and what passes on its results.
 
     What nothing in fp16 reads, such as the end of D, is part of the loss head.
@@ -62,12 +65,12 @@ def _in_half(model: ModelProto, types: dict[str, int], constant: set[str]) -> se
     for number, node in enumerate(nodes):
         given = [name for name in node.input if types.get(name) == TensorProto.FLOAT and name not in constant]
         passes_on = node.op_type not in REDUCTIONS | {"Cast", "Shape"} and made.issuperset(given)
-        if node.op_type in _MULTIPLYING or (given and passes_on):
+        if node.op_type in multiplying or (given and passes_on):
             halved.add(number)
             made.update(node.output)
-    read = {name for node in nodes if node.op_type in _MULTIPLYING for name in node.input}
+    read = {name for node in nodes if node.op_type in multiplying for name in node.input}
     for number, node in reversed(list(enumerate(nodes))):
-        if number in halved and (node.op_type in _MULTIPLYING or read.intersection(node.output)):
+        if number in halved and (node.op_type in multiplying or read.intersection(node.output)):
             read.update(node.input)
         else:
             halved.discard(number)

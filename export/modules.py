@@ -109,27 +109,24 @@ def _bake_parametrization(part: nn.Module) -> None:
 
 
 def _fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Each batch norm that follows a convolution or linear layer becomes part of its weights.
+    """``module``, in which each batch norm behind a convolution or linear layer is part of its weights.
 
-    A module that torch.fx cannot trace keeps its batch norms: they export too, as a scale and an offset.
+    Its own code runs as before, and is what messages name: the layers have other weights, and the batch norms
+    do nothing. A module that torch.fx cannot trace keeps them: they export too, as a scale and an offset.
     """
     try:
         graph = fx.symbolic_trace(module)
     except Exception:  # noqa: BLE001 - tracing runs the module's own code, which may raise anything
         return module
     layers = dict(graph.named_modules())
-    found = list(_foldable(graph, layers))
-    if not found:
-        return module
-    for layer, unflatten, norm in found:
-        batch_norm = layers[str(norm.target)]
-        folded = _fold(layers[str(layer.target)], batch_norm, has_unflatten=unflatten is not layer)
-        graph.set_submodule(str(layer.target), folded)
-        norm.replace_all_uses_with(unflatten)
-        graph.graph.erase_node(norm)
-    graph.delete_all_unused_submodules()
-    graph.recompile()
-    return graph.eval()
+    for layer, unflatten, norm in list(_foldable(graph, layers)):
+        own, batch_norm = layers[str(layer.target)], layers[str(norm.target)]
+        folded = _fold(own, batch_norm, has_unflatten=unflatten is not layer)
+        own.weight, own.bias = folded.weight, folded.bias
+        batch_norm.__class__ = nn.Identity
+        batch_norm._parameters.clear()
+        batch_norm._buffers.clear()
+    return module
 
 
 def _foldable(
@@ -146,7 +143,7 @@ def _foldable(
         source = layer = norm.args[0]
         if layer.op == "call_module" and isinstance(layers[str(layer.target)], nn.Unflatten):
             layer = layer.args[0]
-        once = layer.op == "call_module" and calls[str(layer.target)] == 1
+        once = layer.op == "call_module" and calls[str(layer.target)] == calls[str(norm.target)] == 1
         alone = len(layer.users) == 1 and len(source.users) == 1
         if not (once and alone and layers[str(norm.target)].running_mean is not None):
             continue

@@ -54,12 +54,34 @@ class FourConvolutions(nn.Module):
 
 def as_convolutions(module: nn.Module) -> nn.Module:
     """``module`` with its transposed convolutions of kernel 4 and stride 2 in four convolutions each."""
-    for name, layer in list(module.named_modules()):
+    graph = _as_graph(module)
+    network = module if graph is None else graph
+    for name, layer in list(network.named_modules()):
         if _splits(layer):
-            _replace(module, name, FourConvolutions(layer))
-    if isinstance(module, fx.GraphModule):
-        _take_in_activations(module)
-    return module
+            _replace(network, name, FourConvolutions(layer))
+    if graph is not None:
+        _take_in_activations(graph)
+    return network
+
+
+def _as_graph(module: nn.Module) -> fx.GraphModule | None:
+    """The calls of a ``module`` that has something to split, without those that do nothing.
+
+    None where torch.fx cannot trace it: then its own code runs, with other layers.
+    """
+    if not any(map(_splits, module.modules())):
+        return None
+    try:
+        graph = fx.symbolic_trace(module)
+    except Exception:  # noqa: BLE001 - tracing runs the module's own code, which may raise anything
+        return None
+    layers = dict(graph.named_modules())
+    for node in list(graph.graph.nodes):
+        if node.op == "call_module" and isinstance(layers[str(node.target)], nn.Identity):
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.recompile()
+    return graph
 
 
 def _take_in_activations(module: fx.GraphModule) -> None:
@@ -83,19 +105,20 @@ def in_phases(module: nn.Module) -> nn.Module:
     What follows the last of them, as far as it is plain 3×3 convolutions, stays at half the size with four
     times the channels: runtimes are slow with the few channels of a large picture.
     """
-    if not isinstance(module, fx.GraphModule):
+    graph = _as_graph(module)
+    if graph is None:
         return as_convolutions(module)
-    layers = dict(module.named_modules())
-    ups = [node for node in module.graph.nodes if _splits(layers.get(str(node.target)))]
+    layers = dict(graph.named_modules())
+    ups = [node for node in graph.graph.nodes if _splits(layers.get(str(node.target)))]
     for up in ups:
-        _replace(module, str(up.target), _merged(layers[str(up.target)]))
-        chain = _computed_on_phases(up, _called_once(module)) if up is ups[-1] else []
+        _replace(graph, str(up.target), _merged(layers[str(up.target)]))
+        chain = _computed_on_phases(up, _called_once(graph)) if up is ups[-1] else []
         for node in chain:
             if isinstance(layers[str(node.target)], nn.Conv2d):
-                _replace(module, str(node.target), _at_half_size(layers[str(node.target)]))
-        _interleave_after(module, [up, *chain][-1], f"interleave_{up.name}")
-    module.recompile()
-    return module
+                _replace(graph, str(node.target), _at_half_size(layers[str(node.target)]))
+        _interleave_after(graph, [up, *chain][-1], f"interleave_{up.name}")
+    graph.recompile()
+    return graph
 
 
 def _called_once(module: fx.GraphModule) -> dict[str, nn.Module]:

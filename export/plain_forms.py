@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import checkpoint
 
-from edgefill.export import programs
+from edgefill.export import programs, volumes
 from edgefill.export.decompositions import whole_upsampling
 from edgefill.export.decompositions.quantisation import fake_quantize_per_channel
 from edgefill.export.functions import FORMS
@@ -30,7 +30,7 @@ def plain_forms() -> Iterator[None]:
         forms.enter_context(as_written())
         forms.enter_context(sdpa_kernel(SDPBackend.MATH))
         forms.enter_context(torch.backends.mkldnn.flags(enabled=False))
-        for owner, name, form in FORMS:
+        for owner, name, form in (*FORMS, *volumes.FORMS):
             forms.enter_context(mock.patch.object(owner, name, form))
         forms.enter_context(mock.patch.object(Distribution, "_validate_args", False))
         forms.enter_context(

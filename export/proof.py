@@ -40,6 +40,8 @@ class Tolerance:
     central_differences: float = 1e-2  # relative difference over all samples and directions, in norm
 
 
+_DEPENDS = "Is the module deterministic, and does each sample depend on itself only?"
+_COARSE = "Where it is in fp32, fp16 has too few digits for it: export it in fp32"
 _JUDGED_AS = {"batch": "gradient", "fit": "loss", "fit_gradient": "gradient"}
 TOLERANCES = {
     "fp32": Tolerance(),
@@ -195,7 +197,7 @@ def _judge(measured: Mapping[str, float], tolerance: Tolerance, precision: str) 
             raise ModelError(
                 f"the exported {precision} model is not what PyTorch computes: {name} is {value:.3g}, "
                 f"expected {'at least' if name == 'cosine' else 'at most'} {limit:g}; nothing was written. "
-                "Is the module deterministic, and does each sample depend on itself only?"
+                f"{_COARSE if precision == 'fp16' and name != 'batch' else _DEPENDS}"
             )
 
 

@@ -31,7 +31,7 @@ from edgefill.export.plain_forms import as_written, quiet
 # The traced batch must differ from every other input size: equal sizes would share one symbol.
 BATCHES = (61, 67, 71, 73, 79, 83, 89, 97)
 _FIXED_BATCH = (
-    "the batch size became fixed while tracing ({}): a loop over samples, len(x), int(x.shape[0]) and a "
+    "the batch size became fixed while tracing ({}): a loop over samples, int(x.shape[0]) and a "
     "reshape to a literal batch keep one; compute with the whole batch, by torch.vmap where a function takes "
     "one sample, and reshape with -1 or flatten(1)"
 )
@@ -50,15 +50,10 @@ _SCRIPTED = (
 )
 _OPERATOR = re.compile(r"(?:OpOverload\(op='|torch\.ops\.|<OpOverload\(op=')(\w+\.\w+)")
 _ADVICE = {
-    "linalg_lstsq": (
-        "for a matrix of full column rank write Q, R = torch.linalg.qr(a) and "
-        "torch.linalg.solve_triangular(R, Q.mT @ b, upper=True)"
-    ),
     "linalg_pinv": (
         "for a matrix of full column rank write Q, R = torch.linalg.qr(a) and "
         "torch.linalg.solve_triangular(R, Q.mT, upper=True)"
     ),
-    "_ctc_loss": "write its recursion over the frames with torch.logsumexp, one step after the other",
     "nonzero": "it returns as many rows as the data have; write torch.where(mask, new, old)",
     "masked_select": "it returns as many values as the data have; weigh by the mask instead",
     "_unique2": "it returns as many values as the data have",
@@ -78,8 +73,15 @@ _WITHOUT_SHAPES = ("attempted to run this operator", "DynamicOutputShape")
 _ON_VALUES = ("data-dependent", "_local_scalar_dense", "DataDependent", "is not tracing-friendly", "Eq(u")
 
 
+_NUMPY = ".numpy() is not supported"
+
+
 class FixedBatch(Exception):
     """A traced graph has a number in the place of its batch."""
+
+
+class BranchOnValues(ModelError):
+    """The code branches on values, or makes numbers or sizes of them."""
 
 
 @contextmanager
@@ -136,7 +138,8 @@ def explained(attempt: Attempt, fixed: Sequence[str]) -> Iterator[None]:
         raise (ModelError(f"{error} ({where})") if where else error) from error
     except Exception as error:  # tracing runs foreign code and a whole compiler
         with as_written(), quiet():
-            raise ModelError(_explanation(error, attempt, fixed)) from error
+            kind = BranchOnValues if _is_on_values(error) else ModelError
+            raise kind(_explanation(error, attempt, fixed)) from error
 
 
 def refuse_random_numbers(graph: fx.GraphModule, attempt: Attempt) -> None:
@@ -235,11 +238,13 @@ def _mixed(what: str, types: Sequence[str] = ("torch.float16", "torch.float32"))
 
 
 def _explanation(error: BaseException, attempt: Attempt, fixed: Sequence[str]) -> str:
-    chain = "\n".join(f"{type(each).__name__}: {each}" for each in _causes(error))
+    chain = _chain(error)
     for cause in _causes(error):
         if isinstance(cause, NoFormInParts):
             return f"{attempt.call_of(cause.operator)} of complex numbers cannot be exported; {cause.advice}"
-    if any(words in chain for words in _ON_VALUES):
+    if _NUMPY in chain:
+        return _to_numpy(error, attempt)
+    if _is_on_values(error):
         return _on_values(error, attempt)
     operator = _refused_operator(chain)
     if operator and not (fixed and attempt.call_of(operator) == operator):
@@ -277,6 +282,22 @@ def _refused_operator(chain: str) -> str:
     if attempted and any(words in chain for words in _WITHOUT_SHAPES):
         return attempted[1].replace("::", ".")
     return ""
+
+
+def _chain(error: BaseException) -> str:
+    return "\n".join(f"{type(each).__name__}: {each}" for each in _causes(error))
+
+
+def _is_on_values(error: BaseException) -> bool:
+    chain = _chain(error)
+    return _NUMPY not in chain and any(words in chain for words in _ON_VALUES)
+
+
+def _to_numpy(error: BaseException, attempt: Attempt) -> str:
+    return (
+        f"{line_of(error) or attempt.last_call or 'the objective'} hands a tensor to NumPy, whose functions "
+        "a graph does not have: write it with PyTorch's, or make the result an input"
+    )
 
 
 def _on_values(error: BaseException, attempt: Attempt) -> str:

@@ -23,6 +23,7 @@ from edgefill.export.decompositions import (
     quantisation,
     reducing,
     resampling,
+    rotations,
     special,
 )
 from edgefill.export.decompositions.convolution import convolution, convolution_backward
@@ -180,6 +181,7 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.cummax.default: elementary.cumulative_maximum,
     aten.cummin.default: elementary.cumulative_minimum,
     aten.searchsorted.Tensor: elementary.searchsorted,
+    aten.searchsorted.Scalar: elementary.searchsorted_of_number,
     aten.copy.default: elementary.copy,
     aten.argmax.default: elementary.argmax,
     aten.max.dim: elementary.maximum_along,
@@ -192,6 +194,9 @@ _FORMS: dict[Any, Callable[..., Any]] = {
     aten.cholesky_solve.default: linear_algebra.cholesky_solve,
     aten.cholesky_inverse.default: linear_algebra.cholesky_inverse,
     aten.linalg_matrix_exp.default: linear_algebra.matrix_exp,
+    aten._linalg_eigh.default: rotations.eigh,
+    aten._linalg_svd.default: rotations.svd,
+    aten.linalg_eig.default: rotations.eig,
     aten.linalg_lu.default: elimination.lu,
     aten.lu_unpack.default: elimination.lu_unpack,
     aten.linalg_lu_factor_ex.default: elimination.lu_factor_ex,

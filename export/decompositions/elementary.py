@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -187,6 +188,11 @@ def searchsorted(
     value, after = values.unsqueeze(-1), right or side == "right"
     passed = sorted_sequence <= value if after else sorted_sequence < value
     return passed.to(torch.int32 if out_int32 else torch.int64).sum(-1)
+
+
+def searchsorted_of_number(sorted_sequence: Tensor, value: float, **options: Any) -> Tensor:
+    """The same for one number."""
+    return searchsorted(sorted_sequence, torch.full((), value, dtype=sorted_sequence.dtype), **options)
 
 
 def copy(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:

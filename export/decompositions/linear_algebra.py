@@ -50,7 +50,7 @@ def qr(a: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
         return NotImplemented
     rows, columns = int(a.shape[-2]), int(a.shape[-1])
     q, r = torch.eye(rows, dtype=a.dtype).expand(*a.shape[:-2], rows, rows), a
-    for k in range(_within(a, min(rows - 1, columns), "a QR factor")):
+    for k in range(within_size(a, min(rows - 1, columns), "a QR factor")):
         v, weight = _reflection(r[..., k:, k : k + 1])  # [..., M - k, 1] and [..., 1, 1]
         below = r[..., k:, :]
         r = torch.cat([r[..., :k, :], below - weight * v @ (v.mT @ below)], -2)
@@ -102,10 +102,11 @@ def _reflection(column: Tensor) -> tuple[Tensor, Tensor]:
 
 def small_size(a: Tensor, what: str) -> int:
     """M of ``a [..., M, M]``. Raises ModelError where that is too many, or ``a`` is complex."""
-    return _within(a, int(a.shape[-1]), what)
+    return within_size(a, int(a.shape[-1]), what)
 
 
-def _within(a: Tensor, size: int, what: str) -> int:
+def within_size(a: Tensor, size: int, what: str) -> int:
+    """``size``, a number of rows. Raises ModelError where it is too many, or ``a`` is complex."""
     if a.is_complex():
         raise ModelError(f"{what} of complex numbers cannot be exported; write it with their parts")
     if size > LARGEST:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
+from edgefill.errors import ModelError
 from edgefill.export.decompositions.convolution import transposed_convolution
 from edgefill.export.decompositions.resampling import each_side
 
@@ -32,14 +33,14 @@ def max_pool2d_with_indices(
     kernel, pads, dilations = each_side(kernel_size), each_side(padding), each_side(dilation)
     steps = each_side(stride or kernel)
     out = [
-        _ceiled(int(side), k, s, p, d)
+        windows_rounded_up(int(side), k, s, p, d)
         for side, k, s, p, d in zip(x.shape[2:], kernel, steps, pads, dilations, strict=True)
     ]
     padded = _padded_to_windows(x, out, kernel, steps, pads, dilations)
     return aten.max_pool2d_with_indices(padded, kernel, steps, [0, 0], dilations)
 
 
-def _ceiled(side: int, kernel: int, step: int, pad: int, dilation: int) -> int:
+def windows_rounded_up(side: int, kernel: int, step: int, pad: int, dilation: int) -> int:
     """The number of windows, rounded up, of which none begins behind the picture and its first padding."""
     count = -((side + 2 * pad - dilation * (kernel - 1) - 1) // -step) + 1
     return count - 1 if (count - 1) * step >= side + pad else count
@@ -135,8 +136,8 @@ def adaptive_max_pool2d_backward(grad: Tensor, x: Tensor, indices: Tensor) -> Te
 def _adaptive_kernel(x: Tensor, output_size: Sequence[int]) -> list[int]:
     size = [int(x.shape[2]), int(x.shape[3])]
     if any(math.fmod(side, out) for side, out in zip(size, output_size, strict=True)):
-        raise NotImplementedError(
-            f"adaptive_max_pool2d from {size} to {list(output_size)}: only whole windows are exported; "
-            "choose an output size that divides the input's"
+        raise ModelError(
+            f"adaptive_max_pool2d from {size} to {list(output_size)} with its indices cannot be exported, as "
+            "its windows are not whole; choose an output size that divides the input's"
         )
     return [side // out for side, out in zip(size, output_size, strict=True)]

@@ -51,9 +51,27 @@ def grid_sampler_2d_backward(
 
 def _pixels(place: Tensor, size: int, padding_mode: int, align_corners: bool) -> tuple[Tensor, Tensor]:
     """The place in pixels of one in [-1, 1], inside of the picture where it is padded, and its slope."""
-    scale = (size - 1) / 2 if align_corners else size / 2
-    pixel = (place + 1) * scale - (0 if align_corners else 0.5)
-    slope = torch.full_like(pixel, scale)
+    slope = torch.full_like(place, _scale(size, align_corners))
+    return _bounded(in_pixels(place, size, align_corners), slope, size, padding_mode, align_corners)
+
+
+def in_pixels(place: Tensor, size: int, align_corners: bool) -> Tensor:
+    """A ``place`` in [-1, 1] counted in pixels, the middle of the first of which is 0."""
+    return (place + 1) * _scale(size, align_corners) - (0 if align_corners else 0.5)
+
+
+def bounded(pixel: Tensor, size: int, padding_mode: int, align_corners: bool) -> Tensor:
+    """``pixel`` inside of the picture where it is padded."""
+    return _bounded(pixel, torch.zeros_like(pixel), size, padding_mode, align_corners)[0]
+
+
+def _scale(size: int, align_corners: bool) -> float:
+    return (size - 1) / 2 if align_corners else size / 2
+
+
+def _bounded(
+    pixel: Tensor, slope: Tensor, size: int, padding_mode: int, align_corners: bool
+) -> tuple[Tensor, Tensor]:
     if padding_mode == _REFLECTION:
         low, span = (0.0, size - 1) if align_corners else (-0.5, size)
         pixel, slope = _reflected(pixel, slope, low, float(span))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -20,6 +21,9 @@ def _random(*shape: int, seed: int = 1) -> Tensor:
 MATRIX = _random(4, 5)
 PAIRS = _random(3, 5)
 SIDE = _random(3, 2)
+SPARSE = torch.sparse_coo_tensor(
+    torch.tensor([[0, 1, 1], [1, 0, 4]]), torch.tensor([2.0, -1, 3]), (2, 5), check_invariants=True
+)
 FIRST, SECOND = torch.tensor([0, 0, 2]), torch.tensor([1, 3, 3])
 
 
@@ -49,6 +53,7 @@ def orders(x: Tensor) -> Tensor:
         x.cummax(2)[0] * MATRIX,
         x.cummin(1)[0] * MATRIX,
         x * torch.searchsorted(torch.tensor([-0.5, 0.0, 1.0]), x, right=True),
+        x * torch.searchsorted(torch.tensor([-0.5, 0.0, 1.0]), 0.5),
         torch.take_along_dim(x, x.argmax(2, keepdim=True), 2),
         x.take_along_dim(x.sum(2, keepdim=True).argsort(1), 1),
         x.amax((1, 2))[:, None],
@@ -223,7 +228,10 @@ def of_higher_order(x: Tensor) -> Tensor:
     def energy(row: Tensor) -> Tensor:
         return (row @ MATRIX[:2, :2]).sin().sum()
 
-    return squares(torch.vmap(torch.func.hessian(energy))(x))
+    def tension(row: Tensor) -> Tensor:
+        return (row[1:] - row[:-1]).square().sum() * row[..., 0, None].sin().sum()
+
+    return squares(torch.vmap(torch.func.hessian(energy))(x), torch.vmap(torch.func.grad(tension))(x))
 
 
 def systems(x: Tensor) -> Tensor:
@@ -231,6 +239,27 @@ def systems(x: Tensor) -> Tensor:
     return squares(
         torch.cholesky_solve(SIDE[:2], factor), torch.linalg.matrix_norm(x, ord=1)[:, None],
         torch.linalg.multi_dot([x[:, 0], MATRIX[:2], PAIRS.T]), torch.vmap(torch.corrcoef)(x),
+    )  # fmt: skip
+
+
+def spectra_of_matrices(x: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(x + x.mT)
+    u, sizes, v = torch.linalg.svd(x)
+    return squares(values, vectors[:, :, 0].square(), u @ v, sizes)
+
+
+def volumes(x: Tensor, places: Tensor) -> Tensor:
+    return squares(
+        F.grid_sample(x, places[:, :, None, None], "bilinear", "zeros", True),
+        F.grid_sample(x[:, :, 0], places[:, None, :, :2], "bicubic", "border", False),
+        F.max_pool3d(x.relu(), (2, 2, 1), stride=1),
+    )
+
+
+def of_constants(x: Tensor) -> Tensor:
+    turned = torch.stack([x * math.cos(angle) for angle in SIDE[:, 0]], 1)
+    return squares(
+        turned, torch.sparse.mm(SPARSE, x.T).T, (SPARSE @ x.mT).mT, MATRIX[:1].expand(len(x), -1) * x,
     )  # fmt: skip
 
 
@@ -313,6 +342,9 @@ OBJECTIVES: dict[str, tuple[Callable[..., Tensor], Inputs, str | tuple[str, ...]
     "bags of rows": (bags, {**_x(2, 4, 4), "places": torch.tensor([[1, 0, 2], [0, 2, 2]])}, "x"),
     "of higher order": (of_higher_order, _x(2), "x"),
     "systems": (systems, _x(2, 2), "x"),
+    "spectra of matrices": (spectra_of_matrices, _x(2, 2), "x"),
+    "volumes": (volumes, {**_x(1, 2, 3, 2), "places": 0.7 * _random(2, 2, 3)}, ("x", "places")),
+    "made of constants": (of_constants, _x(5), "x"),
     "exponentials of matrices": (rotations, _x(2, 2), "x"),
     "densities of inputs": (unknown_densities, _x(5), "x"),
     "Cholesky": (factors, _x(3, 3), "x"),

@@ -39,3 +39,14 @@ def test_constant_that_was_written_into_is_none():
 
     with pytest.raises(ModelError, match=r"branches on values.*total > 0"):
         gradient_graph(objective, {"x": torch.zeros(1, 4)}, wrt="x")
+
+
+def test_numbers_from_a_generator_that_is_seeded_each_time_are_constants():
+    kept = torch.Generator().manual_seed(0)
+
+    def objective(x, generator):
+        return (x + torch.randn(1, 4, generator=generator)).square().sum(1)
+
+    gradient_graph(lambda x: objective(x, torch.Generator().manual_seed(7)), {"x": torch.ones(1, 4)}, wrt="x")
+    with pytest.raises(ModelError, match="each time that it is called"):
+        gradient_graph(lambda x: objective(x, kept), {"x": torch.ones(1, 4)}, wrt="x")

@@ -57,6 +57,27 @@ def test_batch_norm_is_folded_and_the_output_stays(name):
     assert norms(module) == 1
 
 
+class Twice(nn.Module):
+    """Knows its layers by two names each, and runs code of its own between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(4, 6, 3), NORM(6)
+        self.all = nn.ModuleList([self.first, self.norm])
+
+    def forward(self, x):
+        return self.all[1](self.first(x)).relu()
+
+
+def test_folding_keeps_the_code_that_messages_name():
+    module = Twice()
+    module.norm.running_mean.fill_(0.3)
+    expected = module.eval()(example())
+    ready = prepared(module, "the network")
+    assert type(ready) is Twice and norms(ready) == 0
+    torch.testing.assert_close(ready(example()), expected)
+
+
 class Shared(nn.Module):
     """One convolution before two batch norms: folding either would change the other."""
 
