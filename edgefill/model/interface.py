@@ -179,11 +179,11 @@ class Interface:
 
     @property
     def cells_of_thin(self) -> tuple[int, int] | None:
-        """Height and width of what it is shown around a thin hole, which needs less: half as many.
+        """Height and width of what it is shown around a thin hole, which needs less: a third of a side.
 
         None where it takes none so small, or where that would be little.
         """
-        side = self.sizes.at_least(max(self.trained_side // 2, _LEAST_OF_THIN))
+        side = self.sizes.at_least(max(self.trained_side // 3, _LEAST_OF_THIN))
         return None if self.sizes.fixed or side >= self.trained_side else (side, side)
 
     def of_one_size(self) -> Interface:

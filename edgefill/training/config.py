@@ -195,7 +195,7 @@ class UNetTraining(OnePassTraining):
     lr_decay: float = 0.4
     crop: int = 128  # Pixels of a side, in the first phase.
     joint_crop: int = 160  # The same in the second, where holes may take most of it.
-    frame: int = 192  # The same of what the model is shown, where holes take half: as wide, with more around.
+    frame: int = 224  # The same of what the model is shown, where holes take half: as wide, with more around.
     features: str = ""  # The file of AlexNet's and LPIPS's weights.
     perceptual: float = 0.04  # Weight of LPIPS against the mean difference.
     adversarial: float = 0.05  # Weight of the critic's verdict.

@@ -126,7 +126,7 @@ def test_a_network_is_shown_frames_of_a_size_that_it_takes(sizes, expected):
 @pytest.mark.parametrize(
     ("side", "sizes", "expected"),
     [
-        (256, Sizes(multiple=32), (128, 128)),
+        (512, Sizes(multiple=32), (192, 192)),
         (192, Sizes(multiple=32), (96, 96)),
         (144, Sizes(multiple=16), (96, 96)),
         (96, Sizes(multiple=32), None),
@@ -134,6 +134,6 @@ def test_a_network_is_shown_frames_of_a_size_that_it_takes(sizes, expected):
         (256, Sizes(fixed=(256, 256)), None),
     ],
 )
-def test_around_a_thin_hole_it_is_shown_half_of_that_where_it_takes_it(side, sizes, expected):
+def test_around_a_thin_hole_it_is_shown_a_third_of_that_where_it_takes_it(side, sizes, expected):
     interface = completion_interface(3, trained_side=side, sizes=sizes, reach=None)
     assert interface.cells_of_thin == expected and interface.of_one_size().cells_of_thin is None
