@@ -18,12 +18,8 @@ from edgefill.pictures.sheets import save_image, sheet, strip
 
 OUT = Path("out/demo")
 FACES = Path(__file__).resolve().parents[2] / "shared" / "data" / "faces64" / "test"
-FACE = (
-    175,
-    85,
-    98,
-    76,
-)  # x, y, width, height: the astronaut's face, cut as the model's training pictures are.
+# x, y, width, height: the astronaut's face, cut as the model's training pictures are.
+FACE = (175, 85, 98, 76)
 _SHOWN = 24
 
 
