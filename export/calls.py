@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import sysconfig
 import traceback
@@ -236,6 +237,7 @@ _watching: list[_Found] = []  # traces that note each call, the innermost last
 
 def _label(function: Any) -> str:
     """The call of ``function`` as it is written, the module that it is in, and its line."""
+    function = inspect.unwrap(function)  # what stands in for a function of PyTorch is called as that is
     name = resolve_name(function) or getattr(function, "__name__", str(function))
     for module_name, written in _WRITTEN.items():
         name = name.replace(module_name, written)

@@ -272,7 +272,12 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
 
 def of_dense(product: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     """``product``, which takes a constant sparse matrix as an ordinary one: a graph has no other."""
-    return lambda a, b: product(_dense(a), _dense(b))
+
+    @functools.wraps(product)
+    def of_dense_ones(a: Tensor, b: Tensor) -> Tensor:
+        return product(_dense(a), _dense(b))
+
+    return of_dense_ones
 
 
 def _dense(a: Any) -> Any:
@@ -282,6 +287,7 @@ def _dense(a: Any) -> Any:
         return a.to_dense()
 
 
+@functools.wraps(_getitem)
 def getitem(x: Tensor, item: Any) -> Tensor:
     """By cutting, within torch.vmap: the gradient of a slice asks for the batch there."""
     parts = item if isinstance(item, tuple) else (item,)

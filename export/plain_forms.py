@@ -11,6 +11,7 @@ from unittest import mock
 import torch
 from torch.distributions import Distribution
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import resolve_name
 from torch.utils import checkpoint
 
 from edgefill.export import programs, volumes
@@ -25,6 +26,7 @@ def plain_forms() -> Iterator[None]:
 
     And without the exporter's notes on itself.
     """
+    resolve_name(torch.add)  # PyTorch collects the names of its functions once: before these are others
     with ExitStack() as forms:
         forms.enter_context(quiet())
         forms.enter_context(as_written())

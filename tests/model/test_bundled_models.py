@@ -52,7 +52,7 @@ def test_the_model_of_one_pass_is_small_and_says_where_it_comes_from():
 def test_the_model_of_photographs_is_small_and_says_where_it_comes_from():
     (entry,) = (entry for entry in catalogue.catalogue() if entry.name == "photos")
     assert entry.source == "bundled" and entry.bytes <= 6e6 and entry.precisions == ("fp32",)
-    assert (entry.manifest.family, entry.manifest.picture_shape) == ("unet", (3, 192, 192))
+    assert (entry.manifest.family, entry.manifest.picture_shape) == ("unet", (3, 224, 224))
     assert entry.manifest.licence.startswith("MIT") and entry.manifest.passed.sizes.multiple == 32
     card = Path(str(entry.path).replace(catalogue.SUFFIX, ".md")).read_text()
     assert "edgefill train" in card and "--model unet" in card and "# photos" in card and "CC BY" in card
