@@ -41,8 +41,8 @@ def cases_of_pictures(pictures: np.ndarray) -> list[Case]:
 def cases_of_folder(folder: str | Path, interface: Interface) -> list[Case]:
     """A case of each picture in ``folder``, or of as many as are enough, in a frame of the interface.
 
-    A hole is cut into the picture, and the frame is that in which ``edgefill complete`` shows it. Raises
-    InputError where the folder holds no picture, or one that cannot be read.
+    A hole is cut into the picture, and the frame is that in which ``edgefill complete`` shows it where it is
+    no stroke. Raises InputError where the folder holds no picture, or one that cannot be read.
     """
     if not Path(folder).is_dir():
         raise InputError(

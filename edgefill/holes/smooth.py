@@ -25,9 +25,8 @@ def smooth_drawing(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     deep = deep_parts(hole, THIN)
     target = values.copy() if deep.any() else values
     for part, inside in islands(deep):
-        around = grown(
-            part, THIN // 2, known.shape
-        )  # Where the hole goes on, it is thin: there it ends freely.
+        # Where the hole goes on, it is thin: there it ends freely.
+        around = grown(part, THIN // 2, known.shape)
         filled = harmonic_fill(to_unit(values[around]), known[around])[within(part, around)]
         drawn[part][inside] = filled[inside]
         target[part][inside] = from_unit(filled[inside], values.dtype)

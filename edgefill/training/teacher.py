@@ -15,7 +15,7 @@ from torch import Tensor
 from edgefill.errors import InputError
 from edgefill.jobs.photograph import prepare
 from edgefill.methods.feed_forward.canvas import Canvas
-from edgefill.methods.feed_forward.network import draw
+from edgefill.methods.feed_forward.network import draw, shown_by
 from edgefill.model.signature import open_model
 from edgefill.pictures.images import from_unit, read_picture, to_unit
 from edgefill.pictures.masks import as_mask
@@ -55,7 +55,7 @@ class Teacher:
         if known.all():
             return values
         photograph = prepare(read_picture(values), as_mask(~known), self._model, seed=0)
-        canvas = Canvas(photograph, self._model.passed, "poisson")
+        canvas = Canvas(photograph, shown_by(self._runtime, self._model), "poisson")
         for view in canvas.views():
             sight = view.sight
             canvas.put(view, draw(self._runtime, self._model, sight.means[None], sight.known[None])[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -51,3 +53,20 @@ def test_it_runs_where_the_training_does(monkeypatch, device, backend):
     monkeypatch.setattr(teacher, "open_backend", lambda name, bundle: opened.append(name))
     Teacher("photos", 3, torch.device(device))
     assert opened == [backend]
+
+
+def test_where_frames_have_one_size_it_is_shown_no_others(monkeypatch):
+    pictures, known = torch.zeros(1, 3, 96, 96), torch.ones(1, 1, 96, 96)
+    known[0, :, 40:46, 20:60] = 0  # a stroke
+    sides = set()
+    with load("photos", "cpu") as completer:
+        side = completer.model.passed.cells[0]
+
+    def noted(runtime, model, picture, known):
+        sides.add(picture.shape[2:])
+        return picture
+
+    monkeypatch.setattr(teacher, "draw", noted)
+    monkeypatch.setattr(teacher, "open_backend", lambda *_: SimpleNamespace(one_size=True))
+    Teacher("photos", 3, CPU).completed(pictures, known)
+    assert sides == {(side, side)}

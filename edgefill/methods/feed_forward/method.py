@@ -18,7 +18,7 @@ from edgefill.jobs.request import Request
 from edgefill.memory import too_large
 from edgefill.methods import Ended, Tally
 from edgefill.methods.feed_forward.drawings import ArraysDrawing, Drawing, PictureDrawing, Shown
-from edgefill.methods.feed_forward.network import check_feed_forward, draw
+from edgefill.methods.feed_forward.network import check_feed_forward, draw, shown_by
 from edgefill.model.manifest import Manifest
 from edgefill.runtimes import Interrupted, Runtime
 
@@ -34,7 +34,7 @@ class FeedForward:
 
     def __init__(self, model: Manifest, runtime: Runtime, places: int) -> None:
         self._model, self._runtime, self.places = model, runtime, places
-        self._interface = model.passed.of_one_size() if runtime.one_size else model.passed
+        self._interface = shown_by(runtime, model)
         self._listing = threading.Lock()  # of the next two, and of the end of a pass
         self._drawings: list[Drawing] = []  # by rank
         self._passing: list[Drawing] = []  # whose frames are in the network now

@@ -7,6 +7,7 @@ import numpy as np
 from edgefill.errors import InputError, ModelError
 from edgefill.faces.portraits import check_alignment
 from edgefill.jobs.request import Request
+from edgefill.model.interface import Interface
 from edgefill.model.manifest import COMPLETION, Manifest
 from edgefill.runtimes import Runtime
 
@@ -28,6 +29,11 @@ def check_feed_forward(request: Request, model: Manifest) -> None:
                 f"the model {model.name} completes in one pass, without a search; {what} cannot be asked of "
                 "it: leave it out, or use a model that searches, such as faces64"
             )
+
+
+def shown_by(runtime: Runtime, model: Manifest) -> Interface:
+    """The interface of ``model`` on ``runtime``, which may take frames of one size alone."""
+    return model.passed.of_one_size() if runtime.one_size else model.passed
 
 
 def draw(runtime: Runtime, model: Manifest, picture: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -98,7 +98,7 @@ def assert_equal(found: SearchState, expected: SearchState) -> None:
         if exact or array.dtype == np.int32:
             np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
         else:
-            np.testing.assert_allclose(found.arrays[name], array, rtol=1e-4, atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(found.arrays[name], array, rtol=2e-5, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("graph", [True, False])
