@@ -20,7 +20,7 @@ from edgefill.pictures.images import from_unit, to_unit
 HAIR = 3  # pixels: what is no wider is filled smoothly, without the network
 _ENLARGED = 2  # times: what is thin is drawn better where it is shown wider
 # Blocks of so many pixels, and how many of them: where thin holes are in more, they are scratches all over a
-# large photograph. They are filled smoothly, which takes a second; a network would take minutes.
+# large photograph. They are filled smoothly, which takes a second or two; a large network takes minutes.
 _BLOCK, _MOST_BLOCKS = 48, 192
 # Of what is filled smoothly, where a hole is 4 to 10 pixels wide. Both are off, but not alike: on photographs
 # the mean is 0.2 to 0.5 dB above the better one, and LPIPS stays as it is; in wider holes LPIPS pays for it.
